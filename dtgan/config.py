@@ -1,0 +1,240 @@
+"""The configuration: every field once, its checks, and JSON in and out.
+
+`configs/x.py` builds a config as `base_config()` plus a diff. The result is locked and typed:
+an unknown field fails with the nearest right one, a wrong type fails at once.
+"""
+
+import ast
+import difflib
+import json
+import math
+import re
+
+from ml_collections import ConfigDict
+
+NORMAL = "normal"  # the defect-free class; always label 0
+
+
+class ConfigError(ValueError):
+    """A user's mistake: one line that names the value, the rule and the remedy."""
+
+
+def base_config():
+    """Every field with its default. Weights are those of the thesis (SPEC 1.1, 1.7, 1.8)."""
+    return ConfigDict(
+        {
+            "method": "dtgan",  # a name in dtgan/methods/registry.py
+            "seed": 0,  # of parameters, data order, augmentation, noise
+            "dtype": "float32",  # of activations: float32 | bfloat16; all else stays float32
+            "data": {
+                "source": "procedural",  # procedural | folder | tfds
+                "path": "",  # folder: holds images/<class>/*; tfds: the data_dir
+                "split": "train",  # trained on; joined by "+": "train+val"
+                "fractions": (0.7, 0.15, 0.15),  # folder: train, val, test, where no splits.csv
+                "group": "",  # folder: regular expression on the stem; equal matches stay together
+                "res": 64,  # side of a training image in pixels
+                "scale_to": 0,  # shorter side before the crop, pixels; 0 = res, -1 = no scaling
+                "upscale": False,  # allow enlarging images smaller than that
+                "channels": 1,  # 1 = grey, 3 = RGB
+                "batch_size": 8,  # (defect, normal) pairs a step, over all devices
+                "workers": 2,  # reading threads per process
+                "balance": "classes",  # defects: classes | oversample (flips of rare ones) | none
+                "oversample_at_most": 40,  # oversample: classes with so few images count 3 times
+                "flips": "both",  # along | across (the rolling direction) | both | none
+                "rolling": "horizontal",  # rolling direction in the image: horizontal | vertical
+                "cache_mb": 1024,  # host memory for decoded images; 0 = decode every time
+                "skip_bad": False,  # folder: go on without the files the audit rejects
+                "shortcut": 0.0,  # procedural: 0..1, how far surface gives the class away (train)
+                "scale_counts": 1.0,  # procedural: times the thesis's class counts (table 4.2)
+            },
+            "model": {
+                "ch": 16,  # width; 32 is the thesis base
+                "d_base": 0,  # D channels are min(d_base / res, d_cap); 0 = 512 ch
+                "d_cap": 0,  # 0 = 16 ch
+                "anchor_input": "zero",  # added to z_s: zero (faithful) | learned | fourier
+                "skip_gain": 4.0,  # up-blur gain of G's skip; 1.0 = the base's quirk (SPEC 1.3)
+            },
+            "loss": {  # one weight per term, logged under the same name
+                "rec": 1.0,
+                "adv_g": 0.5,
+                "cooccur_g": 1.0,
+                "structure": 1.0,
+                "feature": 1.0,
+                "cls_g": 1.0,
+                "anchor": 0.0,  # mean(z_s2^2): E agrees with the anchor (SPEC 1.8 item 3)
+                "adv_d": 1.0,
+                "cooccur_d": 1.0,
+                "cls_c": 1.0,
+                "r1_d": 0.0,  # gamma of R1 on D; 0 = 10 (res/256)^2
+                "r1_dpatch": 1.0,  # gamma of R1 on Dpatch
+            },
+            "optim": {
+                "lr": 0.002,  # E, G, and D and Dpatch before the lazy correction
+                "lr_c": 0.001,  # classifier
+                "b1": 0.0,
+                "b2": 0.99,
+                "r1_every": 16,  # steps between lazy R1 updates; 0 = never
+                "ema": 0.5 ** (32 / 10000),  # per step, of E and G
+            },
+            "patches": {  # co-occurrence crops, per image
+                "fake": 8,
+                "real": 8,
+                "reference": 4,  # reference crops for every one of them
+                "min_side": 1 / 8,  # of the image side
+                "max_side": 1 / 4,
+            },
+            "train": {
+                "duration": "800000steps",  # "500steps" | "12epochs" | "800kimg" (kimg: of defects)
+                "log_every": 50,  # steps
+                "sample_every": 1000,  # steps between sample grids
+                "sample_rows": 8,  # pairs in a grid
+                "summary_pairs": 256,  # validation pairs of the closing figures
+            },
+            "checkpoint": {
+                "every": 1000,  # steps
+                "keep": 2,  # newest checkpoints kept, beside the best
+            },
+        }
+    ).lock()
+
+
+# Fields that a resumed run may change: the rest decides what the saved arrays and positions mean.
+_CHANGEABLE = ("optim", "loss", "train", "checkpoint", "dtype")
+_CHANGEABLE_DATA = ("path", "workers", "cache_mb", "skip_bad")
+
+_CHOICES = {
+    "dtype": ("float32", "bfloat16"),
+    "data.source": ("procedural", "folder", "tfds"),
+    "data.channels": (1, 3),
+    "data.balance": ("classes", "oversample", "none"),
+    "data.flips": ("along", "across", "both", "none"),
+    "data.rolling": ("horizontal", "vertical"),
+    "data.res": (32, 64, 128, 256),
+    "model.anchor_input": ("zero", "learned", "fourier"),
+}
+
+
+def parse_arg(arg, **defaults):
+    """Read a config argument such as "res=128,ch=32,smoke" into a ConfigDict.
+
+    A bare name is a switch. Raises ConfigError for a name that `defaults` lacks.
+    """
+    values = dict(defaults)
+    for item in filter(None, (arg or "").split(",")):
+        name, equals, text = item.partition("=")
+        if name not in defaults:
+            raise ConfigError(
+                f"config argument {name!r} is unknown{nearest(name, defaults)}; "
+                f"known: {', '.join(sorted(defaults))}"
+            )
+        try:
+            values[name] = type(defaults[name])(ast.literal_eval(text)) if equals else True
+        except (ValueError, SyntaxError):
+            if not isinstance(defaults[name], str):
+                raise ConfigError(
+                    f"config argument {item!r} needs a value like {defaults[name]!r}"
+                ) from None
+            values[name] = text
+    return ConfigDict(values)
+
+
+def nearest(name, names):
+    """' (did you mean x?)', or '' where nothing is near."""
+    match = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f" (did you mean {match[0]!r}?)" if match else ""
+
+
+def to_steps(duration, batch_size, num_defects):
+    """Steps in "500steps", "12epochs" (over the defect images) or "800kimg" (thousands of them)."""
+    match = re.fullmatch(r"\s*([0-9.]+)\s*(steps|epochs|kimg)\s*", str(duration))
+    if not match:
+        raise ConfigError(
+            f"train.duration={duration!r} is not a duration; write 500steps, 12epochs or 800kimg"
+        )
+    amount = float(match[1])
+    images = {"steps": batch_size, "epochs": num_defects, "kimg": 1000}[match[2]] * amount
+    return max(1, math.ceil(images / batch_size - 1e-9))
+
+
+def validate(config, num_devices=1):
+    """Raise ConfigError for values that cannot work; cheap, before anything is read or compiled."""
+    flat = flatten(config)
+    for name, allowed in _CHOICES.items():
+        if flat[name] not in allowed:
+            raise ConfigError(
+                f"{name}={flat[name]!r} is not one of {', '.join(map(str, allowed))}"
+                + nearest(str(flat[name]), map(str, allowed))
+            )
+    for name, value in flat.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{name}={value} is not finite")
+        if name.startswith(("loss.", "optim.")) and value < 0:
+            raise ConfigError(f"{name}={value} is negative; use 0 to switch it off")
+    for name in (
+        *("data.batch_size", "model.ch", "train.log_every", "train.sample_every"),
+        *("train.sample_rows", "train.summary_pairs", "checkpoint.every", "checkpoint.keep"),
+    ):
+        if flat[name] < 1:
+            raise ConfigError(f"{name}={flat[name]} is below 1")
+    if not 0.0 <= config.data.shortcut <= 1.0:
+        raise ConfigError(f"data.shortcut={config.data.shortcut} is outside 0..1")
+    if config.data.source in ("folder", "tfds") and not config.data.path:
+        raise ConfigError(
+            f"data.source={config.data.source} needs a directory: --config.data.path=DIR"
+        )
+    batch = config.data.batch_size
+    if batch % num_devices:
+        lower, upper = batch // num_devices * num_devices, -(-batch // num_devices) * num_devices
+        remedy = f"{lower} or {upper}" if lower else f"{upper}"
+        raise ConfigError(
+            f"data.batch_size={batch} is not divisible by {num_devices} devices; use {remedy}"
+        )
+    to_steps(config.train.duration, batch, 1)
+
+
+def flatten(config, prefix=""):
+    """{"data.res": 64, ...} of a ConfigDict or nested dict."""
+    flat = {}
+    for name, value in config.items():
+        if isinstance(value, (dict, ConfigDict)):
+            flat.update(flatten(value, f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def diff(old, new):
+    """Fields that differ: {name: (old, new)}; a field absent on one side shows as None there."""
+    old, new = flatten(old), flatten(new)
+    pairs = {name: (_plain(old.get(name)), _plain(new.get(name))) for name in {**old, **new}}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def is_changeable(name):
+    """Whether a run may resume with another value of this field."""
+    group, _, rest = name.partition(".")
+    return group in _CHANGEABLE or (group == "data" and rest in _CHANGEABLE_DATA)
+
+
+def to_json(config):
+    """The config as JSON text."""
+    return json.dumps(json.loads(config.to_json()), indent=2, sort_keys=True)
+
+
+def from_json(text):
+    """The config of `to_json`, with today's fields and types; unknown fields raise ConfigError."""
+    config = base_config()
+    known = flatten(config)
+    for name, value in flatten(json.loads(text)).items():
+        if name not in known:
+            raise ConfigError(f"config field {name!r} is unknown{nearest(name, known)}")
+        node, leaf = config, name
+        while "." in leaf:
+            head, leaf = leaf.split(".", 1)
+            node = node[head]
+        node[leaf] = tuple(value) if isinstance(value, list) else value
+    return config
+
+
+def _plain(value):
+    return list(value) if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,1 @@
+"""Sources of labelled steel images and the grain pipeline; imports no jax."""

@@ -1,0 +1,99 @@
+"""Images in and out: reading and writing files, ranges, resizing, grids. NumPy and Pillow only.
+
+Everywhere in dtgan an image on the host is uint8 [H, W, C] with C = 1 (grey) or 3 (RGB), and an image
+in a network is float32 in [-1, 1].
+"""
+
+import os
+import pathlib
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+RESIZE_FILTER = Image.Resampling.BICUBIC  # Pillow widens its support when shrinking: antialiased
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+
+
+def to_float(image):
+    """uint8 [0, 255] -> float in [-1, 1]; works on NumPy and JAX arrays."""
+    return image.astype("float32") / 127.5 - 1.0
+
+
+def to_uint8(image):
+    """float in [-1, 1] -> uint8, rounding half up and clipping (SPEC: clip(127.5 x + 128))."""
+    return np.clip(np.asarray(image, np.float32) * 127.5 + 128.0, 0.0, 255.0).astype(np.uint8)
+
+
+def read_image(path, channels=None):
+    """Read a PNG/JPEG/BMP/TIFF file, 8 or 16 bit, grey or colour, as uint8 [H, W, C].
+
+    16-bit data is scaled by its full range (65535 -> 255). Transparency is dropped.
+    `channels`: 1 or 3 to convert, None to keep what the file has.
+    Raises OSError or ValueError (from Pillow) where the file cannot be decoded.
+    """
+    with Image.open(path) as file:
+        file.load()
+        if file.mode.startswith("I") or file.mode == "F":
+            wide = np.asarray(file, np.float64)
+            if file.mode == "F":
+                raise ValueError("floating-point images are not supported; convert to 8 or 16 bit")
+            image = Image.fromarray(np.clip(wide / 257.0 + 0.5, 0, 255).astype(np.uint8))
+        else:
+            image = file
+        grey = image.mode in ("L", "1", "LA")
+        target = {1: "L", 3: "RGB", None: "L" if grey else "RGB"}[channels]
+        array = np.asarray(image.convert(target), np.uint8)
+    return array[..., None] if array.ndim == 2 else array
+
+
+def write_image(path, image):
+    """Write uint8 [H, W, C] (C = 1 or 3) to `path`; the suffix names the format. Atomic."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    as_pillow(image).save(part, format=Image.registered_extensions()[path.suffix.lower()])
+    os.replace(part, path)
+
+
+def as_pillow(image):
+    """uint8 [H, W, C] -> Pillow image of mode L or RGB."""
+    image = np.asarray(image, np.uint8)
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+
+
+def resize(image, size):
+    """Resize uint8 [H, W, C] to `size` = (height, width) with the package's one filter."""
+    if image.shape[:2] == tuple(size):
+        return image
+    array = np.asarray(as_pillow(image).resize((size[1], size[0]), RESIZE_FILTER), np.uint8)
+    return array[..., None] if array.ndim == 2 else array
+
+
+def resize_mask(mask, size):
+    """Resize a {0, 255} mask [H, W, 1] like its image, then threshold at 127.5."""
+    return np.where(resize(mask, size) > 127, np.uint8(255), np.uint8(0))
+
+
+def tile(images, columns=None, pad=2, value=255):
+    """Arrange uint8 images [N, H, W, C] (or a list of equal shapes) row by row in one image."""
+    images = np.asarray(images, np.uint8)
+    n, h, w, c = images.shape
+    columns = columns or int(np.ceil(np.sqrt(n)))
+    rows = -(-n // columns)
+    sheet = np.full((rows * (h + pad) + pad, columns * (w + pad) + pad, c), value, np.uint8)
+    for i, image in enumerate(images):
+        y, x = pad + (i // columns) * (h + pad), pad + (i % columns) * (w + pad)
+        sheet[y : y + h, x : x + w] = image
+    return sheet
+
+
+def with_header(sheet, titles, pad=2, size=12):
+    """Put one title above each of len(titles) equal columns of a sheet made by `tile`."""
+    strip = Image.new("L", (sheet.shape[1], size + 6), 255)
+    draw, font = ImageDraw.Draw(strip), ImageFont.load_default(size)
+    step = (sheet.shape[1] - pad) / len(titles)
+    for i, title in enumerate(titles):
+        x = pad + (i + 0.5) * step - draw.textlength(title, font) / 2
+        draw.text((x, 2), title, 0, font)
+    band = np.repeat(np.asarray(strip, np.uint8)[..., None], sheet.shape[-1], axis=-1)
+    return np.concatenate([band, sheet], axis=0)

@@ -1,0 +1,36 @@
+"""Packaging of dtgan. Lower bounds are the versions that the test suite was run with."""
+
+from setuptools import find_namespace_packages, setup
+
+CORE = [
+    "jax>=0.10.2",
+    "flax>=0.12.8",
+    "optax>=0.2.8",
+    "orbax-checkpoint>=0.12.8",
+    "tensorflow-datasets>=4.9.10",
+    "grain>=0.2.18",
+    "clu>=0.0.12",
+    "ml_collections>=1.1.0",
+    "absl-py>=2.5.1",
+    "numpy>=2.4",
+    "scipy>=1.17",
+    "pillow>=12.0",
+    "tensorboardX>=2.6.5",  # TensorBoard events without TensorFlow
+    "importlib_resources>=6.0",  # used by tensorflow-datasets, which does not declare it
+]
+
+setup(
+    name="dtgan",
+    version="0.1.0",
+    description="Learns steel defects from few images and carries them to other surfaces (JAX/Flax)",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_namespace_packages(include=["dtgan", "dtgan.*"]),
+    install_requires=CORE,
+    extras_require={
+        "test": ["pytest>=8.0", "ruff>=0.14"],
+        "cuda": ["jax[cuda12]>=0.10.2"],
+        "tpu": ["jax[tpu]>=0.10.2"],
+        "tensorboard": ["tensorboard>=2.20"],  # the viewer; writing needs no extra
+    },
+)
