@@ -1,0 +1,180 @@
+"""From the name of a source in the config to a random-access source, and what is known about it.
+
+Every source obeys one contract:
+    classes: tuple of names, "normal" first (label 0)
+    labels: int32 [N], sizes: int32 [N, 2] (height, width), both without decoding an image
+    fingerprint: 16 hexadecimal digits that change with the content
+    source[i] -> {"image": uint8 [H, W, C], "mask": uint8 [H, W, 1] in {0, 255} (0 where there is
+                  none), "has_mask": np.bool_, "label": int, "id": str}
+"""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+
+from dtgan.config import ConfigError, nearest
+
+SPLITS = ("train", "val", "test")
+
+
+class DataInfo(NamedTuple):
+    """What training has to know about a source, from its labels and one image."""
+
+    classes: tuple  # names, the normal class first
+    num_defects: int  # images with label > 0
+    num_normals: int
+    counts: dict  # class name -> number of images
+    fingerprint: str
+    channels: int  # of the images
+
+
+def open_source(config, split):
+    """The source that `config.data` names, for a split such as "train" or "train+val".
+
+    Raises ConfigError for an unknown source or split, and for what the source itself rejects.
+    """
+    parts = split.split("+")
+    for part in parts:
+        if part not in SPLITS:
+            raise ConfigError(
+                f"data.split={split!r} is not made of {', '.join(SPLITS)} joined by +"
+                + nearest(part, SPLITS)
+            )
+    if len(set(parts)) < len(parts):
+        raise ConfigError(f"data.split={split!r} names a split twice")
+    if config.data.source == "folder":
+        return _open_one(config.data, split)  # joins splits itself, in one audit
+    sources = [_open_one(config.data, part) for part in parts]
+    return sources[0] if len(sources) == 1 else Concatenated(sources)
+
+
+def describe(source):
+    """DataInfo of a source; decodes its first image for the number of channels."""
+    if len(source) == 0:
+        raise ConfigError("the data source holds no images")
+    counts = np.bincount(source.labels, minlength=len(source.classes))
+    return DataInfo(
+        classes=tuple(source.classes),
+        num_defects=int(counts[1:].sum()),
+        num_normals=int(counts[0]),
+        counts={name: int(n) for name, n in zip(source.classes, counts, strict=True)},
+        fingerprint=source.fingerprint,
+        channels=int(source[0]["image"].shape[-1]),
+    )
+
+
+def scaled_size(size, data):
+    """(height, width) after scaling and whether that enlarges, for `data` = config.data.
+
+    The shorter side becomes data.scale_to (0: data.res; -1: as it is), the aspect is kept. A
+    target below data.res could not be cropped, so it is raised to data.res.
+    """
+    height, width = int(size[0]), int(size[1])
+    shorter = min(height, width)
+    target = {0: data.res, -1: shorter}.get(data.scale_to, data.scale_to)
+    target = max(target, data.res)
+    longer = max(target, round(max(height, width) * target / shorter))
+    scaled = (target, longer) if height <= width else (longer, target)
+    return scaled, target > shorter
+
+
+def check_sizes(source, config):
+    """Raise ConfigError where images are too small for `config.data` and may not be enlarged.
+
+    Uses `source.sizes` only, so it costs nothing before the first image is read.
+    """
+    data = config.data
+    if data.scale_to != -1 and data.scale_to < 0:
+        raise ConfigError(f"data.scale_to={data.scale_to} is not -1, 0 or a number of pixels")
+    if 0 < data.scale_to < data.res:
+        raise ConfigError(
+            f"data.scale_to={data.scale_to} is below data.res={data.res}; use 0 or >= {data.res}"
+        )
+    if data.upscale:
+        return
+    need = max(data.res, data.scale_to)
+    shorter = np.min(source.sizes, axis=1)
+    small = int(np.sum(shorter < need))
+    if not small:
+        return
+    smallest = int(np.argmin(shorter))
+    height, width = source.sizes[smallest]
+    field = "data.scale_to" if data.scale_to > data.res else "data.res"
+    raise ConfigError(
+        f"{small} of {len(source)} images are smaller than {field}={need}, the smallest "
+        f"{source[smallest]['id']} {height}x{width}; use a smaller {field} or "
+        "--config.data.upscale=True"
+    )
+
+
+class Concatenated:
+    """Sources of the same classes, one after the other, as one source."""
+
+    def __init__(self, sources):
+        """Raises ConfigError where the classes differ."""
+        self._sources = list(sources)
+        self.classes = self._sources[0].classes
+        for source in self._sources[1:]:
+            if tuple(source.classes) != tuple(self.classes):
+                raise ConfigError(
+                    f"joined splits differ in their classes: {', '.join(self.classes)} against "
+                    f"{', '.join(source.classes)}"
+                )
+        self.labels = np.concatenate([source.labels for source in self._sources])
+        self.sizes = np.concatenate([source.sizes for source in self._sources])
+        self._ends = np.cumsum([len(source) for source in self._sources])
+        joined = "+".join(source.fingerprint for source in self._sources)
+        self.fingerprint = hashlib.sha256(joined.encode()).hexdigest()[:16]
+
+    def __len__(self):
+        return int(self._ends[-1])
+
+    def __getitem__(self, index):
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is outside a source of {len(self)} images")
+        index = int(index) % len(self)
+        part = int(np.searchsorted(self._ends, index, side="right"))
+        return self._sources[part][index - (int(self._ends[part - 1]) if part else 0)]
+
+
+def _open_one(data, split):
+    """One split of the source that `data` (config.data) names."""
+    if data.source == "procedural":
+        from dtgan.data.procedural import ProceduralSteel
+
+        try:
+            return ProceduralSteel(
+                split=split,
+                # Not config.seed: another training seed must not change the data set.
+                seed=0,
+                size=max(data.res, data.scale_to),
+                channels=data.channels,
+                shortcut=data.shortcut,
+                scale_counts=data.scale_counts,
+            )
+        except ValueError as error:
+            raise ConfigError(f"data.source=procedural: {error}") from error
+    if data.source == "folder":
+        from dtgan.data.folder import FolderSource
+
+        return FolderSource(
+            data.path,
+            split=split,
+            channels=data.channels,
+            fractions=tuple(data.fractions),
+            # Not config.seed: the split of the files stays the same over training seeds.
+            seed=0,
+            group=data.group,
+            skip_bad=data.skip_bad,
+        )
+    if data.source == "tfds":
+        # tensorflow_datasets is slow to import and needed by this source only.
+        from dtgan.data.tfds_source import TfdsSource
+
+        return TfdsSource(data.path, split=split, channels=data.channels)
+    names = ("procedural", "folder", "tfds")
+    raise ConfigError(
+        f"data.source={data.source!r} is not one of {', '.join(names)}"
+        + nearest(data.source, names)
+    )

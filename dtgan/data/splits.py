@@ -1,0 +1,171 @@
+"""Which image trains, validates and tests: split names, groups, splits.csv, the automatic split."""
+
+import csv
+import hashlib
+import math
+import re
+import unicodedata
+
+import numpy as np
+
+from dtgan.config import ConfigError, nearest
+
+SPLITS = ("train", "val", "test")
+_ATTEMPTS = 32  # orders tried until every class is in train and in val
+
+
+def parse_split(split):
+    """("train", "val") of "train+val". Raises ConfigError for another name."""
+    parts = tuple(part.strip() for part in str(split).split("+"))
+    for part in parts:
+        if part not in SPLITS:
+            raise ConfigError(
+                f"data.split={split!r}: {part!r} is not one of {', '.join(SPLITS)}"
+                f"{nearest(part, SPLITS)}; join several with '+'"
+            )
+    return parts
+
+
+def check_fractions(fractions):
+    """`fractions` as three floats for train, val, test. Raises ConfigError where they cannot be."""
+    rule = "give 3 numbers >= 0 for train, val, test with sum 1, train > 0 and val > 0"
+    try:
+        values = tuple(float(value) for value in fractions)
+    except (TypeError, ValueError):
+        values = ()
+    usable = len(values) == 3 and all(math.isfinite(v) and v >= 0 for v in values)
+    if not usable or abs(sum(values) - 1) > 1e-6 or min(values[:2]) <= 0:
+        raise ConfigError(f"data.fractions={fractions!r} cannot split a set; {rule}")
+    return values
+
+
+def group_key(stem, group):
+    """What keeps pictures together: the match of the regular expression `group` in a file's stem.
+
+    The first parenthesis if there is one, else the whole match; the stem where nothing matches;
+    None where `group` is empty. Raises ConfigError for a bad expression.
+    """
+    if not group:
+        return None
+    try:
+        match = re.search(group, stem)
+    except re.error as error:
+        raise ConfigError(
+            f"data.group={group!r} is not a regular expression ({error}); "
+            "write one like '^(tile[0-9]+)' or leave it empty"
+        ) from None
+    key = match and (match[1] if match.re.groups else match[0])
+    return ("stem", stem) if key is None else ("match", key)
+
+
+def components(keys):
+    """Number the connected groups of files that share a key.
+
+    keys: per file an iterable of hashable keys, None among them ignored.
+    Returns int [N]: equal numbers for files that are linked, directly or through others.
+    """
+    parent = list(range(len(keys)))
+
+    def root(i):
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    first = {}
+    for i, own in enumerate(keys):
+        for key in own:
+            if key is not None:
+                parent[root(i)] = root(first.setdefault(key, i))
+    roots = np.asarray([root(i) for i in range(len(keys))], np.int64)
+    return np.unique(roots, return_inverse=True)[1]
+
+
+def assign(names, labels, groups, fractions, seed):
+    """Split a set by class and by group, the same way for the same names in any order.
+
+    Each class first gets one group in val, in test (if that is not too much for it) and in train,
+    as far as its groups allow; then the groups, largest first, go to the split where they leave
+    the smallest distance from `fractions`: squares of shares of a class, summed over classes.
+
+    names: unique strings [N]; labels: int [N]; groups: int [N], never torn apart;
+    fractions: train, val, test. Returns a list of split names [N].
+    """
+    members = np.zeros((int(np.max(groups)) + 1, int(np.max(labels)) + 1))
+    np.add.at(members, (groups, labels), 1)
+    titles = {}
+    for group, name in zip(groups, names, strict=True):
+        titles[group] = min(name, titles.get(group, name))
+    for attempt in range(_ATTEMPTS):
+        ranks = [_rank(seed, attempt, titles[g]) for g in range(len(members))]
+        chosen, complete = _cover(members, ranks, fractions[2])
+        if complete:
+            break
+    target = members.sum(0)[:, None] * np.asarray(fractions)
+    weight = 1 / np.maximum(members.sum(0), 1) ** 2
+    count = np.stack([members[chosen == s].sum(0) for s in range(len(SPLITS))], axis=1)
+    closed = np.asarray([0.0 if fraction > 0 else np.inf for fraction in fractions])
+    for g in sorted(np.flatnonzero(chosen < 0), key=lambda g: (-members[g].sum(), ranks[g])):
+        added = members[g][:, None]
+        cost = weight @ (added * (2 * (count - target) + added)) + closed
+        chosen[g] = int(np.argmin(cost))
+        count[:, chosen[g]] += members[g]
+    return [SPLITS[chosen[group]] for group in groups]
+
+
+def _cover(members, ranks, test_fraction):
+    """Give each class a group in val, test and train, classes of few groups first.
+
+    Returns (int [G] with -1 where still free, whether every class is in val and in train).
+    """
+    chosen, complete = np.full(len(members), -1), True
+    present = members > 0
+    share = (members / np.maximum(members.sum(0), 1)).max(1)  # of the class it holds most of
+    for label in np.argsort(present.sum(0), kind="stable"):
+        own = np.flatnonzero(present[:, label])
+        own = sorted(own, key=lambda g: (share[g], ranks[g]))
+        # The smallest groups validate and test, so that most of a few-shot class trains.
+        wanted = ["val", "train"] if len(own) > 1 else ["train"]
+        if len(own) > 2 and members[:, label].sum() * test_fraction >= 0.75:
+            wanted.insert(1, "test")
+        for name in wanted:
+            split = SPLITS.index(name)
+            if any(chosen[g] == split for g in own):
+                continue
+            free = [g for g in own if chosen[g] < 0]
+            if free:
+                chosen[free[0]] = split
+            elif name != "test":
+                complete = False
+    return chosen, complete
+
+
+def _rank(seed, attempt, title):
+    """A seeded random order that depends on the name alone, not on its neighbours."""
+    return hashlib.sha256(f"{seed}/{attempt}/{title}".encode("utf-8", "surrogateescape")).digest()
+
+
+def read_csv(path):
+    """Read a splits.csv with the columns `file` (<class>/<name>) and `split`.
+
+    Returns a list of (line number, "<class>/<name>", split word as written).
+    Raises ConfigError where the file is not such a table.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            columns = [str(name).strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = columns
+            if "file" not in columns or "split" not in columns:
+                raise ConfigError(
+                    f"{path} has the columns {', '.join(columns) or '(none)'}; "
+                    "the first line must be: file,split"
+                )
+            rows = [(reader.line_num, row["file"] or "", row["split"] or "") for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path} cannot be read ({error}); save it as UTF-8 CSV") from None
+    clean = []
+    for line, name, split in rows:
+        name = unicodedata.normalize("NFC", name.strip().replace("\\", "/"))
+        clean.append((line, name.removeprefix("images/"), split.strip()))
+    return clean

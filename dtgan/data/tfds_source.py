@@ -1,0 +1,88 @@
+"""Reads a prepared TFDS data set `steel_defects` by the source contract, without TensorFlow."""
+
+import io
+import json
+import pathlib
+import shlex
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from dtgan import images
+from dtgan.config import ConfigError
+
+METADATA = "metadata.json"  # where TFDS writes the metadata of a prepared data set
+
+
+class TfdsSource:
+    """One split of a data set written by `python -m dtgan.data.steel_defects`.
+
+    Labels, sizes, classes and fingerprint come from metadata stored with it, so that opening
+    reads no image. Records are those of the source it was prepared from, in the same order.
+    """
+
+    def __init__(self, path, split="train", channels=1):
+        """`path`: the data_dir of the command, or the version directory below it.
+
+        Raises ConfigError where nothing, or more than one data set, is prepared there, and for a
+        split it lacks.
+        """
+        directory = _find(path)
+        metadata = json.loads((directory / METADATA).read_text())
+        if split not in metadata["splits"]:
+            raise ConfigError(
+                f"data.path={path} has no split {split!r}; it has {', '.join(metadata['splits'])}"
+            )
+        stored = metadata["splits"][split]
+        self.classes = tuple(metadata["classes"])
+        self.labels = np.array(stored["labels"], np.int32)
+        self.sizes = np.array(stored["sizes"], np.int32).reshape(-1, 2)
+        self.fingerprint = stored["fingerprint"]
+        self._channels = channels
+        # Decoded here, like every other file of dtgan, and not by TFDS, whose decoder depends on
+        # which packages are installed.
+        skip = tfds.decode.SkipDecoding()
+        self._records = tfds.builder_from_directory(str(directory)).as_data_source(
+            split, decoders={"image": skip, "mask": skip}
+        )
+        if len(self._records) != len(self.labels):
+            raise ConfigError(
+                f"data.path={path} split {split!r} has {len(self._records)} records and "
+                f"{len(self.labels)} labels; remove {directory} and prepare it again"
+            )
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is outside a source of {len(self)} images")
+        record = self._records[int(index) % len(self)]
+        return {
+            "image": images.read_image(io.BytesIO(record["image"]), self._channels),
+            "mask": images.read_image(io.BytesIO(record["mask"]), 1),
+            "has_mask": np.bool_(record["has_mask"]),
+            "label": int(record["label"]),
+            "id": record["id"].decode(),
+        }
+
+
+def _find(path):
+    """The one directory at or below `path` that holds a prepared data set."""
+    path = pathlib.Path(path)
+    command = f"python -m dtgan.data.steel_defects --data_dir={shlex.quote(str(path))}"
+    if not path.is_dir():
+        raise ConfigError(f"data.path={path} is not a directory; prepare it with: {command}")
+    if (path / METADATA).exists() and (path / "dataset_info.json").exists():
+        return path
+    # <data_dir>/steel_defects/<config>/<version>; TFDS writes elsewhere until a set is complete.
+    found = sorted(file.parent for file in path.glob(f"steel_defects/*/*.*.*/{METADATA}"))
+    found = [directory for directory in found if "incomplete" not in directory.name]
+    if not found:
+        raise ConfigError(f"data.path={path} holds no prepared data; prepare it with: {command}")
+    if len(found) > 1:
+        raise ConfigError(
+            f"data.path={path} holds {len(found)} data sets; set data.path to one of "
+            + ", ".join(map(str, found))
+        )
+    return found[0]

@@ -1,0 +1,69 @@
+"""One pure function per loss term: arrays in, float32 scalar out.
+
+Unless a docstring says otherwise the reduction is the mean over all elements (SPEC 1.8 item 10).
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+def l1(a, b):
+    """mean |a - b|."""
+    return jnp.mean(jnp.abs(a - b))
+
+
+def mse(a, b):
+    """mean (a - b)^2."""
+    return jnp.mean(jnp.square(a - b))
+
+
+def adversarial_d(real, fake):
+    """Non-saturating GAN loss of a discriminator, mean softplus(-real) + mean softplus(fake).
+
+    Equals -(log D(x) + log(1 - D(G))) on sigmoid outputs (SPEC 1.6). Logits of any shapes.
+    """
+    return jnp.mean(jax.nn.softplus(-real)) + jnp.mean(jax.nn.softplus(fake))
+
+
+def adversarial_g(fake):
+    """Non-saturating GAN loss of the generator, softplus(-fake) per element: reduce it yourself."""
+    return jax.nn.softplus(-fake)
+
+
+def cross_entropy(logits, label):
+    """mean -log softmax(logits)[label]; logits [N, K], label int [N]."""
+    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, label))
+
+
+def reconstruction(x1, x1r, x2, x4):
+    """L_rec = |x1 - x1r|_1 + |x2 - x4|_1 (SPEC 1.1)."""
+    return l1(x1, x1r) + l1(x2, x4)
+
+
+def structure(x1, x1r, x1a, x2, x3):
+    """L_structure: what the defect adds is the same on both surfaces (SPEC 1.1).
+
+    |(x1 - x1a) - (x3 - x2)|_1 + |(x1r - x1a) - (x3 - x2)|_1
+    """
+    return l1(x1 - x1a, x3 - x2) + l1(x1r - x1a, x3 - x2)
+
+
+def feature(z_s1, z_t2, z_s3, z_t3, z_t4):
+    """L_feature = MSE(z_s3, z_s1) + MSE(z_t3, z_t2) + MSE(z_t4, z_t2) (SPEC 1.1).
+
+    Targets carry no gradient: codes without normalisation could shrink to zero (SPEC 1.8 item 11).
+    """
+    z_s1, z_t2 = jax.lax.stop_gradient((z_s1, z_t2))
+    return mse(z_s3, z_s1) + mse(z_t3, z_t2) + mse(z_t4, z_t2)
+
+
+def r1(score, real):
+    """R1 without its weight: mean over samples of 1/2 |d score / d real|^2 (SPEC 1.7).
+
+    score: function of `real` [N, ...] returning one number per sample, [N] or [N, P] for [N, P, ...]
+    inputs, of which only its own sample may enter; then the mean is over all N P of them.
+    """
+    output, pullback = jax.vjp(score, real)
+    (gradient,) = pullback(jnp.ones_like(output))
+    return 0.5 * jnp.sum(jnp.square(gradient.astype(jnp.float32))) / output.size

@@ -1,0 +1,292 @@
+"""DT-GAN (Padova thesis, 2023): losses of SPEC 1.1, recipe of 1.7, step order of 1.9.
+
+x1 defective, x2 normal, y1 the class of x1; E(x) = (z_s, z_t).
+  x1r = G(z_s1, z_t1)  reconstruction        x1a = G(0, z_t1)  x1 without its defect
+  x3  = G(z_s1, z_t2)  hybrid                x4  = G(0, z_t2)  anchor reconstruction of x2
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dtgan import losses
+from dtgan.images import to_float
+from dtgan.methods.base import Method, adam, ema_update, join, params_of, part, update
+from dtgan.models.classifier import Classifier
+from dtgan.models.discriminators import MultiTaskDiscriminator, select
+from dtgan.models.dtgan import CODE_CHANNELS, CODE_SIDE, Encoder, Generator, PairHead
+from dtgan.models.dtgan import PatchDiscriminator as PatchEncoder
+from dtgan.nn.patches import draw_side, random_crops
+from dtgan.state import GanState, NetState
+
+NORMAL = 0  # label of the defect-free class
+
+
+class Networks(NamedTuple):
+    """The Flax modules; parameters go by the names E, G, D, Dpatch (features, head) and C."""
+
+    E: Any
+    G: Any
+    D: Any
+    Dpatch: Any
+    head: Any
+    C: Any
+
+
+class Codes(NamedTuple):
+    """z_s1, z_t1 of x1 and z_s2, z_t2 of x2."""
+
+    z_s1: jax.Array
+    z_t1: jax.Array
+    z_s2: jax.Array
+    z_t2: jax.Array
+
+
+def build(config, num_classes, dtype=None):
+    """The networks for a config; num_classes counts the normal class."""
+    model, dtype = config.model, jnp.dtype(dtype or config.dtype)
+    base, cap = model.d_base or 512 * model.ch, model.d_cap or 16 * model.ch
+    return Networks(
+        E=Encoder(model.ch, dtype),
+        G=Generator(
+            *(config.data.res, model.ch, config.data.channels),
+            *(model.anchor_input, model.skip_gain, dtype),
+        ),
+        D=MultiTaskDiscriminator(num_classes, base, cap, dtype),
+        Dpatch=PatchEncoder(model.ch, dtype),
+        head=PairHead(model.ch),
+        C=Classifier(num_classes, base, cap, dtype),
+    )
+
+
+def make(config, num_classes):
+    """The DT-GAN `Method` for a config and a number of classes (with the normal one)."""
+    net = build(config, num_classes)
+    net32 = build(config, num_classes, "float32")  # R1 gradients stay in float32
+    weight, patches = config.loss, config.patches
+    lazy_every = config.optim.r1_every
+    gamma_d = weight.r1_d or 10.0 * (config.data.res / 256) ** 2
+    tx = optimizers(config)
+
+    # --- forward passes ---------------------------------------------------------------------------
+
+    def encode(params, *images):
+        z_s, z_t = net.E.apply(params, join(*images))
+        return tuple(zip(part(z_s, len(images)), part(z_t, len(images)), strict=True))
+
+    def codes(params, x1, x2):
+        (z_s1, z_t1), (z_s2, z_t2) = encode(params, x1, x2)
+        return Codes(z_s1, z_t1, z_s2, z_t2)
+
+    def generate(params, pairs, noise):
+        """G on several (z_s, z_t) pairs in one pass. All parts share a sample's noise maps: else
+        L_structure, a difference of images, would punish noise (SPEC 1.8 item 12)."""
+        count = len(pairs)
+        z_s, z_t = (join(*codes) for codes in zip(*pairs, strict=True))
+        noise = jax.tree.map(lambda n: jnp.repeat(n, count, axis=0), noise)
+        return part(net.G.apply(params, z_s, z_t, noise), count)
+
+    def judge(params, images, labels):
+        """D's logit of the given label for several images in one pass -> [N, P]."""
+        logits = select(net.D.apply(params, join(*images)), join(*labels))
+        return logits.reshape(-1, len(images))
+
+    def crops(key, images, count, side):
+        return random_crops(key, images, count, side, images.shape[1] // 4)
+
+    def compare(params, side, key, candidates, reference):
+        """Dpatch's logits [N, P] for each image of `candidates` against crops of `reference`."""
+        keys = jax.random.split(key, len(candidates) + 1)
+        count = patches.fake
+        sets = [crops(k, x, count, side) for k, x in zip(keys, candidates, strict=False)]
+        sets.append(crops(keys[-1], reference, count * patches.reference, side))
+        *features, references = net.Dpatch.apply(params["features"], *sets)
+        return [net.head.apply(params["head"], f, references) for f in features]
+
+    # --- D phase: D, Dpatch and C learn, E and G are frozen ---------------------------------------
+
+    def d_loss(params, x1, x2, y1, fakes, keys):
+        """L_D = L_adv^D + L_Cooccur^D."""
+        x1r, x3, x4 = fakes
+        normal = jnp.full_like(y1, NORMAL)
+        logits = judge(params["D"], (x1, x2, x1r, x3, x4), (y1, normal, y1, y1, normal))
+        side = draw_side(keys["side"], x1.shape[1], patches.min_side, patches.max_side)
+        real, fake = compare(params["Dpatch"], side, keys["crops"], (x2, x3), x2)
+        terms = {
+            "adv_d": losses.adversarial_d(logits[:, :2], logits[:, 2:]),
+            "cooccur_d": losses.adversarial_d(real, fake),
+        }
+        return weigh(terms, weight), terms
+
+    def c_loss(params, x1, x2, y1):
+        """L_C: cross-entropy on real images."""
+        logits = net.C.apply(params["C"], join(x1, x2))
+        label = join(y1, jnp.full_like(y1, NORMAL))
+        terms = {"cls_c": losses.cross_entropy(logits, label)}
+        return weigh(terms, weight), terms
+
+    def r1_loss(params, x1, x2, y1, key):
+        """Lazy R1 of D on the selected logit and of Dpatch on real patches (SPEC 1.7, 1.8 item 7)."""
+        label = join(y1, jnp.full_like(y1, NORMAL))
+
+        def d_score(x):
+            return select(net32.D.apply(params["D"], x), label)
+
+        key_side, key_real, key_reference = jax.random.split(key, 3)
+        side = draw_side(key_side, x1.shape[1], patches.min_side, patches.max_side)
+        real = crops(key_real, x2, patches.real, side)
+        reference = crops(key_reference, x2, patches.real * patches.reference, side)
+        (reference,) = net32.Dpatch.apply(params["Dpatch"]["features"], reference)
+
+        def patch_score(patch):
+            (features,) = net32.Dpatch.apply(params["Dpatch"]["features"], patch)
+            return net32.head.apply(params["Dpatch"]["head"], features, reference)
+
+        terms = {
+            "r1_d": losses.r1(d_score, join(x1, x2)),
+            "r1_dpatch": losses.r1(patch_score, real),
+        }
+        return lazy_every * (gamma_d * terms["r1_d"] + weight.r1_dpatch * terms["r1_dpatch"]), terms
+
+    # --- G phase: E and G learn, D, Dpatch and C are frozen ---------------------------------------
+
+    def g_loss(params, frozen, x1, x2, y1, keys):
+        """L_G = L_rec + 0.5 L_adv^G + L_Cooccur^G + L_structure + L_feature + L_cls^G."""
+        z = codes(params["E"], x1, x2)
+        zero = jnp.zeros_like(z.z_s1)
+        pairs = ((z.z_s1, z.z_t1), (zero, z.z_t1), (z.z_s1, z.z_t2), (zero, z.z_t2))
+        noise = net.G.draw_noise(keys["noise"], x1.shape[0])
+        x1r, x1a, x3, x4 = generate(params["G"], pairs, noise)
+        (z_s3, z_t3), (_, z_t4) = encode(params["E"], x3, x4)
+
+        normal = jnp.full_like(y1, NORMAL)
+        fakes, labels = (x1r, x3, x4), (y1, y1, normal)
+        logits = judge(frozen["D"], fakes, labels)
+        side = draw_side(keys["side"], x1.shape[1], patches.min_side, patches.max_side)
+        (patch_logits,) = compare(frozen["Dpatch"], side, keys["crops"], (x3,), x2)
+        class_logits = net.C.apply(frozen["C"], join(*fakes))
+        terms = {
+            "rec": losses.reconstruction(x1, x1r, x2, x4),
+            # Each branch of fakes has the weight 0.5 of its own (SPEC 1.8 item 5): sum over branches.
+            "adv_g": jnp.mean(jnp.sum(losses.adversarial_g(logits), axis=1)),
+            "cooccur_g": jnp.mean(losses.adversarial_g(patch_logits)),
+            "structure": losses.structure(x1, x1r, x1a, x2, x3),
+            "feature": losses.feature(z.z_s1, z.z_t2, z_s3, z_t3, z_t4),
+            "cls_g": losses.cross_entropy(class_logits, join(*labels)),
+            "anchor": jnp.mean(jnp.square(z.z_s2)),
+        }
+        return weigh(terms, weight), terms
+
+    # --- the algorithm ----------------------------------------------------------------------------
+
+    def step(state, batch):
+        x1, x2, y1 = inputs(batch)
+        key = step_keys(state)
+        nets, metrics = state.nets, {}
+
+        # D phase (SPEC 1.9): fakes without gradient, then one update of D, Dpatch and one of C.
+        p = params_of(nets)
+        z = codes(p["E"], x1, x2)
+        pairs = ((z.z_s1, z.z_t1), (z.z_s1, z.z_t2), (jnp.zeros_like(z.z_s1), z.z_t2))
+        fakes = generate(p["G"], pairs, net.G.draw_noise(key["d_noise"], x1.shape[0]))
+        fakes = jax.lax.stop_gradient(fakes)
+        keys = {"side": key["d_side"], "crops": key["d_crops"]}
+        (total, terms), grads = jax.value_and_grad(d_loss, has_aux=True)(
+            params_of(nets, "D", "Dpatch"), x1, x2, y1, fakes, keys
+        )
+        metrics |= named(terms) | {"loss/D": total}
+        (_, terms), c_grads = jax.value_and_grad(c_loss, has_aux=True)(
+            params_of(nets, "C"), x1, x2, y1
+        )
+        metrics |= named(terms)
+        nets = update(tx, nets, grads | c_grads)
+
+        # G phase.
+        keys = {"noise": key["g_noise"], "side": key["g_side"], "crops": key["g_crops"]}
+        (total, terms), grads = jax.value_and_grad(g_loss, has_aux=True)(
+            params_of(nets, "E", "G"), params_of(nets, "D", "Dpatch", "C"), x1, x2, y1, keys
+        )
+        metrics |= named(terms) | {"loss/G": total}
+        nets = update(tx, nets, grads)
+        ema = ema_update(state.ema, params_of(nets, "E", "G"), config.optim.ema)
+        return state._replace(step=state.step + 1, nets=nets, ema=ema), metrics
+
+    def regularize(state, batch):
+        """R1 of D and Dpatch with weight x16 in its own Adam step; a program of its own, run just
+        before every 16th step, so that the second-order graph is compiled once and apart."""
+        x1, x2, y1 = inputs(batch)
+        (_, terms), grads = jax.value_and_grad(r1_loss, has_aux=True)(
+            params_of(state.nets, "D", "Dpatch"), x1, x2, y1, step_keys(state)["r1"]
+        )
+        return state._replace(nets=update(tx, state.nets, grads)), named(terms)
+
+    def init(rng, batch_spec):
+        """Parameters in the order E, G, D, Dpatch, C, each from its own key; then optimizers, EMA."""
+        base, *keys = jax.random.split(rng, 7)
+        image = jnp.zeros((1, *batch_spec["image"].shape[1:]), jnp.float32)
+        side, width = config.data.res // 4, 12 * config.model.ch
+        patch = jnp.zeros((1, 1, side, side, config.data.channels), jnp.float32)
+        features = jnp.zeros((1, 1, width), jnp.float32)
+        z_s = jnp.zeros((1, CODE_SIDE, CODE_SIDE, CODE_CHANNELS), jnp.float32)
+        z_t = jnp.zeros((1, config.model.ch * config.data.res // 4), jnp.float32)
+        params = {
+            "E": net.E.init(keys[0], image),
+            "G": net.G.init(keys[1], z_s, z_t),
+            "D": net.D.init(keys[2], image),
+            "Dpatch": {
+                "features": net.Dpatch.init(keys[3], patch),
+                "head": net.head.init(keys[4], features, features),
+            },
+            "C": net.C.init(keys[5], image),
+        }
+        nets = {name: NetState(p, tx[name].init(p)) for name, p in params.items()}
+        # A copy: the step donates its input, and donated buffers must not be shared.
+        ema = jax.tree.map(jnp.copy, {name: params[name] for name in ("E", "G")})
+        return GanState(jnp.zeros((), jnp.int32), base, nets, ema, {})
+
+    def infer(ema, request, rng):
+        """Carry defects to surfaces.
+
+        request: {"image": uint8 x1 [N, R, R, C], "normal": uint8 x2}. Returns float32 images in about
+        [-1, 1]: "image" x3, "clean" x4, "rec" x1r, "removed" x1a; and "mask" [N, R, R, 1] in [0, 1],
+        half the mean absolute difference of x3 and x4 (this model draws no mask of its own).
+        """
+        z = codes(ema["E"], to_float(request["image"]), to_float(request["normal"]))
+        zero = jnp.zeros_like(z.z_s1)
+        pairs = ((z.z_s1, z.z_t1), (zero, z.z_t1), (z.z_s1, z.z_t2), (zero, z.z_t2))
+        noise = net.G.draw_noise(rng, request["image"].shape[0])
+        x1r, x1a, x3, x4 = generate(ema["G"], pairs, noise)
+        mask = jnp.clip(jnp.mean(jnp.abs(x3 - x4), axis=-1, keepdims=True) / 2, 0.0, 1.0)
+        return {"image": x3, "mask": mask, "clean": x4, "rec": x1r, "removed": x1a}
+
+    return Method(init, step, infer, regularize, lazy_every)
+
+
+def inputs(batch):
+    """x1, x2 in [-1, 1] and y1 of a batch."""
+    return to_float(batch["image"]), to_float(batch["normal"]), batch["label"]
+
+
+def step_keys(state):
+    """The named keys of this step: fold_in(rng, step), split once."""
+    names = ("d_noise", "d_side", "d_crops", "r1", "g_noise", "g_side", "g_crops")
+    keys = jax.random.split(jax.random.fold_in(state.rng, state.step), len(names))
+    return dict(zip(names, keys, strict=True))
+
+
+def optimizers(config):
+    """Adam for every net; D and Dpatch carry the lazy-R1 correction (SPEC 1.7)."""
+    o = config.optim
+    g, d = adam(o.lr, o.b1, o.b2), adam(o.lr, o.b1, o.b2, o.r1_every)
+    return {"E": g, "G": g, "D": d, "Dpatch": d, "C": adam(o.lr_c, 0.9, 0.999)}
+
+
+def weigh(terms, weight):
+    """Sum of weight * term, terms without weight left out of the gradient's graph."""
+    return sum(weight[name] * term for name, term in terms.items() if weight[name])
+
+
+def named(terms):
+    """{"rec": ...} -> {"loss/rec": ...}: the names of the config's weights."""
+    return {f"loss/{name}": term for name, term in terms.items()}

@@ -1,0 +1,82 @@
+"""Residual blocks of the swapping autoencoder and the trunk of its discriminators (SPEC 1.3)."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from dtgan.nn.layers import SQRT2, EqualConv
+from dtgan.nn.modulated import StyledConv
+from dtgan.nn.resample import blur, downsample, upsample
+
+
+class ResBlock(nn.Module):
+    """conv 3x3 in -> out, conv 3x3 (stride 2 after a blur), 1x1 skip; (res + skip) / sqrt(2)."""
+
+    features: int
+    down: bool = True
+    reflect: bool = False  # pad the first convolution by reflection (encoder) instead of zeros
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        x = x.astype(self.dtype)
+        if self.reflect:
+            y = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+            y = EqualConv(self.features, dtype=self.dtype, name="conv1")(y)
+        else:
+            y = EqualConv(self.features, pad=1, dtype=self.dtype, name="conv1")(x)
+        skip = EqualConv(self.features, 1, bias=False, act=False, dtype=self.dtype, name="skip")
+        if self.down:
+            conv2 = EqualConv(self.features, stride=2, dtype=self.dtype, name="conv2")
+            # Blurring by (1, 1) and a 1x1 convolution of stride 2 is downsampling, then 1x1.
+            return (conv2(blur(y, (2, 2))) + skip(downsample(x))) / SQRT2
+        y = EqualConv(self.features, pad=1, dtype=self.dtype, name="conv2")(y)
+        return (y + skip(x)) / SQRT2
+
+
+class StyledResBlock(nn.Module):
+    """Two styled convolutions and a 1x1 skip, optionally doubling the size; (res + skip) / sqrt(2).
+
+    noise: a pair of maps for the two convolutions, or (None, None).
+    """
+
+    features: int
+    up: bool = False
+    skip_gain: float = 4.0  # of the skip's up-blur: 4 keeps the mean; 1 is the base's quirk
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, z_t, noise):
+        x = x.astype(self.dtype)
+        y = StyledConv(self.features, self.up, self.dtype, name="conv1")(x, z_t, noise[0])
+        y = StyledConv(self.features, False, self.dtype, name="conv2")(y, z_t, noise[1])
+        if self.up or x.shape[-1] != self.features:
+            skip = EqualConv(self.features, 1, bias=False, act=False, dtype=self.dtype, name="skip")
+            x = skip(x)
+        if self.up:
+            x = upsample(x, self.skip_gain)
+        return (y + x) / SQRT2
+
+
+class Trunk(nn.Module):
+    """Image [N, R, R, C] -> features [N, 4, 4, channels(4)]: 1x1, ResBlocks to 4x4, 3x3.
+
+    Channels at resolution r are min(base / r, cap).
+    """
+
+    base: int
+    cap: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        def channels(r):
+            return min(self.base // r, self.cap)
+
+        res = x.shape[1]
+        x = EqualConv(channels(res), 1, dtype=self.dtype, name="stem")(x)
+        while res > 4:
+            res //= 2
+            x = ResBlock(channels(res), dtype=self.dtype, name=f"block{res}")(x)
+        return EqualConv(channels(res), pad=1, dtype=self.dtype, name="last")(x)

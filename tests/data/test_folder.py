@@ -1,0 +1,348 @@
+"""Pins the folder source: what it reads, how it splits, and what it says about bad files."""
+
+import collections
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dtgan.config import ConfigError
+from dtgan.data import audit_folder, splits
+from dtgan.data.folder import FolderSource
+
+
+def _picture(seed, size=(20, 24)):
+    return np.random.default_rng(seed).integers(0, 256, size, np.uint8)
+
+
+def _save(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+
+
+def _make(root, normal=6, crack=6, masks=True):
+    """A clean set of grey PNG images, with one mask for every crack if asked."""
+    for i in range(normal):
+        _save(root / "images/normal" / f"n{i}.png", _picture(i))
+    for i in range(crack):
+        _save(root / "images/crack" / f"c{i}.png", _picture(100 + i))
+        if masks:
+            mask = np.zeros((20, 24), np.uint8)
+            mask[3:6, 4:9] = 255
+            _save(root / "masks/crack" / f"c{i}.png", mask)
+    return root
+
+
+def _split_of(path, **options):
+    return {
+        item["id"]: name for name in splits.SPLITS for item in FolderSource(path, name, **options)
+    }
+
+
+def _errors(path):
+    return [(f.file, f.reason) for f in audit_folder.audit(path).errors]
+
+
+def _warnings(path):
+    return [(f.file, f.reason) for f in audit_folder.audit(path).warnings]
+
+
+def _plant(root, number=3):
+    """Bad files: one unreadable, one empty, one with a mask of another size, `number` >= 3."""
+    (root / "images/crack/text.png").write_text("not a picture")
+    (root / "images/normal/empty.bmp").touch()
+    _save(root / "masks/crack/c0.png", np.full((10, 10), 255, np.uint8))
+    for i in range(number - 3):
+        (root / f"images/normal/empty{i}.png").touch()
+
+
+def test_reads_every_format_with_one_contract(tmp_path):
+    _make(tmp_path, normal=2, crack=2, masks=False)
+    folder = tmp_path / "images/Ünter grad 裂纹"
+    colour = np.stack([_picture(i) for i in range(3)], axis=-1)
+    _save(folder / "a b.png", (_picture(1).astype(np.uint16)) * 257)
+    _save(folder / "rot é.jpg", colour)
+    _save(folder / "c.BMP", _picture(2, (30, 7)))
+    _save(folder / "d.tiff", colour[:9])
+    _save(folder / "e.tif", _picture(3).astype(np.uint16) * 257)
+    for channels in (1, 3):
+        source = FolderSource(tmp_path, "train+val+test", channels)
+        assert source.classes == ("normal", "crack", "Ünter grad 裂纹")
+        assert len(source) == 9 and source.skipped == 0
+        assert source.labels.dtype == np.int32 and source.sizes.dtype == np.int32
+        assert sorted(source.labels) == [0, 0, 1, 1, 2, 2, 2, 2, 2]
+        for i, item in enumerate(source):
+            assert item["image"].dtype == np.uint8
+            assert item["image"].shape == (*source.sizes[i], channels)
+            assert item["mask"].shape == (*source.sizes[i], 1) and not item["mask"].any()
+            assert isinstance(item["has_mask"], np.bool_) and not item["has_mask"]
+            assert item["label"] == source.labels[i]
+        ids = {item["id"] for item in source}
+        assert "Ünter grad 裂纹/a b.png" in ids and "Ünter grad 裂纹/rot é.jpg" in ids
+    report = audit_folder.audit(tmp_path)
+    assert report.formats == {"16-bit grey": 2, "8-bit RGB": 2, "8-bit grey": 5}
+    assert report.sizes == {"height": (9, 20, 30), "width": (7, 24, 24)}
+
+
+def test_sixteen_bits_scale_by_the_full_range(tmp_path):
+    _make(tmp_path, masks=False)
+    values = np.asarray([[0, 128, 129, 257], [32767, 32768, 65278, 65535]], np.uint16)
+    _save(tmp_path / "images/crack/wide.png", values)
+    items = {item["id"]: item for item in FolderSource(tmp_path, "train+val+test")}
+    expected = [[0, 0, 1, 1], [127, 128, 254, 255]]
+    np.testing.assert_array_equal(items["crack/wide.png"]["image"][..., 0], expected)
+
+
+def test_masks_of_defects_normals_and_gaps(tmp_path):
+    _make(tmp_path)
+    (tmp_path / "masks/crack/c5.png").unlink()
+    mask = np.full((20, 24), 127, np.uint8)
+    mask[0, 0], mask[1, 1] = 128, 200
+    (tmp_path / "masks/crack/c4.png").unlink()
+    _save(tmp_path / "masks/crack/c4.bmp", mask)
+    items = {item["id"]: item for item in FolderSource(tmp_path, "train+val+test")}
+    assert set(np.unique(items["crack/c0.png"]["mask"])) == {0, 255}
+    np.testing.assert_array_equal(np.argwhere(items["crack/c4.png"]["mask"]), [[0] * 3, [1, 1, 0]])
+    assert items["crack/c4.png"]["has_mask"] and not items["crack/c5.png"]["has_mask"]
+    assert items["normal/n0.png"]["has_mask"] and not items["normal/n0.png"]["mask"].any()
+    assert _warnings(tmp_path) == [("images/crack/c5.png", "no mask")]
+
+
+def test_splits_are_stratified_disjoint_and_complete(tmp_path):
+    _make(tmp_path, normal=40, crack=20, masks=False)
+    counts = audit_folder.audit(tmp_path).counts
+    assert counts["normal"] == {"train": 28, "val": 6, "test": 6}
+    assert counts["crack"] == {"train": 14, "val": 3, "test": 3}
+    assert len(_split_of(tmp_path)) == 60
+    assert _split_of(tmp_path) != _split_of(tmp_path, seed=1)
+
+
+def test_the_smallest_class_trains_and_validates(tmp_path):
+    _make(tmp_path, crack=2)
+    assert audit_folder.audit(tmp_path).counts["crack"] == {"train": 1, "val": 1, "test": 0}
+    source = FolderSource(tmp_path, "test", fractions=(0.5, 0.5, 0))
+    assert len(source) == 0 and source.sizes.shape == (0, 2)
+
+
+def test_groups_stay_together_across_classes(tmp_path):
+    for tile in range(12):
+        for shot in range(3):
+            kind = "crack" if tile % 2 and shot else "normal"
+            seed = 10 * tile + shot
+            _save(tmp_path / f"images/{kind}/exp{shot}_tile{tile}.png", _picture(seed))
+    seen = collections.defaultdict(set)
+    for name, split in _split_of(tmp_path, group="_tile([0-9]+)$").items():
+        seen[name.split("_")[1]].add(split)
+    assert len(seen) == 12 and all(len(found) == 1 for found in seen.values())
+    assert audit_folder.audit(tmp_path, group="_tile([0-9]+)$").num_groups == 12
+
+
+def test_copies_and_mirror_images_share_a_split(tmp_path):
+    _make(tmp_path, masks=False)
+    flips = (lambda a: a, np.flipud, np.fliplr, lambda a: a[::-1, ::-1])
+    for i, flip in enumerate(flips):
+        _save(tmp_path / f"images/crack/copy{i}.bmp", np.ascontiguousarray(flip(_picture(0))))
+    grey = _picture(0)
+    _save(tmp_path / "images/normal/rgb.png", np.stack([grey] * 3, axis=-1))
+    found = _split_of(tmp_path)
+    same = {found[f"crack/copy{i}.bmp"] for i in range(4)} | {found["normal/n0.png"]}
+    assert len(same | {found["normal/rgb.png"]}) == 1
+    warnings = dict(_warnings(tmp_path))
+    assert warnings["images/normal/rgb.png"] == "duplicate"
+    assert warnings["images/crack/copy3.bmp"] == "label conflict: crack and normal"
+    assert not _errors(tmp_path)
+
+
+def _write_table(root, rows):
+    (root / "splits.csv").write_text("file,split\n" + "".join(f"{a},{b}\n" for a, b in rows))
+
+
+def _rows(root):
+    files = sorted((root / "images").glob("*/*"))
+    return [
+        (f"{file.parent.name}/{file.name}", splits.SPLITS[i % 3]) for i, file in enumerate(files)
+    ]
+
+
+def test_splits_csv_decides(tmp_path):
+    rows = _rows(_make(tmp_path))
+    _write_table(tmp_path, [("images/" + rows[0][0], rows[0][1]), *rows[1:]])
+    assert _split_of(tmp_path) == dict(rows)
+    assert _split_of(tmp_path, seed=5) == dict(rows)
+    assert len(FolderSource(tmp_path, "train+val")) == 8
+
+
+def test_splits_csv_faults(tmp_path):
+    rows = _rows(_make(tmp_path))
+    rows[0] = (rows[0][0], "trian")
+    _write_table(tmp_path, [*rows[:-1], ("crack/gone.png", "train"), (rows[2][0], "val")])
+    found = [(f.file, f.reason, f.detail) for f in audit_folder.audit(tmp_path).errors]
+    assert [(file, reason) for file, reason, _ in found] == [
+        ("splits.csv:13", "unknown file"),
+        ("images/crack/c0.png", "unknown split"),
+        ("images/crack/c2.png", "unknown split"),
+        ("images/normal/n5.png", "unknown split"),
+    ]
+    assert "did you mean 'train'" in found[1][2]
+    assert FolderSource(tmp_path, skip_bad=True).skipped == 3
+    (tmp_path / "splits.csv").write_text("name,part\n")
+    with pytest.raises(ConfigError, match="first line must be: file,split"):
+        FolderSource(tmp_path)
+
+
+def test_copies_across_splits_leave_train_first(tmp_path):
+    _make(tmp_path, normal=9, crack=9)
+    _save(tmp_path / "images/normal/copy of n1.png", _picture(1)[:, ::-1].copy())
+    _save(tmp_path / "images/crack/like n2.png", _picture(2))
+    rows = dict(_rows(tmp_path))
+    rows |= {"normal/copy of n1.png": "train", "normal/n1.png": "val"}
+    rows |= {"crack/like n2.png": "test", "normal/n2.png": "val"}
+    _write_table(tmp_path, rows.items())
+    assert _errors(tmp_path) == [
+        ("images/normal/copy of n1.png", "cross-split duplicate"),
+        ("images/normal/n2.png", "label conflict: normal and crack"),
+    ]
+    with pytest.raises(ConfigError, match=r"^2 files in .* fail the audit"):
+        FolderSource(tmp_path)
+    source = FolderSource(tmp_path, "train+val+test", skip_bad=True)
+    ids = {item["id"] for item in source}
+    assert source.skipped == 2 and len(ids) == 18
+    assert "normal/n1.png" in ids and "crack/like n2.png" in ids and "normal/n2.png" not in ids
+
+
+def test_every_bad_file_is_named_with_its_reason(tmp_path):
+    _make(tmp_path)
+    _plant(tmp_path)
+    cut = tmp_path / "images/normal/cut.jpg"
+    _save(cut, _picture(7, (64, 64)))
+    cut.write_bytes(cut.read_bytes()[:-600])
+    _save(tmp_path / "images/normal/thin.png", _picture(8, (9, 1)))
+    _save(tmp_path / "images/loose.png", _picture(9))
+    mask = np.full((20, 24), 255, np.uint8)
+    _save(tmp_path / "masks/crack/gone.png", mask)
+    _save(tmp_path / "masks/dent/d.png", mask)
+    _save(tmp_path / "masks/normal/n0.png", mask)
+    _save(tmp_path / "masks/crack/c1.bmp", mask)
+    _save(tmp_path / "masks/crack/c2.png", mask // 255)
+    _save(tmp_path / "masks/crack/c3.png", mask * 0)
+    (tmp_path / "images/crack/notes.txt").write_text("x")
+    (tmp_path / "images/crack/.hidden.png").write_text("x")
+    (tmp_path / "images/crack/Thumbs.db").write_text("x")
+    (tmp_path / "images/crack/nested").mkdir()
+    assert sorted(_errors(tmp_path)) == [
+        ("images/crack/text.png", "unreadable"),
+        ("images/loose.png", "unknown label"),
+        ("images/normal/cut.jpg", "unreadable"),
+        ("images/normal/empty.bmp", "empty file"),
+        ("images/normal/thin.png", "zero area"),
+        ("masks/crack/c0.png", "wrong-size mask"),
+        ("masks/crack/c1.png", "second mask"),
+        ("masks/crack/c2.png", "wrong mask values"),
+        ("masks/crack/gone.png", "mask without an image"),
+        ("masks/dent/d.png", "unknown label"),
+        ("masks/normal/n0.png", "mask on a normal image"),
+    ]
+    assert sorted(_warnings(tmp_path)) == [
+        ("images/crack/nested", "folder in a class folder"),
+        ("images/crack/notes.txt", "unsupported file type"),
+        ("images/crack/text.png", "no mask"),
+        ("masks/crack/c3.png", "zero-area mask"),
+    ]
+    lines = audit_folder.audit(tmp_path).lines()
+    assert "error: masks/crack/c0.png: wrong-size mask: 10x10 for an image of 24x20" in lines
+    assert not any(str(tmp_path) in line for line in lines)
+    source = FolderSource(tmp_path, "train+val+test", skip_bad=True)
+    assert source.skipped == 11
+    items = {item["id"]: item for item in source}
+    assert not items.keys() & {"crack/c0.png", "crack/c2.png", "normal/n0.png"}
+    assert items["crack/c3.png"]["has_mask"].item() is False
+
+
+def test_the_complaint_is_capped_and_names_the_remedy(tmp_path):
+    _make(tmp_path)
+    _plant(tmp_path, number=25)
+    with pytest.raises(ConfigError) as caught:
+        FolderSource(tmp_path, group="n(.)")
+    lines = str(caught.value).split("\n")
+    assert lines[0].startswith(f"25 files in {tmp_path} fail the audit; ")
+    assert f"python -m dtgan.audit --path={tmp_path} --group='n(.)'" in lines[0]
+    assert "--config.data.skip_bad=True" in lines[0]
+    assert len(lines) == 22 and lines[-1] == "  ... and 5 more"
+    assert FolderSource(tmp_path, skip_bad=True).skipped == 25
+
+
+def test_skip_bad_still_needs_two_images_a_class(tmp_path):
+    _make(tmp_path, crack=2, masks=False)
+    (tmp_path / "images/crack/c0.png").write_bytes(b"")
+    with pytest.raises(ConfigError, match="class 'crack' has 1 image; every class needs"):
+        FolderSource(tmp_path, skip_bad=True)
+
+
+def test_a_class_of_one_group_cannot_validate(tmp_path):
+    _make(tmp_path, crack=1)
+    _save(tmp_path / "images/crack/again.png", _picture(100))
+    assert _errors(tmp_path) == [("images/crack/", "class without an image in val")]
+    with pytest.raises(ConfigError, match="class without an image in val"):
+        FolderSource(tmp_path, skip_bad=True)
+
+
+def test_fingerprint_is_of_content_alone(tmp_path):
+    first = FolderSource(_make(tmp_path / "one"))
+    shutil.copytree(tmp_path / "one", tmp_path / "elsewhere/two")
+    second = FolderSource(tmp_path / "elsewhere/two", "val", channels=3)
+    assert first.fingerprint == second.fingerprint and len(first.fingerprint) == 16
+    assert int(first.fingerprint, 16) >= 0
+    mask = np.zeros((20, 24), np.uint8)
+    mask[0, 0] = 255
+    changes = {"masks/crack/c0.png": mask, "images/normal/n0.png": _picture(50)}
+    for name, array in changes.items():
+        _save(tmp_path / "elsewhere/two" / name, array)
+        third = FolderSource(tmp_path / "elsewhere/two")
+        assert third.fingerprint not in (first.fingerprint, second.fingerprint)
+        second = third
+    assert FolderSource(tmp_path / "one", seed=1).fingerprint != first.fingerprint
+
+
+def test_splits_of_one_set_share_one_audit(tmp_path):
+    _make(tmp_path)
+    before = audit_folder._audit.cache_info().misses
+    for split in splits.SPLITS:
+        FolderSource(tmp_path, split)
+    assert audit_folder._audit.cache_info().misses == before + 1
+    (tmp_path / "images/crack/c0.png").rename(tmp_path / "images/crack/c0 new.png")
+    assert ("images/crack/c0 new.png", "no mask") in _warnings(tmp_path)
+
+
+def _one_image(root):
+    shutil.rmtree(root / "images/crack")
+    _save(root / "images/crack/c0.png", _picture(100))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "message"),
+    [
+        (shutil.rmtree, {}, "is not a folder"),
+        (lambda p: (p / "images").rename(p / "pictures"), {}, "has no folder images/"),
+        (lambda p: (p / "images/normal").rename(p / "images/Normal"), {}, "did you mean 'Normal'"),
+        (lambda p: shutil.rmtree(p / "images/crack"), {}, "no defect class"),
+        (_one_image, {}, "class 'crack' has 1 image; every class needs at least 2"),
+        (lambda p: (p / "images/dent").mkdir(), {}, "class 'dent' has 0 images"),
+        (None, {"group": "tile("}, "not a regular expression"),
+        (None, {"fractions": (0.5, 0.5)}, "give 3 numbers"),
+        (None, {"fractions": (0.8, 0.3, -0.1)}, "give 3 numbers"),
+        (None, {"fractions": (1.0, 0.0, 0.0)}, "val > 0"),
+        (None, {"fractions": (0.5, 0.2, 0.2)}, "sum 1"),
+        (None, {"fractions": ("a", 0.5, 0.5)}, "give 3 numbers"),
+        (None, {"split": "trian"}, "did you mean 'train'"),
+        (None, {"split": "train+"}, "not one of train, val, test"),
+        (None, {"channels": 2}, "is not 1 .grey. or 3"),
+    ],
+)
+def test_mistakes_are_one_clear_line(tmp_path, spoil, options, message):
+    root = _make(tmp_path / "set")
+    if spoil:
+        spoil(root)
+    with pytest.raises(ConfigError, match=message) as caught:
+        FolderSource(root, **options)
+    assert "\n" not in str(caught.value)

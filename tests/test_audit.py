@@ -1,0 +1,64 @@
+"""Pins the audit command: exit status, counts, reasons, last line."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dtgan import audit
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A clean set: 6 normal and 4 scratch images, one of them 16 bit."""
+    random = np.random.default_rng(0)
+    for name, number in (("normal", 6), ("scratch", 4)):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(number):
+            pixels = random.integers(0, 256, (12, 16), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{i}.png")
+    wide = random.integers(0, 65536, (12, 16)).astype(np.uint16)
+    Image.fromarray(wide).save(tmp_path / "images/scratch/0.png")
+    return tmp_path
+
+
+def test_a_clean_set_passes(folder, capsys):
+    assert audit.main([f"--path={folder}"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["class", "all", "masks", "train", "val", "test"]
+    assert lines[1].split()[:3] == ["normal", "6", "0"]
+    assert "sizes in pixels: height 12..12 (median 12), width 16..16 (median 16)" in lines
+    assert "formats: 1 16-bit grey, 9 8-bit grey" in lines
+    assert lines[-1] == "OK: 10 images, 2 classes, 0 errors, 0 warnings"
+
+
+def test_bad_files_fail_with_their_reasons(folder, capsys):
+    (folder / "images/scratch/bad ü.png").write_bytes(b"\x89PNG")
+    (folder / "images/normal/copy.png").write_bytes((folder / "images/normal/0.png").read_bytes())
+    assert audit.main([f"--path={folder}"]) == 1
+    out = capsys.readouterr().out
+    assert "error: images/scratch/bad ü.png: unreadable: " in out
+    assert "warning: images/normal/copy.png: duplicate: same pixels as images/normal/0.png" in out
+    assert out.splitlines()[-1] == "FAILED: 11 images, 2 classes, 1 error, 1 warning"
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--path=/no/such/folder", "data.path=/no/such/folder is not a folder"),
+        ("--group=(", "is not a regular expression"),
+        ("--fractions=1,2", "give 3 numbers"),
+    ],
+)
+def test_an_unusable_option_is_one_line(folder, capsys, option, message):
+    assert audit.main([f"--path={folder}", option]) == 2
+    captured = capsys.readouterr()
+    assert not captured.out and len(captured.err.splitlines()) == 1
+    assert message in captured.err
+
+
+def test_help_explains_the_options(capsys):
+    with pytest.raises(SystemExit) as caught:
+        audit.main(["--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    assert "regular expression" in out and "Exit status: 0 = usable" in out
