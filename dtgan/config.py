@@ -74,7 +74,7 @@ def base_config():
                 "b1": 0.0,
                 "b2": 0.99,
                 "r1_every": 16,  # steps between lazy R1 updates; 0 = never
-                "ema": 0.5 ** (32 / 10000),  # per step, of E and G
+                "ema": 0.5 ** (32 / 10000),  # decay of the running means, per step
             },
             "patches": {  # co-occurrence crops, per image
                 "fake": 8,

@@ -21,6 +21,7 @@ from dtgan.nn.patches import draw_side, random_crops
 from dtgan.state import GanState, NetState
 
 NORMAL = 0  # label of the defect-free class
+AVERAGED = ("E", "G", "C")  # nets with a running mean: what users get
 
 
 class Networks(NamedTuple):
@@ -209,7 +210,7 @@ def make(config, num_classes):
         )
         metrics |= named(terms) | {"loss/G": total}
         nets = update(tx, nets, grads)
-        ema = ema_update(state.ema, params_of(nets, "E", "G"), config.optim.ema)
+        ema = ema_update(state.ema, params_of(nets, *AVERAGED), config.optim.ema)
         return state._replace(step=state.step + 1, nets=nets, ema=ema), metrics
 
     def regularize(state, batch):
@@ -242,7 +243,7 @@ def make(config, num_classes):
         }
         nets = {name: NetState(p, tx[name].init(p)) for name, p in params.items()}
         # A copy: the step donates its input, and donated buffers must not be shared.
-        ema = jax.tree.map(jnp.copy, {name: params[name] for name in ("E", "G")})
+        ema = jax.tree.map(jnp.copy, {name: params[name] for name in AVERAGED})
         return GanState(jnp.zeros((), jnp.int32), base, nets, ema, {})
 
     def infer(ema, request, rng):
@@ -260,7 +261,11 @@ def make(config, num_classes):
         mask = jnp.clip(jnp.mean(jnp.abs(x3 - x4), axis=-1, keepdims=True) / 2, 0.0, 1.0)
         return {"image": x3, "mask": mask, "clean": x4, "rec": x1r, "removed": x1a}
 
-    return Method(init, step, infer, regularize, lazy_every)
+    def classify(ema, image):
+        """C's logits [N, num_classes] of uint8 images [N, R, R, C]."""
+        return net.C.apply(ema["C"], to_float(image))
+
+    return Method(init, step, infer, classify, regularize, lazy_every)
 
 
 def inputs(batch):

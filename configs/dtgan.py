@@ -1,0 +1,27 @@
+"""DT-GAN of the thesis.
+
+python -m dtgan.main --config=configs/dtgan.py:res=128,ch=16 --workdir=runs/dtgan \\
+    --config.data.source=folder --config.data.path=DIR
+"""
+
+from dtgan.config import base_config, parse_arg
+
+
+def get_config(arg=""):
+    """Arguments: res (side in pixels), ch (width; 32 is the thesis base), smoke (small numbers)."""
+    arg = parse_arg(arg, res=256, ch=32, smoke=False)
+    config = base_config()
+    config.data.res = arg.res
+    config.model.ch = arg.ch
+    if arg.smoke:
+        config.data.res = 32
+        config.data.batch_size = 2
+        config.data.scale_counts = 0.02
+        config.model.ch = 2
+        config.train.duration = "4steps"
+        config.train.log_every = 2
+        config.train.sample_every = 4
+        config.train.sample_rows = 2
+        config.train.summary_pairs = 4
+        config.checkpoint.every = 2
+    return config

@@ -1,0 +1,198 @@
+"""Checkpoints through Orbax: asynchronous saves, checksums, restore of the newest good step.
+
+`checkpoints/<step>/` holds the items state (all but the EMA), ema, data (position in the stream, data
+fingerprint) and config (JSON), and checksums.json. Orbax writes into a temporary directory and renames
+it at the end; the checksums are written just before, so that a directory with a number for a name is
+complete, and one that does not match its checksums was damaged later.
+"""
+
+import hashlib
+import json
+import logging
+import pathlib
+
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
+
+from dtgan.config import ConfigError
+
+log = logging.getLogger("dtgan")
+
+CHECKSUMS = "checksums.json"
+SCORE = "score"  # the metric by which the best checkpoint is kept: lower is better
+
+
+class Checkpoints:
+    """The checkpoints of one run. Every process of the run makes one and calls every method."""
+
+    def __init__(self, workdir, keep=2):
+        """`keep`: newest steps kept, beside the best. Opens, but does not write."""
+        self.directory = pathlib.Path(workdir).absolute() / "checkpoints"
+        self._keep = keep
+        self._manager = None
+
+    def save(self, step, state, data, config, score=None):
+        """Save GanState `state`, the JSON-able `data` and `config`; returns while it is written."""
+        without_ema = state._replace(ema={})._asdict()
+        saved = self._open().save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(without_ema),
+                ema=ocp.args.StandardSave(state.ema),
+                data=ocp.args.JsonSave(data),
+                config=ocp.args.JsonSave(config),
+            ),
+            metrics=None if score is None else {SCORE: float(score)},
+            force=True,
+        )
+        if not saved:  # Orbax reports an existing step this way
+            raise RuntimeError(f"checkpoint {step} was not saved: {self.directory / str(step)} exists")
+
+    def restore(self, abstract_state, sharding):
+        """(GanState, data) of the newest good step, or None in a workdir without checkpoints.
+
+        A damaged step is named in the log, set aside as `<step>.damaged` and never used. Raises
+        ConfigError where checkpoints exist and none is good.
+        """
+        good, damaged = verified_steps(self.directory)
+        for step, reason in damaged.items():
+            log.warning("checkpoint %d is damaged (%s): set aside, not used", step, reason)
+        self._set_aside(damaged)
+        if not good:
+            if damaged:
+                raise ConfigError(
+                    f"all checkpoints in {self.directory} are damaged; restore them from a copy, "
+                    "or start again in another workdir"
+                )
+            return None
+
+        def abstract(tree):
+            return jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+            )
+
+        without_ema = abstract_state._replace(ema={})._asdict()
+        items = self._open().restore(
+            good[-1],
+            args=ocp.args.Composite(
+                state=ocp.args.StandardRestore(abstract(without_ema)),
+                ema=ocp.args.StandardRestore(abstract(abstract_state.ema)),
+                data=ocp.args.JsonRestore(),
+            ),
+        )
+        fields = {**items.state, "ema": items.ema, "nets": items.state["nets"]}
+        state = type(abstract_state)(**fields)
+        # NamedTuples come back as what the abstract tree holds; fail here, not in the step.
+        assert jax.tree.structure(state) == jax.tree.structure(abstract_state)
+        return state, items.data
+
+    def wait(self):
+        """Return when all saves are on disk."""
+        if self._manager:
+            self._manager.wait_until_finished()
+
+    def close(self):
+        """Finish the saves and release the directory."""
+        if self._manager:
+            self._manager.close()
+            self._manager = None
+
+    def _open(self):
+        if self._manager is None:
+            best = policies.BestN(
+                get_metric_fn=lambda metrics: metrics[SCORE],
+                reverse=True,
+                n=1,
+                keep_checkpoints_without_metrics=False,
+            )
+            options = ocp.CheckpointManagerOptions(
+                create=True,
+                cleanup_tmp_directories=True,
+                # Not best_fn with max_to_keep: that deletes the newest step unless it is the best.
+                preservation_policy=policies.AnyPreservationPolicy(
+                    [policies.LatestN(self._keep), best]
+                ),
+                best_fn=lambda metrics: metrics[SCORE],
+                best_mode="min",
+                async_options=ocp.options.AsyncOptions(
+                    post_finalization_callback=self._write_checksums
+                ),
+            )
+            self._manager = ocp.CheckpointManager(self.directory, options=options)
+        return self._manager
+
+    def _write_checksums(self):
+        """Called by Orbax when a step is complete, before its directory gets its final name."""
+        if jax.process_index() == 0:
+            for directory in self.directory.glob("*.orbax-checkpoint-tmp"):
+                (directory / CHECKSUMS).write_text(json.dumps(_checksums(directory)))
+
+    def _set_aside(self, damaged):
+        if damaged and jax.process_index() == 0:
+            for step in damaged:
+                target = self.directory / f"{step}.damaged"
+                n = 1
+                while target.exists():
+                    n += 1
+                    target = self.directory / f"{step}.damaged.{n}"
+                (self.directory / str(step)).rename(target)
+        if damaged and jax.process_count() > 1:
+            from jax.experimental import multihost_utils
+
+            multihost_utils.sync_global_devices("damaged checkpoints set aside")
+
+
+def verified_steps(directory):
+    """(good steps in order, {damaged step: reason}) of a checkpoint directory; reads every file."""
+    directory, good, damaged = pathlib.Path(directory), [], {}
+    if directory.is_dir():
+        for path in sorted(directory.iterdir()):
+            if path.name.isdigit():
+                reason = _damage(path)
+                if reason:
+                    damaged[int(path.name)] = reason
+                else:
+                    good.append(int(path.name))
+    return sorted(good), damaged
+
+
+def restore_ema(workdir, step, abstract_ema):
+    """The EMA parameters of one step as a tree like `abstract_ema`, on the default device."""
+    directory = pathlib.Path(workdir).absolute() / "checkpoints" / str(step) / "ema"
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    target = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), abstract_ema
+    )
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(directory, target)
+
+
+def read_json_item(workdir, step, item):
+    """The `config` or `data` item of one step."""
+    path = pathlib.Path(workdir).absolute() / "checkpoints" / str(step) / item
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
+        return checkpointer.restore(path)
+
+
+def _checksums(directory):
+    return {
+        path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.name != CHECKSUMS
+    }
+
+
+def _damage(directory):
+    """Why a step must not be used, or '' for a good one."""
+    try:
+        expected = json.loads((directory / CHECKSUMS).read_text())
+        actual = _checksums(directory)
+    except (OSError, ValueError) as error:
+        return f"{CHECKSUMS}: {error.__class__.__name__}"
+    for name, digest in expected.items():
+        if name not in actual:
+            return f"{name} is missing"
+        if actual[name] != digest:
+            return f"{name} does not match its checksum"
+    return ""

@@ -1,0 +1,98 @@
+"""Train a GAN: python -m dtgan.main --config=configs/quickstart.py --workdir=runs/quickstart
+
+The same command again resumes. Any config field is a flag: --config.data.path=DIR
+"""
+
+import logging
+import os
+import pathlib
+import sys
+import time
+
+from absl import app, flags
+from absl import logging as absl_logging
+from ml_collections import config_flags
+
+from dtgan.config import ConfigError
+
+FLAGS = flags.FLAGS
+config_flags.DEFINE_config_file("config", None, "A file of configs/, with its argument after a colon.")
+flags.DEFINE_string("workdir", None, "Directory of the run; made if missing, resumed if not empty.")
+flags.DEFINE_bool("dry_run", False, "Print config, parameters, step cost and speed, then exit.")
+flags.DEFINE_string(
+    "compilation_cache",
+    os.path.join("~", ".cache", "dtgan", "xla"),
+    "Directory of compiled programs, for fast second starts; empty switches it off.",
+)
+flags.DEFINE_bool("distributed", False, "Join the processes of a cluster that JAX detects.")
+flags.DEFINE_string("coordinator", "", "host:port of process 0, where no cluster is detected.")
+flags.DEFINE_integer("num_processes", 0, "Processes of the job, with --coordinator.")
+flags.DEFINE_integer("process_id", -1, "This process, 0 to num_processes - 1, with --coordinator.")
+
+
+def main(_):
+    """Parse, train, and turn a user's mistakes into one line."""
+    absl_logging.set_verbosity(absl_logging.ERROR)  # before JAX looks for devices, in many words
+
+    import jax
+
+    from dtgan import sharding, train
+
+    if FLAGS.compilation_cache:
+        cache = pathlib.Path(FLAGS.compilation_cache).expanduser()
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+    if FLAGS.distributed or FLAGS.coordinator:
+        sharding.initialize_distributed(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
+    setup_logging(sharding.is_lead())
+    if FLAGS.dry_run:
+        from dtgan import inspection
+
+        return inspection.dry_run(FLAGS.config)
+    if not FLAGS.workdir:
+        raise ConfigError("--workdir is missing; give the directory of the run: --workdir=runs/NAME")
+    start = time.monotonic()
+    train.train_and_evaluate(FLAGS.config, FLAGS.workdir)
+    logging.getLogger("dtgan").info("%.0f s in all", time.monotonic() - start)
+
+
+def setup_logging(lead=True):
+    """Our own lines on stderr, with the time; libraries only when they report errors."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    log = logging.getLogger("dtgan")
+    log.handlers, log.propagate = [handler], False
+    log.setLevel(logging.INFO if lead else logging.ERROR)
+
+
+def parse_flags(argv):
+    """absl's parser, with a config's errors as one line each."""
+    try:
+        args = FLAGS(argv)
+        if FLAGS.config is None:
+            raise ConfigError("--config is missing; for example --config=configs/quickstart.py")
+        return args
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        sys.exit(f"error: {one_line(error)}")
+
+
+def one_line(error):
+    """The message of an error without quotes, field dumps and line breaks."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return " ".join(text.split())
+
+
+def run():
+    """Entry point of `python -m dtgan.main`."""
+    from dtgan.train import Diverged
+
+    def guarded(argv):
+        try:
+            main(argv)
+        except (ConfigError, Diverged) as error:
+            sys.exit(f"error: {error}")
+
+    app.run(guarded, flags_parser=parse_flags)
+
+
+if __name__ == "__main__":
+    run()

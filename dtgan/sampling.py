@@ -1,0 +1,175 @@
+"""From a checkpoint to images: the Sampler, the sample grid, the closing figures of a run."""
+
+import dataclasses
+import functools
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from dtgan import checkpoints, images
+from dtgan import config as config_lib
+from dtgan.config import ConfigError
+from dtgan.data import pipeline
+from dtgan.methods.registry import make_method
+
+
+@dataclasses.dataclass
+class Sampler:
+    """Draws with the EMA parameters of one checkpoint.
+
+    config, classes (normal first), step, ema: what the checkpoint holds.
+    """
+
+    config: Any
+    classes: tuple
+    step: int
+    ema: Any
+
+    def __post_init__(self):
+        self._infer = jax.jit(make_method(self.config, len(self.classes)).infer)
+
+    def __call__(self, request, seed=0):
+        """Images of the family's `infer` as float32 NumPy arrays; the same seed, the same images.
+
+        request: {"image": uint8 [N, R, R, C] defects, "normal": uint8 [N, R, R, C] surfaces}.
+        """
+        return jax.device_get(self._infer(self.ema, request, jax.random.key(seed)))
+
+
+def load(workdir, step="latest"):
+    """A Sampler from a workdir alone: the config is in the checkpoint.
+
+    Raises ConfigError where there is no good checkpoint, or not the one asked for.
+    """
+    good, damaged = checkpoints.verified_steps(pathlib.Path(workdir) / "checkpoints")
+    wanted = (good[-1] if good else None) if step == "latest" else int(step)
+    if wanted not in good:
+        known = ", ".join(map(str, good)) or "none"
+        bad = f"; damaged: {', '.join(map(str, damaged))}" if damaged else ""
+        raise ConfigError(f"{workdir} has no good checkpoint {step!r}; good steps: {known}{bad}")
+    config = config_lib.from_json(checkpoints.read_json_item(workdir, wanted, "config"))
+    classes = tuple(checkpoints.read_json_item(workdir, wanted, "data")["classes"])
+    spec, method = pipeline.batch_spec(config), make_method(config, len(classes))
+    abstract = jax.eval_shape(functools.partial(method.init, batch_spec=spec), jax.random.key(0))
+    return Sampler(config, classes, wanted, checkpoints.restore_ema(workdir, wanted, abstract.ema))
+
+
+class Pairs:
+    """Fixed validation pairs (x1, x2) of a source, in batches of one size.
+
+    truth: where the source knows the true transfer, uint8 images of it; else None.
+    """
+
+    def __init__(self, config, source, num, batch_size):
+        self.batch_size = batch_size
+        self._config, self._source = config, source
+        self._cached = pipeline.CachedSource.of(source, config)
+        num = -(-num // batch_size) * batch_size
+        self._i, self._j = pipeline.eval_pairs(config, source, num, seed=0)
+
+    def __iter__(self):
+        """Yield {"image", "normal", "label", "mask", "has_mask", "truth"} of batch_size rows."""
+        for start in range(0, len(self._i), self.batch_size):
+            i = self._i[start : start + self.batch_size]
+            j = self._j[start : start + self.batch_size]
+            x1 = pipeline.load_records(self._config, self._cached, i)
+            x2 = pipeline.load_records(self._config, self._cached, j)
+            yield {**x1, "normal": x2["image"], "truth": self._truth(i, j)}
+
+    def _truth(self, i, j):
+        """The exact transfers; only where records are not cropped, so that positions agree."""
+        res = self._config.data.res
+        if not hasattr(self._source, "transfer") or np.any(self._source.sizes != res):
+            return None
+        return np.stack([self._source.transfer(a, b)[0] for a, b in zip(i, j, strict=True)])
+
+
+def request_of(batch):
+    """The part of a batch that `infer` reads."""
+    return {"image": batch["image"], "normal": batch["normal"]}
+
+
+def sample_grid(batch, drawn):
+    """One row a pair: x1, x2, x1r, x4, x3, (truth,) x1a, |x3 - x2|, with titles. uint8 [H, W, C]."""
+    x3 = images.to_uint8(drawn["image"])
+    change = np.abs(x3.astype(np.int16) - batch["normal"]).astype(np.uint8)
+    columns = {
+        "x1": batch["image"],
+        "x2": batch["normal"],
+        "x1r": images.to_uint8(drawn["rec"]),
+        "x4 anchor": images.to_uint8(drawn["clean"]),
+        "x3 hybrid": x3,
+    }
+    if batch["truth"] is not None:
+        columns["true x3"] = batch["truth"]
+    columns |= {"x1a removed": images.to_uint8(drawn["removed"]), "|x3 - x2|": change}
+    cells = np.stack(list(columns.values()), axis=1)
+    scale = max(1, 96 // cells.shape[2])
+    cells = cells.repeat(scale, axis=2).repeat(scale, axis=3)
+    sheet = images.tile(cells.reshape(-1, *cells.shape[2:]), columns=len(columns))
+    return images.with_header(sheet, list(columns))
+
+
+def validation_score(pairs, infer):
+    """mean |x1 - x1r| + |x2 - x4| over validation pairs, as in L_rec but with the EMA.
+
+    It needs no truth, so every data set has it; the best checkpoint is chosen by it.
+    """
+    total = [
+        np.mean(np.abs(images.to_float(batch["image"]) - drawn["rec"]))
+        + np.mean(np.abs(images.to_float(batch["normal"]) - drawn["clean"]))
+        for batch in pairs
+        for drawn in [infer(request_of(batch))]
+    ]
+    return float(np.mean(total))
+
+
+def transfer_summary(pairs, infer, classify):
+    """What the model does to unseen pairs, as a dict of numbers.
+
+    classify: uint8 images -> class logits. Errors are mean absolute differences in grey levels
+    (0..255); those against the true transfer only where the source knows it.
+      c_agrees: share of x3 that C calls by the class of x1; c_accuracy: of real x1, for comparison
+      x3_vs_x4: how much the structure code changes the picture at all
+      error_x3, error_nothing (x2), error_paste (x1's masked pixels on x2), all against the truth
+    """
+    sums, rows = {}, 0
+    for batch in pairs:
+        drawn = infer(request_of(batch))
+        x3, x4 = images.to_uint8(drawn["image"]), images.to_uint8(drawn["clean"])
+        values = {
+            "c_agrees": np.mean(np.argmax(classify(x3), -1) == batch["label"]),
+            "c_accuracy": np.mean(np.argmax(classify(batch["image"]), -1) == batch["label"]),
+            "x3_vs_x4": _error(x3, x4),
+        }
+        if batch["truth"] is not None:
+            pasted = np.where(batch["mask"] > 127, batch["image"], batch["normal"])
+            values["error_x3"] = _error(x3, batch["truth"])
+            values["error_nothing"] = _error(batch["normal"], batch["truth"])
+            values["error_paste"] = _error(pasted, batch["truth"])
+        for name, value in values.items():
+            sums[name] = sums.get(name, 0.0) + float(value) * len(x3)
+        rows += len(x3)
+    return {"pairs": rows, **{name: value / rows for name, value in sums.items()}}
+
+
+def describe_summary(summary):
+    """The figures of `transfer_summary` as printable lines."""
+    lines = [
+        f"on {summary['pairs']} validation pairs: C calls {100 * summary['c_agrees']:.1f} % of x3 by "
+        f"the class of x1 (real x1: {100 * summary['c_accuracy']:.1f} %); "
+        f"|x3 - x4| {summary['x3_vs_x4']:.2f} grey levels"
+    ]
+    if "error_x3" in summary:
+        lines.append(
+            f"mean absolute error against the true transfer, grey levels: "
+            f"x3 {summary['error_x3']:.2f}, doing nothing {summary['error_nothing']:.2f}, "
+            f"pasting {summary['error_paste']:.2f}"
+        )
+    return lines
+
+
+def _error(a, b):
+    return np.mean(np.abs(a.astype(np.int16) - b))

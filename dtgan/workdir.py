@@ -1,0 +1,72 @@
+"""The directory of a run: writable, used by one run at a time, and always by the same one.
+
+    workdir/config.json  checkpoints/<step>/  metrics.jsonl  events.*  samples/<step>.png
+"""
+
+import contextlib
+import fcntl
+import logging
+import os
+import pathlib
+
+from dtgan import config as config_lib
+from dtgan.config import ConfigError
+
+log = logging.getLogger("dtgan")
+
+
+@contextlib.contextmanager
+def open_workdir(path, config):
+    """Create and lock `path` for a run of `config`; the lock goes with the process, however it ends.
+
+    Raises ConfigError where the directory cannot be written, another run holds it, or it belongs to
+    a run whose config differs in what its arrays mean; other differences are logged.
+    """
+    path = pathlib.Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = (path / ".lock").open("a")
+    except OSError as error:
+        raise ConfigError(
+            f"workdir {path} cannot be written ({error.strerror}); use --workdir=DIR"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(
+                f"workdir {path} is in use by another run; wait for it or use another workdir"
+            ) from None
+        check_config(path, config)
+        yield path
+
+
+def check_config(path, config):
+    """Compare with the workdir's config.json: refuse another architecture or data, log the rest."""
+    file = pathlib.Path(path) / "config.json"
+    if not file.exists():
+        return
+    try:
+        old = config_lib.from_json(file.read_text())
+    except ValueError as error:
+        raise ConfigError(f"{file} cannot be read ({error}); use another workdir") from None
+    changes = config_lib.diff(old, config)
+    refused = {name: pair for name, pair in changes.items() if not config_lib.is_changeable(name)}
+    if refused:
+        raise ConfigError(
+            f"workdir {path} belongs to a run with {_text(refused, 0)}, this one has "
+            f"{_text(refused, 1)}; use another workdir or the old values"
+        )
+    if changes:
+        log.info("resuming with %s (was %s)", _text(changes, 1), _text(changes, 0))
+
+
+def write_config(path, config):
+    """Write config.json, atomically."""
+    part = pathlib.Path(path) / ".config.json.part"
+    part.write_text(config_lib.to_json(config) + "\n")
+    os.replace(part, pathlib.Path(path) / "config.json")
+
+
+def _text(changes, side):
+    return ", ".join(f"{name}={pair[side]}" for name, pair in sorted(changes.items()))

@@ -1,0 +1,100 @@
+"""What a run tells: metrics.jsonl, TensorBoard events, and log lines with progress and ETA."""
+
+import json
+import logging
+import os
+import pathlib
+import time
+
+log = logging.getLogger("dtgan")
+
+
+class Writer:
+    """Scalars and images of a run. Only the lead process writes; the others' calls do nothing.
+
+    On resume the rows of metrics.jsonl after the restored step are dropped: they will be written
+    again.
+    """
+
+    def __init__(self, workdir, step=0, lead=True):
+        self._file = self._events = None
+        if not lead:
+            return
+        from tensorboardX import SummaryWriter
+
+        path = pathlib.Path(workdir) / "metrics.jsonl"
+        if path.exists():
+            kept = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
+            part = path.with_suffix(".part")
+            part.write_text("".join(line + "\n" for line in kept))
+            os.replace(part, path)
+        self._file = path.open("a", buffering=1)
+        self._events = SummaryWriter(str(workdir), purge_step=step + 1 if step else None)
+
+    def scalars(self, step, values):
+        """Write {name: float} at a step."""
+        if self._file:
+            self._file.write(json.dumps({"step": step, **values}) + "\n")
+            for name, value in values.items():
+                self._events.add_scalar(name, value, step)
+
+    def image(self, step, name, image):
+        """Write uint8 [H, W, C] to the TensorBoard events."""
+        if self._events:
+            self._events.add_image(name, image, step, dataformats="HWC")
+
+    def close(self):
+        """Flush and close the files."""
+        if self._file:
+            self._file.close()
+            self._events.close()
+
+
+class Progress:
+    """Throughput and remaining time, without compilation, sampling and saving."""
+
+    def __init__(self, step, total, images_per_step, clock=time.monotonic):
+        self._total, self._images, self._clock = total, images_per_step, clock
+        self._done, self._busy = 0, 0.0
+        self._mark_step, self._mark_time = step, clock()
+
+    def pause(self, step):
+        """The steps up to `step` are done; time does not count until `resume`."""
+        now = self._clock()
+        self._done += step - self._mark_step
+        self._busy += now - self._mark_time
+        self._mark_step, self._mark_time = step, now
+
+    def resume(self):
+        """Time counts again."""
+        self._mark_time = self._clock()
+
+    def rates(self):
+        """Steps/s and images/s since the last call (0 before the first step)."""
+        steps = self._done / self._busy if self._busy else 0.0
+        self._done, self._busy = 0, 0.0
+        return steps, steps * self._images
+
+    def line(self, step, steps_per_s, values):
+        """One log line: position, ETA, and some values."""
+        left = (self._total - step) / steps_per_s if steps_per_s else 0.0
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        width = len(str(self._total))
+        return (
+            f"step {step:{width}d}/{self._total} ({100 * step / self._total:3.0f} %)  "
+            f"{steps_per_s * self._images:.1f} images/s  ETA {_clock_text(left)}  {shown}"
+        )
+
+
+def _clock_text(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def _step_of(line):
+    """The step of a metrics row; a row cut short by a kill counts as beyond any step."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError):
+        return float("inf")
