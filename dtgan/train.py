@@ -156,14 +156,15 @@ class Run:
             pending.append(metrics | losses)
 
             last = step == self.total
+            sampling_now = last or step % train.sample_every == 0
             saving = last or step % config.checkpoint.every == 0
-            if last or saving or step % train.log_every == 0:
+            if sampling_now or saving or step % train.log_every == 0:
                 pending = self._report(step, pending, progress)
-            if last or step % train.sample_every == 0:
-                self._sample(step, state, tools)
-            if saving:
-                self._save(step, state, stream, tools)
-            progress.resume()
+                if sampling_now:
+                    self._sample(step, state, tools)
+                if saving:
+                    self._save(step, state, stream, tools)
+                progress.resume()
         if step < self.total:
             self._report(step, pending, progress)
             self._save(step, state, stream, tools, even_if_saved=False)

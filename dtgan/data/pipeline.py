@@ -1,7 +1,8 @@
 """Batches: pairs of a defect and a normal image for training, plain records for evaluation.
 
-The training stream is a function of (config.seed, step) alone. Row k of the batch of process p of
-P is row k * P + p of the batch that a single process would see.
+The training stream is a function of (config.seed, step) alone. Process p of P sees rows p b to
+(p + 1) b - 1 of the batch that a single process would see, b being its share: the order in which
+the processes' rows make up the global batch.
 """
 
 import functools
@@ -87,6 +88,8 @@ def train_iterator(config, source, process_index=0, process_count=1):
     examples = pairs.map(transforms.ReadPair(CachedSource.of(source, config))).random_map(
         transforms.AugmentPair(data), seed=stream_seed(config.seed, "augment")
     )
+    rows = _ContiguousShards(data.batch_size, process_count)
+    examples = grain.MapDataset.select_from_datasets([examples], rows)
     # A few batches ahead suffice; grain's default of 500 batches would fill the memory.
     options = grain.ReadOptions(num_threads=data.workers, prefetch_buffer_size=4 * data.workers)
     shard = grain.sharding.ShardOptions(process_index, process_count)
@@ -232,6 +235,24 @@ class _Rounds(grain.transforms.DatasetSelectionMap):
     def __getitem__(self, index):
         turn, position = divmod(int(index), self._n)
         return int(_permutation(self._n, self._seed, turn)[position]), turn
+
+
+class _ContiguousShards(grain.transforms.DatasetSelectionMap):
+    """Reorders every global batch so that the iterator's strided shards become contiguous ones.
+
+    Shard p of P reads positions k P + p; they shall hold rows p b + k.
+    """
+
+    def __init__(self, batch_size, process_count):
+        self._batch, self._count = batch_size, process_count
+
+    def __len__(self):
+        return sys.maxsize
+
+    def __getitem__(self, index):
+        batch, position = divmod(int(index), self._batch)
+        k, p = divmod(position, self._count)
+        return 0, batch * self._batch + p * (self._batch // self._count) + k
 
 
 @functools.lru_cache(maxsize=256)

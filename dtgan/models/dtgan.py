@@ -84,9 +84,9 @@ class Generator(nn.Module):
     def __call__(self, z_s, z_t, noise=None):
         x = z_s
         if self.anchor_input == "learned":
-            x = x + self.param("anchor", normal_init, (CODE_SIDE, CODE_SIDE, CODE_CHANNELS))
+            x = x + self.param("anchor", normal_init, (1, CODE_SIDE, CODE_SIDE, CODE_CHANNELS))
         elif self.anchor_input == "fourier":
-            x = x + fourier_map()
+            x = x + fourier_map()[None]
         plan = self.blocks()
         for i, (features, up, _) in enumerate(plan):
             pair = noise[i] if noise is not None else (None, None)

@@ -20,6 +20,11 @@ def lrelu(x):
     return nn.leaky_relu(x, 0.2) * SQRT2
 
 
+def add_bias(x, bias):
+    """x [..., C] + bias [C], in x's type."""
+    return x + bias.astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
+
+
 def conv(x, kernel, stride=1, pad=0):
     """Convolve x [N, H, W, I], zero-padded by `pad` on each side, with kernel [h, w, I, O]."""
     k, size = kernel.shape[0], (x.shape[1] + 2 * pad - kernel.shape[0]) // stride + 1
@@ -88,7 +93,7 @@ class EqualConv(nn.Module):
         kernel = self.param("kernel", normal_init, shape) * scale
         x = conv(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, self.pad)
         if self.bias:
-            x = x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+            x = add_bias(x, self.param("bias", nn.initializers.zeros, (self.features,)))
         return lrelu(x) if self.act else x
 
 
@@ -105,5 +110,5 @@ class EqualDense(nn.Module):
         kernel = self.param("kernel", normal_init, (x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.constant(self.bias_init), (self.features,))
         kernel = kernel * (1.0 / math.sqrt(x.shape[-1]))
-        x = x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)
+        x = add_bias(x.astype(self.dtype) @ kernel.astype(self.dtype), bias)
         return lrelu(x) if self.act else x

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dtgan.nn.layers import EqualDense, conv, conv_transpose, lrelu, normal_init
+from dtgan.nn.layers import EqualDense, add_bias, conv, conv_transpose, lrelu, normal_init
 from dtgan.nn.resample import blur
 
 
@@ -53,4 +53,4 @@ class StyledConv(nn.Module):
         if noise is not None:
             x = x + (strength * noise).astype(self.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return lrelu(x + bias.astype(self.dtype))
+        return lrelu(add_bias(x, bias))

@@ -18,9 +18,10 @@ def bilinear_rows(offset, side, out, size):
 
     Bilinear with half-pixel centres (align_corners false); samples never leave the crop.
     """
-    centre = (jnp.arange(out) + 0.5) * (side / out) - 0.5
-    source = offset[..., None] + jnp.clip(centre, 0.0, side - 1.0)
-    distance = jnp.abs(source[..., None] - jnp.arange(size, dtype=jnp.float32))
+    centre = jnp.clip((jnp.arange(out) + 0.5) * (side / out) - 0.5, 0.0, side - 1.0)
+    lead = (1,) * offset.ndim
+    source = offset[..., None, None] + centre.reshape(*lead, out, 1)
+    distance = jnp.abs(source - jnp.arange(size, dtype=jnp.float32).reshape(*lead, 1, size))
     return jnp.maximum(0.0, 1.0 - distance)
 
 

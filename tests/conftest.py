@@ -1,0 +1,61 @@
+"""Eight virtual CPU devices, strict ranks, one compilation cache for all tests of a session."""
+
+import os
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+# Before JAX starts. Level 0 halves compilation, which is most of the suite's time.
+TEST_XLA_FLAGS = "--xla_backend_optimization_level=0"
+BASE_XLA_FLAGS = os.environ.get("XLA_FLAGS", "")
+os.environ["XLA_FLAGS"] = (
+    f"{BASE_XLA_FLAGS} {TEST_XLA_FLAGS} --xla_force_host_platform_device_count=8"
+)
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+from absl import flags  # noqa: E402
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+flags.FLAGS.mark_as_parsed()
+sys.path.insert(0, str(ROOT))  # configs/
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--kill_trials", type=int, default=1, help="SIGKILL-and-resume trials of test_resume.py"
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache(tmp_path_factory):
+    """Programs compiled once serve all tests and the processes that tests start."""
+    path = tmp_path_factory.mktemp("xla")
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def run_main(compilation_cache):
+    """Start `python -m dtgan.main` as a user would: run_main(args, devices=1) -> Popen."""
+    import subprocess
+
+    def start(*args, devices=1, module="dtgan.main"):
+        count = f"--xla_force_host_platform_device_count={devices}"
+        env = os.environ | {
+            "XLA_FLAGS": f"{BASE_XLA_FLAGS} {TEST_XLA_FLAGS} {count}",
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+        cache = [f"--compilation_cache={compilation_cache}"] if module == "dtgan.main" else []
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *cache, *args],
+            cwd=ROOT,
+            env=env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    return start

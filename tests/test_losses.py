@@ -1,0 +1,80 @@
+"""Pins the closed forms of the losses and the gradient of R1."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.testing import assert_allclose
+
+from dtgan import losses
+
+
+def random(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def test_structure_vanishes_for_the_ideal_transfer():
+    x1, x1a, x2 = (random(2, 4, 4, 1, seed=i) for i in range(3))
+    x3 = x2 + (x1 - x1a)
+    assert_allclose(losses.structure(x1, x1, x1a, x2, x3), 0, atol=1e-6)
+    assert float(losses.structure(x1, x1, x1a, x2, x3 + 1)) > 1
+
+
+def test_feature_vanishes_for_an_oracle_encoder_and_detaches_its_targets():
+    z_s, z_t = random(2, 4), random(2, 5)
+    assert float(losses.feature(z_s, z_t, z_s, z_t, z_t)) == 0
+    gradients = jax.grad(lambda a, b: losses.feature(a, b, a + 1, b, b), argnums=(0, 1))
+    gradient, _ = gradients(z_s, z_t)
+    # Only through z_s3 = z_s + 1: 2 * 1 / 8 each; a target with gradient would cancel it.
+    assert_allclose(gradient, np.full((2, 4), 2 / 8), rtol=1e-6)
+
+
+def test_reconstruction_adds_two_means():
+    a, b = jnp.zeros((2, 3)), jnp.full((2, 3), 2.0)
+    assert float(losses.reconstruction(a, b, b, b)) == 2
+    assert float(losses.reconstruction(a, b, b, a)) == 4
+
+
+def test_adversarial_losses_equal_the_log_forms():
+    real, fake = random(5), random(5, seed=1)
+    d = -np.mean(np.log(jax.nn.sigmoid(real))) - np.mean(np.log(1 - jax.nn.sigmoid(fake)))
+    assert_allclose(losses.adversarial_d(real, fake), d, rtol=1e-5)
+    g = -np.log(jax.nn.sigmoid(fake))
+    assert_allclose(losses.adversarial_g(fake), g, rtol=1e-5)
+
+
+def test_r1_of_a_linear_score_is_half_its_squared_weight():
+    a = random(6)
+    real = random(4, 6)
+    assert_allclose(losses.r1(lambda x: x @ a, real), 0.5 * jnp.sum(a**2), rtol=1e-5)
+    patches = random(4, 3, 6)
+    assert_allclose(losses.r1(lambda x: x @ a, patches), 0.5 * jnp.sum(a**2), rtol=1e-5)
+
+
+def test_r1_gradient_agrees_with_finite_differences():
+    """A two-layer toy D, with the R1 differentiated through an augmentation as well."""
+    real, flat = random(3, 5), random(5 * 7 + 7, seed=1)
+    with jax.enable_x64(True):
+        real, flat = real.astype(jnp.float64), flat.astype(jnp.float64)
+
+        def penalty(w, augment):
+            def score(x):
+                x = x * 1.7 + x**2 if augment else x
+                return jnp.tanh(x @ w[:35].reshape(5, 7)) @ w[35:]
+
+            output, pullback = jax.vjp(score, real)
+            (g,) = pullback(jnp.ones_like(output))
+            exact = 0.5 * jnp.sum(g**2) / 3
+            return losses.r1(score, real), exact
+
+        for augment in (False, True):
+            ours, exact = penalty(flat, augment)
+            assert_allclose(ours, exact, rtol=1e-5)  # losses.r1 sums in float32
+            gradient = jax.grad(lambda w, a=augment: penalty(w, a)[0])(flat)
+            for i in (0, 17, 34, 36, 41):
+                step = 1e-4 * jnp.zeros(42).at[i].set(1)
+                slope = (penalty(flat + step, augment)[1] - penalty(flat - step, augment)[1]) / 2e-4
+                assert_allclose(gradient[i], slope, rtol=1e-3, atol=1e-5)
+
+
+def test_cross_entropy_of_uniform_logits():
+    assert_allclose(losses.cross_entropy(jnp.zeros((3, 7)), jnp.arange(3)), np.log(7), rtol=1e-6)
