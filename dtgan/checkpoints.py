@@ -20,6 +20,7 @@ from dtgan.config import ConfigError
 log = logging.getLogger("dtgan")
 
 CHECKSUMS = "checksums.json"
+TIMES = "_CHECKPOINT_METADATA"  # Orbax's notes on its own timing, rewritten after the checksums
 SCORE = "score"  # the metric by which the best checkpoint is kept: lower is better
 
 
@@ -179,7 +180,7 @@ def _checksums(directory):
     return {
         path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name != CHECKSUMS
+        if path.is_file() and path.name not in (CHECKSUMS, TIMES)
     }
 
 
@@ -187,9 +188,10 @@ def _damage(directory):
     """Why a step must not be used, or '' for a good one."""
     try:
         expected = json.loads((directory / CHECKSUMS).read_text())
+        json.loads((directory / TIMES).read_text())
         actual = _checksums(directory)
     except (OSError, ValueError) as error:
-        return f"{CHECKSUMS}: {error.__class__.__name__}"
+        return f"{CHECKSUMS} or {TIMES}: {error.__class__.__name__}"
     for name, digest in expected.items():
         if name not in actual:
             return f"{name} is missing"

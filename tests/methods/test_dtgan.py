@@ -1,0 +1,158 @@
+"""Pins the DT-GAN step: who learns when, gradients over devices, loss weights, bf16, resume keys."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dtgan import sharding
+from dtgan.config import base_config
+from dtgan.data import pipeline
+from dtgan.methods import base
+from dtgan.methods.registry import make_method
+
+
+def tiny(**fields):
+    config = base_config()
+    config.data.res, config.data.batch_size = 32, 8
+    config.model.ch = 2
+    for name, value in fields.items():
+        group, field = name.split("__")
+        config[group][field] = value
+    return config
+
+
+def batch_of(config, seed=0):
+    rng = np.random.default_rng(seed)
+    batch = {}
+    for name, array in pipeline.batch_spec(config).items():
+        high = {"label": 7, "has_mask": 2}.get(name, 256)
+        batch[name] = rng.integers(0, high, array.shape).astype(array.dtype)
+    batch["label"] = np.maximum(batch["label"], 1)
+    return batch
+
+
+def start(config):
+    method = make_method(config, 7)
+    spec = pipeline.batch_spec(config)
+    return method, jax.jit(lambda key: method.init(key, spec))(jax.random.key(0))
+
+
+def leaves(net):
+    return [np.asarray(x) for x in jax.tree.leaves(net.params)]
+
+
+def moved(before, after):
+    return any(not np.array_equal(a, b) for a, b in zip(leaves(before), leaves(after), strict=True))
+
+
+@pytest.fixture(scope="module")
+def one_step():
+    config = tiny(optim__lr=0.0, optim__lr_c=0.0)
+    method, state = start(config)
+    batch = batch_of(config)
+    return config, method, state, batch, *jax.jit(method.step)(state, batch)
+
+
+def test_all_losses_are_logged_finite_under_their_names(one_step):
+    metrics = one_step[-1]
+    assert set(metrics) == {
+        f"loss/{name}"
+        for name in (
+            *("G", "rec", "adv_g", "cooccur_g", "structure", "feature", "cls_g", "anchor"),
+            *("D", "adv_d", "cooccur_d", "cls_c"),
+        )
+    }
+    assert all(np.isfinite(float(v)) for v in metrics.values())
+    m = {name.removeprefix("loss/"): float(v) for name, v in metrics.items()}
+    total = m["rec"] + 0.5 * m["adv_g"] + m["cooccur_g"] + m["structure"] + m["feature"] + m["cls_g"]
+    np.testing.assert_allclose(m["G"], total, rtol=1e-5)
+    np.testing.assert_allclose(m["D"], m["adv_d"] + m["cooccur_d"], rtol=1e-5)
+
+
+def test_every_parameter_gets_a_gradient(one_step):
+    """With b1 = 0 Adam's first moment is the gradient. Noise strengths start without one only in
+    float rounding, so zero means disconnected."""
+    state = one_step[4]
+    for name, net in state.nets.items():
+        mu = net.opt_state[0].mu
+        for path, g in jax.tree_util.tree_leaves_with_path(mu):
+            assert float(jnp.abs(g).max()) > 0, (name, jax.tree_util.keystr(path))
+
+
+def test_one_and_eight_devices_give_the_same_gradients(one_step):
+    config, method, state, batch, single, losses = one_step
+    mesh = sharding.make_mesh()
+    assert mesh.size == 8
+    whole, rows = sharding.replicated(mesh), sharding.split(mesh)
+    step = jax.jit(method.step, in_shardings=(whole, rows), out_shardings=whole)
+    spread, spread_losses = step(jax.device_put(state, whole), sharding.put_batch(batch, mesh))
+    for name, value in losses.items():
+        np.testing.assert_allclose(float(spread_losses[name]), float(value), rtol=1e-5)
+    for name, net in single.nets.items():
+        ours = jax.tree.leaves(net.opt_state[0].mu)
+        theirs = jax.tree.leaves(spread.nets[name].opt_state[0].mu)
+        scale = max(float(jnp.abs(g).max()) for g in ours)
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(np.asarray(b), np.asarray(a), rtol=1e-5, atol=1e-5 * scale)
+
+
+def test_regularize_moves_the_discriminators_alone():
+    config = tiny(data__batch_size=2)
+    method, state = start(config)
+    new, metrics = jax.jit(method.regularize)(state, batch_of(config))
+    assert set(metrics) == {"loss/r1_d", "loss/r1_dpatch"}
+    assert {n for n in state.nets if moved(state.nets[n], new.nets[n])} == {"D", "Dpatch"}
+    assert int(new.step) == 0
+    assert all(float(v) > 0 for v in metrics.values())
+
+
+def test_phases_train_their_own_nets(one_step):
+    """Without D's losses D stays, without C's C stays: no gradient of the G phase reaches them."""
+    del one_step  # compiled first, so that this test's time is its own
+    weights = {f"loss__{n}": 0.0 for n in ("adv_d", "cooccur_d", "cls_c")}
+    config = tiny(data__batch_size=2, optim__r1_every=0, **weights)
+    config.loss.cls_c = 1e-30  # a loss without any term has no gradient to take
+    config.loss.adv_d = 1e-30
+    method, state = start(config)
+    assert method.lazy_every == 0
+    new, _ = jax.jit(method.step)(state, batch_of(config))
+    gradient = {n: new.nets[n].opt_state[0].mu for n in new.nets}
+    largest = {n: max(float(jnp.abs(g).max()) for g in jax.tree.leaves(gradient[n])) for n in gradient}
+    assert largest["D"] < 1e-20 and largest["C"] < 1e-20 and largest["Dpatch"] == 0
+    assert largest["E"] > 1e-6 and largest["G"] > 1e-6
+    assert moved(state.nets["E"], new.nets["E"]) and moved(state.nets["G"], new.nets["G"])
+    decay = config.optim.ema
+    for e, old, now in zip(
+        jax.tree.leaves(new.ema["G"]), leaves(state.nets["G"]), leaves(new.nets["G"]), strict=True
+    ):
+        np.testing.assert_allclose(e, decay * old + (1 - decay) * now, rtol=1e-5, atol=1e-7)
+
+
+def test_bfloat16_keeps_float32_parameters_and_tracks_the_losses(one_step):
+    config = tiny(optim__lr=0.0, optim__lr_c=0.0)
+    config.dtype = "bfloat16"
+    method, state = start(config)
+    new, metrics = jax.jit(method.step)(state, one_step[3])
+    assert all(x.dtype == jnp.float32 for n in new.nets.values() for x in jax.tree.leaves(n.params))
+    for name, value in one_step[5].items():
+        assert metrics[name].dtype == jnp.float32
+        np.testing.assert_allclose(float(metrics[name]), float(value), rtol=0.05, atol=0.02)
+
+
+def test_lazy_adam_constants():
+    """lr 0.002 -> 0.00188235 and b2 0.99 -> 0.9905855 for R1 every 16 steps."""
+    tx = base.adam(0.002, 0.0, 0.99, 16)
+    params = jnp.ones(3)
+    updates, opt_state = tx.update(jnp.full(3, 2.0), tx.init(params), params)
+    np.testing.assert_allclose(updates, -0.00188235, rtol=1e-5)
+    np.testing.assert_allclose(opt_state[0].nu, (1 - 0.9905855) * 4, rtol=1e-4)
+    np.testing.assert_allclose(base_config().optim.ema, 0.9977844, rtol=1e-7)
+
+
+def test_join_keeps_samples_together_and_part_undoes_it():
+    a, b = jnp.arange(6.0).reshape(3, 2), -jnp.arange(6.0).reshape(3, 2)
+    joined = base.join(a, b)
+    np.testing.assert_array_equal(joined[:2], [[0, 1], [0, -1]])
+    for x, y in zip(base.part(joined, 2), (a, b), strict=True):
+        np.testing.assert_array_equal(x, y)
