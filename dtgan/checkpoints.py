@@ -48,7 +48,9 @@ class Checkpoints:
             force=True,
         )
         if not saved:  # Orbax reports an existing step this way
-            raise RuntimeError(f"checkpoint {step} was not saved: {self.directory / str(step)} exists")
+            raise RuntimeError(
+                f"checkpoint {step} was not saved: {self.directory / str(step)} exists"
+            )
 
     def restore(self, abstract_state, sharding):
         """(GanState, data) of the newest good step, or None in a workdir without checkpoints.

@@ -216,16 +216,16 @@ def is_changeable(name):
     return group in _CHANGEABLE or (group == "data" and rest in _CHANGEABLE_DATA)
 
 
-def to_json(config):
-    """The config as JSON text."""
-    return json.dumps(json.loads(config.to_json()), indent=2, sort_keys=True)
+def to_dict(config):
+    """The config as nested dicts of JSON types."""
+    return json.loads(config.to_json())
 
 
-def from_json(text):
-    """The config of `to_json`, with today's fields and types; unknown fields raise ConfigError."""
+def from_dict(fields):
+    """The config of `to_dict`, with today's fields and types; unknown fields raise ConfigError."""
     config = base_config()
     known = flatten(config)
-    for name, value in flatten(json.loads(text)).items():
+    for name, value in flatten(fields).items():
         if name not in known:
             raise ConfigError(f"config field {name!r} is unknown{nearest(name, known)}")
         node, leaf = config, name
@@ -234,6 +234,16 @@ def from_json(text):
             node = node[head]
         node[leaf] = tuple(value) if isinstance(value, list) else value
     return config
+
+
+def to_json(config):
+    """The config as JSON text, fields in order."""
+    return json.dumps(to_dict(config), indent=2, sort_keys=True)
+
+
+def from_json(text):
+    """The config of `to_json`; raises ValueError for other text."""
+    return from_dict(json.loads(text))
 
 
 def _plain(value):

@@ -41,7 +41,9 @@ def dry_run(config):
     median = float(np.median(seconds[1:]))
     steps = config_lib.to_steps(config.train.duration, config.data.batch_size, info.num_defects)
     print(f"\ncompile: {', '.join(f'{k} {v:.1f} s' for k, v in programs.seconds.items())}")
-    print(f"step: {programs.cost.get('flops', 0) / 1e9:.1f} GFLOP on {jax.device_count()} device(s)")
+    print(
+        f"step: {programs.cost.get('flops', 0) / 1e9:.1f} GFLOP on {jax.device_count()} device(s)"
+    )
     print(
         f"speed: {1 / median:.2f} steps/s, {2 * config.data.batch_size / median:.1f} images/s "
         f"(median of {TIMED_STEPS}, {min(seconds[1:]):.3f}-{max(seconds[1:]):.3f} s a step); "

@@ -16,7 +16,9 @@ from ml_collections import config_flags
 from dtgan.config import ConfigError
 
 FLAGS = flags.FLAGS
-config_flags.DEFINE_config_file("config", None, "A file of configs/, with its argument after a colon.")
+config_flags.DEFINE_config_file(
+    "config", None, "A file of configs/, with its argument after a colon."
+)
 flags.DEFINE_string("workdir", None, "Directory of the run; made if missing, resumed if not empty.")
 flags.DEFINE_bool("dry_run", False, "Print config, parameters, step cost and speed, then exit.")
 flags.DEFINE_string(
@@ -49,7 +51,9 @@ def main(_):
 
         return inspection.dry_run(FLAGS.config)
     if not FLAGS.workdir:
-        raise ConfigError("--workdir is missing; give the directory of the run: --workdir=runs/NAME")
+        raise ConfigError(
+            "--workdir is missing; give the directory of the run: --workdir=runs/NAME"
+        )
     start = time.monotonic()
     train.train_and_evaluate(FLAGS.config, FLAGS.workdir)
     logging.getLogger("dtgan").info("%.0f s in all", time.monotonic() - start)

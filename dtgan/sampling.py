@@ -49,7 +49,7 @@ def load(workdir, step="latest"):
         known = ", ".join(map(str, good)) or "none"
         bad = f"; damaged: {', '.join(map(str, damaged))}" if damaged else ""
         raise ConfigError(f"{workdir} has no good checkpoint {step!r}; good steps: {known}{bad}")
-    config = config_lib.from_json(checkpoints.read_json_item(workdir, wanted, "config"))
+    config = config_lib.from_dict(checkpoints.read_json_item(workdir, wanted, "config"))
     classes = tuple(checkpoints.read_json_item(workdir, wanted, "data")["classes"])
     spec, method = pipeline.batch_spec(config), make_method(config, len(classes))
     abstract = jax.eval_shape(functools.partial(method.init, batch_spec=spec), jax.random.key(0))

@@ -238,8 +238,7 @@ class Run:
             "fingerprint": self.info.fingerprint,
             "classes": list(self.info.classes),
         }
-        config = json.loads(config_lib.to_json(self.config))
-        self.checkpoints.save(step, state, data, config, score)
+        self.checkpoints.save(step, state, data, config_lib.to_dict(self.config), score)
 
     def _close(self, state, tools):
         """The closing figures, printed and in summary.json."""
@@ -247,7 +246,7 @@ class Run:
             self.config, self.val, self.config.train.summary_pairs, self.pairs.batch_size
         )
         summary = sampling.transfer_summary(
-            pairs, self._infer(state, tools), lambda x: tools.classify(state.ema, x)
+            pairs, self._infer(state, tools), lambda x: tools.classify(state.nets, x)
         )
         for line in sampling.describe_summary(summary):
             log.info("%s", line)
@@ -288,9 +287,7 @@ def compile_steps(method, config, mesh, state):
     infer = jax.jit(lambda ema, request: method.infer(ema, request, key), out_shardings=whole)
     classify = jax.jit(method.classify, out_shardings=whole)
     cost = compiled["step"].cost_analysis() or {}
-    return Programs(
-        compiled["step"], compiled.get("regularize"), infer, classify, seconds, cost
-    )
+    return Programs(compiled["step"], compiled.get("regularize"), infer, classify, seconds, cost)
 
 
 def open_checked(config, split, needed=True):

@@ -1,6 +1,6 @@
 """The directory of a run: writable, used by one run at a time, and always by the same one.
 
-    workdir/config.json  checkpoints/<step>/  metrics.jsonl  events.*  samples/<step>.png
+workdir/config.json  checkpoints/<step>/  metrics.jsonl  events.*  samples/<step>.png
 """
 
 import contextlib

@@ -27,7 +27,9 @@ WHOLE = sharding.replicated(sharding.make_mesh())
 def save(tmp_path, steps, scores=None, keep=2):
     checkpoints = Checkpoints(tmp_path, keep)
     for i, step in enumerate(steps):
-        checkpoints.save(step, state_at(step), {"position": step}, {"seed": 0}, (scores or [1] * 99)[i])
+        checkpoints.save(
+            step, state_at(step), {"position": step}, {"seed": 0}, (scores or [1] * 99)[i]
+        )
     checkpoints.close()
 
 

@@ -44,7 +44,13 @@ def test_no_config_is_left_out():
 
 @pytest.mark.parametrize(
     ("text", "steps"),
-    [("500steps", 500), ("12epochs", 150), ("1.5kimg", 188), ("800 kimg", 100_000), ("0.1steps", 1)],
+    [
+        ("500steps", 500),
+        ("12epochs", 150),
+        ("1.5kimg", 188),
+        ("800 kimg", 100_000),
+        ("0.1steps", 1),
+    ],
 )
 def test_durations(text, steps):
     assert config_lib.to_steps(text, batch_size=8, num_defects=100) == steps

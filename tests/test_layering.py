@@ -28,7 +28,7 @@ NEVER = {"data": {"nn", "models", "methods", "losses", "state", "train", "sampli
 
 
 def area(module):
-    """"dtgan.nn.layers" -> "nn"."""
+    """ "dtgan.nn.layers" -> "nn"."""
     return module.split(".")[1]
 
 

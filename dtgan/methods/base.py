@@ -16,7 +16,7 @@ class Method(NamedTuple):
     init:  (rng, batch_spec) -> GanState; works under jax.eval_shape.
     step:  (GanState, batch) -> (GanState, {"loss/rec": f32[], ...}); sees the global batch.
     infer: (ema, request, rng) -> images, see the family.
-    classify: (ema, uint8 images) -> class logits [N, num_classes] of the family's classifier.
+    classify: (nets, uint8 images) -> class logits [N, num_classes] of the family's classifier.
     regularize: like step, without counting one: the lazy regularisers, run before every
         `lazy_every`-th step from step 0 on (0 = never). A program of its own that the loop calls,
         since convolution gradients inside `cond` are 40-60 times slower on CPU.

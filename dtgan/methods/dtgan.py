@@ -21,7 +21,7 @@ from dtgan.nn.patches import draw_side, random_crops
 from dtgan.state import GanState, NetState
 
 NORMAL = 0  # label of the defect-free class
-AVERAGED = ("E", "G", "C")  # nets with a running mean: what users get
+AVERAGED = ("E", "G")  # nets with a running mean: what users get
 
 
 class Networks(NamedTuple):
@@ -261,9 +261,9 @@ def make(config, num_classes):
         mask = jnp.clip(jnp.mean(jnp.abs(x3 - x4), axis=-1, keepdims=True) / 2, 0.0, 1.0)
         return {"image": x3, "mask": mask, "clean": x4, "rec": x1r, "removed": x1a}
 
-    def classify(ema, image):
+    def classify(nets, image):
         """C's logits [N, num_classes] of uint8 images [N, R, R, C]."""
-        return net.C.apply(ema["C"], to_float(image))
+        return net.C.apply(nets["C"].params, to_float(image))
 
     return Method(init, step, infer, classify, regularize, lazy_every)
 

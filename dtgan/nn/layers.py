@@ -62,7 +62,9 @@ def conv_transpose(x, kernel):
 
 def _interleave_taps(taps, axis, tap_axis):
     """Sum the 3 products of every pixel along `axis` where a stride-2 transposed kernel puts them."""
-    first, middle, last = (jax.lax.index_in_dim(taps, k, tap_axis, keepdims=False) for k in range(3))
+    first, middle, last = (
+        jax.lax.index_in_dim(taps, k, tap_axis, keepdims=False) for k in range(3)
+    )
 
     def shift(x, widths):
         return jnp.pad(x, [widths if a == axis else (0, 0) for a in range(x.ndim)])

@@ -65,7 +65,9 @@ def test_all_losses_are_logged_finite_under_their_names(one_step):
     }
     assert all(np.isfinite(float(v)) for v in metrics.values())
     m = {name.removeprefix("loss/"): float(v) for name, v in metrics.items()}
-    total = m["rec"] + 0.5 * m["adv_g"] + m["cooccur_g"] + m["structure"] + m["feature"] + m["cls_g"]
+    total = (
+        m["rec"] + 0.5 * m["adv_g"] + m["cooccur_g"] + m["structure"] + m["feature"] + m["cls_g"]
+    )
     np.testing.assert_allclose(m["G"], total, rtol=1e-5)
     np.testing.assert_allclose(m["D"], m["adv_d"] + m["cooccur_d"], rtol=1e-5)
 
@@ -118,7 +120,9 @@ def test_phases_train_their_own_nets(one_step):
     assert method.lazy_every == 0
     new, _ = jax.jit(method.step)(state, batch_of(config))
     gradient = {n: new.nets[n].opt_state[0].mu for n in new.nets}
-    largest = {n: max(float(jnp.abs(g).max()) for g in jax.tree.leaves(gradient[n])) for n in gradient}
+    largest = {
+        n: max(float(jnp.abs(g).max()) for g in jax.tree.leaves(gradient[n])) for n in gradient
+    }
     assert largest["D"] < 1e-20 and largest["C"] < 1e-20 and largest["Dpatch"] == 0
     assert largest["E"] > 1e-6 and largest["G"] > 1e-6
     assert moved(state.nets["E"], new.nets["E"]) and moved(state.nets["G"], new.nets["G"])

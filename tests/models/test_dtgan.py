@@ -38,9 +38,7 @@ def test_parameter_counts(res, ch):
 
 def test_counts_of_the_parts():
     tree = jax.eval_shape(Encoder(32).init, jax.random.key(0), jnp.zeros((1, 256, 256, 3)))
-    parts = {
-        name: sum(x.size for x in jax.tree.leaves(p)) for name, p in tree["params"].items()
-    }
+    parts = {name: sum(x.size for x in jax.tree.leaves(p)) for name, p in tree["params"].items()}
     stem = sum(n for k, n in parts.items() if k.startswith(("stem", "down")))
     structure = sum(n for k, n in parts.items() if k.startswith("structure"))
     texture = sum(n for k, n in parts.items() if k.startswith("texture"))
