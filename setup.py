@@ -22,7 +22,7 @@ CORE = [
 setup(
     name="dtgan",
     version="0.1.0",
-    description="Learns steel defects from few images and carries them to other surfaces (JAX/Flax)",
+    description="Learns steel defects from few images and carries them to other surfaces",
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_namespace_packages(include=["dtgan", "dtgan.*"]),

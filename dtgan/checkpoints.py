@@ -1,9 +1,9 @@
 """Checkpoints through Orbax: asynchronous saves, checksums, restore of the newest good step.
 
-`checkpoints/<step>/` holds the items state (all but the EMA), ema, data (position in the stream, data
-fingerprint) and config (JSON), and checksums.json. Orbax writes into a temporary directory and renames
-it at the end; the checksums are written just before, so that a directory with a number for a name is
-complete, and one that does not match its checksums was damaged later.
+`checkpoints/<step>/` holds the items state (all but the EMA), ema, data (position in the stream,
+data fingerprint) and config (JSON), and checksums.json. Orbax writes into a temporary directory and
+renames it at the end; the checksums are written just before, so that a directory with a number for
+a name is complete, and one that does not match its checksums was damaged later.
 """
 
 import hashlib

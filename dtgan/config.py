@@ -20,7 +20,7 @@ class ConfigError(ValueError):
 
 
 def base_config():
-    """Every field with its default. Weights are those of the thesis (SPEC 1.1, 1.7, 1.8)."""
+    """Every field with its default. Weights are those of the thesis (docs/dtgan.md)."""
     return ConfigDict(
         {
             "method": "dtgan",  # a name in dtgan/methods/registry.py
@@ -52,7 +52,7 @@ def base_config():
                 "d_base": 0,  # D channels are min(d_base / res, d_cap); 0 = 512 ch
                 "d_cap": 0,  # 0 = 16 ch
                 "anchor_input": "zero",  # added to z_s: zero (faithful) | learned | fourier
-                "skip_gain": 4.0,  # up-blur gain of G's skip; 1.0 = the base's quirk (SPEC 1.3)
+                "skip_gain": 4.0,  # up-blur gain of G's skip; 1.0 = as the base attenuates it
             },
             "loss": {  # one weight per term, logged under the same name
                 "rec": 1.0,
@@ -61,7 +61,7 @@ def base_config():
                 "structure": 1.0,
                 "feature": 1.0,
                 "cls_g": 1.0,
-                "anchor": 0.0,  # mean(z_s2^2): E agrees with the anchor (SPEC 1.8 item 3)
+                "anchor": 0.0,  # mean(z_s2^2): E agrees with the anchor
                 "adv_d": 1.0,
                 "cooccur_d": 1.0,
                 "cls_c": 1.0,

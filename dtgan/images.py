@@ -1,7 +1,7 @@
 """Images in and out: reading and writing files, ranges, resizing, grids. NumPy and Pillow only.
 
-Everywhere in dtgan an image on the host is uint8 [H, W, C] with C = 1 (grey) or 3 (RGB), and an image
-in a network is float32 in [-1, 1].
+Everywhere in dtgan an image on the host is uint8 [H, W, C] with C = 1 (grey) or 3 (RGB), and an
+image in a network is float32 in [-1, 1].
 """
 
 import os
@@ -20,7 +20,7 @@ def to_float(image):
 
 
 def to_uint8(image):
-    """float in [-1, 1] -> uint8, rounding half up and clipping (SPEC: clip(127.5 x + 128))."""
+    """float in [-1, 1] -> uint8, by clip(127.5 x + 128)."""
     return np.clip(np.asarray(image, np.float32) * 127.5 + 128.0, 0.0, 255.0).astype(np.uint8)
 
 

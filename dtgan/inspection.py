@@ -16,7 +16,7 @@ TIMED_STEPS = 5
 
 
 def dry_run(config):
-    """Print the resolved config, the parameter table, and compile time, cost and speed of the step."""
+    """Print the resolved config, the parameters, and compile time, cost and speed of the step."""
     config_lib.validate(config, jax.device_count())
     source, info = open_checked(config, config.data.split)
     print(config_lib.to_json(config))

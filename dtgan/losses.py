@@ -1,6 +1,6 @@
 """One pure function per loss term: arrays in, float32 scalar out.
 
-Unless a docstring says otherwise the reduction is the mean over all elements (SPEC 1.8 item 10).
+The reduction is the mean over all elements unless stated. Equations: docs/dtgan.md.
 """
 
 import jax
@@ -21,7 +21,7 @@ def mse(a, b):
 def adversarial_d(real, fake):
     """Non-saturating GAN loss of a discriminator, mean softplus(-real) + mean softplus(fake).
 
-    Equals -(log D(x) + log(1 - D(G))) on sigmoid outputs (SPEC 1.6). Logits of any shapes.
+    Equals -(log D(x) + log(1 - D(G))) on sigmoid outputs. Logits of any shapes.
     """
     return jnp.mean(jax.nn.softplus(-real)) + jnp.mean(jax.nn.softplus(fake))
 
@@ -37,12 +37,12 @@ def cross_entropy(logits, label):
 
 
 def reconstruction(x1, x1r, x2, x4):
-    """L_rec = |x1 - x1r|_1 + |x2 - x4|_1 (SPEC 1.1)."""
+    """L_rec = |x1 - x1r|_1 + |x2 - x4|_1."""
     return l1(x1, x1r) + l1(x2, x4)
 
 
 def structure(x1, x1r, x1a, x2, x3):
-    """L_structure: what the defect adds is the same on both surfaces (SPEC 1.1).
+    """L_structure: what the defect adds is the same on both surfaces.
 
     |(x1 - x1a) - (x3 - x2)|_1 + |(x1r - x1a) - (x3 - x2)|_1
     """
@@ -50,19 +50,19 @@ def structure(x1, x1r, x1a, x2, x3):
 
 
 def feature(z_s1, z_t2, z_s3, z_t3, z_t4):
-    """L_feature = MSE(z_s3, z_s1) + MSE(z_t3, z_t2) + MSE(z_t4, z_t2) (SPEC 1.1).
+    """L_feature = MSE(z_s3, z_s1) + MSE(z_t3, z_t2) + MSE(z_t4, z_t2).
 
-    Targets carry no gradient: codes without normalisation could shrink to zero (SPEC 1.8 item 11).
+    Targets carry no gradient: codes without normalisation could shrink to zero.
     """
     z_s1, z_t2 = jax.lax.stop_gradient((z_s1, z_t2))
     return mse(z_s3, z_s1) + mse(z_t3, z_t2) + mse(z_t4, z_t2)
 
 
 def r1(score, real):
-    """R1 without its weight: mean over samples of 1/2 |d score / d real|^2 (SPEC 1.7).
+    """R1 without its weight: mean over samples of 1/2 |d score / d real|^2 (Mescheder et al. 2018).
 
-    score: function of `real` [N, ...] returning one number per sample, [N] or [N, P] for [N, P, ...]
-    inputs, of which only its own sample may enter; then the mean is over all N P of them.
+    score: function of `real` [N, ...] with one number per sample, [N] or [N, P] for [N, P, ...]
+    inputs, into which only its own sample may enter; then the mean is over all N P of them.
     """
     output, pullback = jax.vjp(score, real)
     (gradient,) = pullback(jnp.ones_like(output))

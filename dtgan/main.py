@@ -13,9 +13,10 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from dtgan.config import ConfigError
+from dtgan.config import ConfigError, base_config, flatten, nearest
 
 FLAGS = flags.FLAGS
+EXAMPLE = "--config=configs/quickstart.py"
 config_flags.DEFINE_config_file(
     "config", None, "A file of configs/, with its argument after a colon."
 )
@@ -69,20 +70,28 @@ def setup_logging(lead=True):
 
 
 def parse_flags(argv):
-    """absl's parser, with a config's errors as one line each."""
+    """absl's parser, with every mistake as one line."""
     try:
-        args = FLAGS(argv)
-        if FLAGS.config is None:
-            raise ConfigError("--config is missing; for example --config=configs/quickstart.py")
-        return args
+        check_flags(argv)
+        return FLAGS(argv)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        sys.exit(f"error: {one_line(error)}")
+        # An error inside a config file arrives with its traceback as text.
+        text = str(error).rpartition("dtgan.config.ConfigError: ")[2]
+        sys.exit(f"error: {' '.join(text.split())}")
 
 
-def one_line(error):
-    """The message of an error without quotes, field dumps and line breaks."""
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return " ".join(text.split())
+def check_flags(argv):
+    """Raise ConfigError for a missing config file and for fields that do not exist."""
+    fields = flatten(base_config())
+    for arg in argv[1:]:
+        name, _, value = arg.partition("=")
+        if name == "--config" and not os.path.exists(value.partition(":")[0]):
+            raise ConfigError(f"--config={value} is not a file; for example {EXAMPLE}")
+        field = name.removeprefix("--config.")
+        if name.startswith("--config.") and field not in fields:
+            raise ConfigError(f"config field {field!r} does not exist{nearest(field, fields)}")
+    if not any(arg.partition("=")[0] in ("--config", "--help", "--helpfull") for arg in argv):
+        raise ConfigError(f"--config is missing; for example {EXAMPLE}")
 
 
 def run():

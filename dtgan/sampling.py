@@ -92,7 +92,7 @@ def request_of(batch):
 
 
 def sample_grid(batch, drawn):
-    """One row a pair: x1, x2, x1r, x4, x3, (truth,) x1a, |x3 - x2|, with titles. uint8 [H, W, C]."""
+    """One row a pair: x1, x2, x1r, x4, x3, (truth,) x1a, |x3 - x2|; uint8 [H, W, C], titled."""
     x3 = images.to_uint8(drawn["image"])
     change = np.abs(x3.astype(np.int16) - batch["normal"]).astype(np.uint8)
     columns = {
@@ -158,8 +158,8 @@ def transfer_summary(pairs, infer, classify):
 def describe_summary(summary):
     """The figures of `transfer_summary` as printable lines."""
     lines = [
-        f"on {summary['pairs']} validation pairs: C calls {100 * summary['c_agrees']:.1f} % of x3 by "
-        f"the class of x1 (real x1: {100 * summary['c_accuracy']:.1f} %); "
+        f"on {summary['pairs']} validation pairs: C calls {100 * summary['c_agrees']:.1f} % of x3 "
+        f"by the class of x1 (real x1: {100 * summary['c_accuracy']:.1f} %); "
         f"|x3 - x4| {summary['x3_vs_x4']:.2f} grey levels"
     ]
     if "error_x3" in summary:

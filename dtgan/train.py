@@ -9,6 +9,8 @@ import pathlib
 import signal
 import threading
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -70,20 +72,17 @@ class StopSignal:
 def train_and_evaluate(config, workdir):
     """Train `config` in `workdir`, from its newest good checkpoint if there is one -> GanState.
 
-    Ends at train.duration with the closing figures in workdir/summary.json, or early, saved, after a
-    SIGTERM or SIGINT. Raises ConfigError for a user's mistake, before anything compiles, and Diverged
-    for a loss that is no number.
+    Ends at train.duration with the closing figures in workdir/summary.json, or early, saved, after
+    a SIGTERM or SIGINT. Raises ConfigError for a user's mistake, before anything compiles, and
+    Diverged for a loss that is no number.
     """
     config_lib.validate(config, jax.device_count())
-    guard = workdir_lib.open_workdir(workdir, config) if sharding.is_lead() else _nothing(workdir)
-    with StopSignal() as stop, guard as path:
-        run = Run(config, pathlib.Path(path), stop)
-        return run.train()
-
-
-@contextlib.contextmanager
-def _nothing(workdir):
-    yield workdir
+    if sharding.is_lead():
+        opened = workdir_lib.open_workdir(workdir, config)
+    else:
+        opened = contextlib.nullcontext(workdir)
+    with StopSignal() as stop, opened as path:
+        return Run(config, pathlib.Path(path), stop).train()
 
 
 class Run:
@@ -95,6 +94,9 @@ class Run:
         self.total = config_lib.to_steps(
             config.train.duration, config.data.batch_size, self.info.num_defects
         )
+        rows = min(config.train.sample_rows, config.train.summary_pairs)
+        self.val = self._open_validation()
+        self.pairs = sampling.Pairs(config, self.val, rows, rows)
         self.method = make_method(config, len(self.info.classes))
         self.mesh = sharding.make_mesh()
         self.checkpoints = Checkpoints(path, config.checkpoint.keep)
@@ -143,7 +145,8 @@ class Run:
 
     def _loop(self, state, stream, step):
         config, train = self.config, self.config.train
-        tools = self._compile(state)
+        log.info("%s", _data_line(self.source, self.info, config))
+        tools = compile_steps(self.method, config, self.mesh, state)
         progress = Progress(step, self.total, 2 * config.data.batch_size)
         pending = []
         while step < self.total and not self._stopping(step):
@@ -180,19 +183,18 @@ class Run:
             return False
         return self.stop.agreed()
 
-    def _compile(self, state):
-        """Ahead-of-time compiled programs: each is compiled exactly once."""
-        log.info("%s", _data_line(self.info, self.config))
-        tools = compile_steps(self.method, self.config, self.mesh, state)
-        rows = min(self.config.train.sample_rows, self.config.train.summary_pairs)
-        self.val, info = open_checked(self.config, "val", needed=False)
+    def _open_validation(self):
+        """Validation images, or the training ones where there are none of both kinds."""
+        source, info = open_checked(self.config, "val", needed=False)
         if info is None or not info.num_defects or not info.num_normals:
-            log.warning("no validation images of both kinds: grids show training images")
-            self.val = self.source
-        elif info.classes != self.info.classes:
-            raise ConfigError(f"val has classes {info.classes}, training has {self.info.classes}")
-        self.pairs = sampling.Pairs(self.config, self.val, rows, rows)
-        return tools
+            log.warning("no validation images of both kinds: grids and scores use training images")
+            return self.source
+        if info.classes != self.info.classes:
+            raise ConfigError(
+                f"the split 'val' has the classes {', '.join(info.classes)}, training has "
+                f"{', '.join(self.info.classes)}; every split needs the same"
+            )
+        return source
 
     def _report(self, step, pending, progress):
         """Fetch the scalars since the last report, check them, write their means; [] again."""
@@ -256,12 +258,15 @@ class Run:
             log.info("done: %s", self.path)
 
 
-class Programs:
-    """The compiled programs of a run, and what compiling them took."""
+class Programs(NamedTuple):
+    """The compiled programs of a run, the seconds that compiling took, and the step's cost."""
 
-    def __init__(self, step, regularize, infer, classify, seconds, cost):
-        self.step, self.regularize, self.infer, self.classify = step, regularize, infer, classify
-        self.seconds, self.cost = seconds, cost
+    step: Callable
+    regularize: Callable | None
+    infer: Callable
+    classify: Callable
+    seconds: dict
+    cost: dict
 
 
 def compile_steps(method, config, mesh, state):
@@ -301,10 +306,12 @@ def open_checked(config, split, needed=True):
     return source, catalog.describe(source)
 
 
-def _data_line(info, config):
+def _data_line(source, info, config):
     counts = ", ".join(f"{name} {count}" for name, count in info.counts.items())
-    skipped = f" {config.data.path}" if config.data.path else ""
+    path = f" {config.data.path}" if config.data.path else ""
+    skipped = getattr(source, "skipped", 0)  # only folders are audited
+    without = f" ({skipped} bad files skipped)" if skipped else ""
     return (
-        f"{config.data.source}{skipped} ({config.data.split}): {counts}; "
+        f"{config.data.source}{path} ({config.data.split}): {counts}{without}; "
         f"{config.data.res} px, {config.data.channels} channel(s), fingerprint {info.fingerprint}"
     )

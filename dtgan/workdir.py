@@ -17,7 +17,7 @@ log = logging.getLogger("dtgan")
 
 @contextlib.contextmanager
 def open_workdir(path, config):
-    """Create and lock `path` for a run of `config`; the lock goes with the process, however it ends.
+    """Create and lock `path` for a run of `config`; the lock ends with the process, come what may.
 
     Raises ConfigError where the directory cannot be written, another run holds it, or it belongs to
     a run whose config differs in what its arrays mean; other differences are logged.

@@ -105,5 +105,5 @@ def test_json_round_trip_and_diff():
     assert set(config_lib.diff(base_config(), again)) == {"optim.lr", "data.fractions"}
     assert config_lib.is_changeable("optim.lr") and config_lib.is_changeable("data.path")
     assert not config_lib.is_changeable("model.ch") and not config_lib.is_changeable("seed")
-    with pytest.raises(ConfigError, match="optim.lrr"):
+    with pytest.raises(ConfigError, match=r"optim\.lrr"):
         config_lib.from_json('{"optim": {"lrr": 1}}')

@@ -1,4 +1,4 @@
-"""End-to-end: the binary as a user starts it, its files, its errors, signals, NaN, many processes."""
+"""End-to-end: the binary as a user starts it, its files, errors, signals, NaN, many processes."""
 
 import json
 import signal
@@ -202,6 +202,19 @@ def test_two_processes_give_the_losses_of_one(run_main, tmp_path):
             if name.startswith("loss/"):
                 # Adam amplifies rounding from step to step.
                 np.testing.assert_allclose(two[step][name], value, rtol=1e-5 * 10 ** (step - 1))
+
+
+def test_bad_files_are_skipped_on_demand_and_counted(run_main, tmp_path):
+    broken = small_set(tmp_path / "broken")
+    (broken / "images" / "dent" / "cut.png").write_bytes(b"\x89PNG")
+    rc, output = finish(
+        run_main(
+            *(SMOKE, f"--workdir={tmp_path / 'run'}", "--config.data.source=folder"),
+            *(f"--config.data.path={broken}", "--config.data.skip_bad=True"),
+            "--config.train.duration=2steps",
+        )
+    )
+    assert rc == 0 and "(1 bad files skipped)" in output, output
 
 
 def test_dry_run_prints_fields_parameters_and_speed(run_main):

@@ -33,7 +33,7 @@ class Method(NamedTuple):
 def adam(lr, b1, b2, lazy_every=0):
     """Adam; with lazy regularisation every k steps, lr and betas are corrected by c = k / (k + 1).
 
-    lr -> lr c, beta -> beta^c: k + 1 updates then act like k (SPEC 1.7).
+    lr -> lr c, beta -> beta^c: k + 1 updates then act like k (StyleGAN2).
     """
     c = lazy_every / (lazy_every + 1) if lazy_every else 1.0
     return optax.adam(lr * c, b1=b1**c, b2=b2**c, eps=1e-8)

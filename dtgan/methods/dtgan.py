@@ -1,4 +1,4 @@
-"""DT-GAN (Padova thesis, 2023): losses of SPEC 1.1, recipe of 1.7, step order of 1.9.
+"""DT-GAN (Gazzola, Padova 2023). Equations and choices, by number: docs/dtgan.md.
 
 x1 defective, x2 normal, y1 the class of x1; E(x) = (z_s, z_t).
   x1r = G(z_s1, z_t1)  reconstruction        x1a = G(0, z_t1)  x1 without its defect
@@ -82,7 +82,7 @@ def make(config, num_classes):
 
     def generate(params, pairs, noise):
         """G on several (z_s, z_t) pairs in one pass. All parts share a sample's noise maps: else
-        L_structure, a difference of images, would punish noise (SPEC 1.8 item 12)."""
+        L_structure, a difference of images, would punish noise (choice 12)."""
         count = len(pairs)
         z_s, z_t = (join(*codes) for codes in zip(*pairs, strict=True))
         noise = jax.tree.map(lambda n: jnp.repeat(n, count, axis=0), noise)
@@ -128,7 +128,7 @@ def make(config, num_classes):
         return weigh(terms, weight), terms
 
     def r1_loss(params, x1, x2, y1, key):
-        """Lazy R1 of D on the selected logit and of Dpatch on real patches (SPEC 1.7, 1.8 item 7)."""
+        """R1 of D on the selected logit and of Dpatch on real crops (choice 7)."""
         label = join(y1, jnp.full_like(y1, NORMAL))
 
         def d_score(x):
@@ -169,7 +169,7 @@ def make(config, num_classes):
         class_logits = net.C.apply(frozen["C"], join(*fakes))
         terms = {
             "rec": losses.reconstruction(x1, x1r, x2, x4),
-            # Each branch of fakes has the weight 0.5 of its own (SPEC 1.8 item 5): sum over branches.
+            # Each branch of fakes has a weight of its own (choice 5): a sum over branches.
             "adv_g": jnp.mean(jnp.sum(losses.adversarial_g(logits), axis=1)),
             "cooccur_g": jnp.mean(losses.adversarial_g(patch_logits)),
             "structure": losses.structure(x1, x1r, x1a, x2, x3),
@@ -186,7 +186,7 @@ def make(config, num_classes):
         key = step_keys(state)
         nets, metrics = state.nets, {}
 
-        # D phase (SPEC 1.9): fakes without gradient, then one update of D, Dpatch and one of C.
+        # D phase: fakes without gradient, then one update of D, Dpatch and one of C.
         p = params_of(nets)
         z = codes(p["E"], x1, x2)
         pairs = ((z.z_s1, z.z_t1), (z.z_s1, z.z_t2), (jnp.zeros_like(z.z_s1), z.z_t2))
@@ -223,7 +223,7 @@ def make(config, num_classes):
         return state._replace(nets=update(tx, state.nets, grads)), named(terms)
 
     def init(rng, batch_spec):
-        """Parameters in the order E, G, D, Dpatch, C, each from its own key; then optimizers, EMA."""
+        """Parameters in the order E, G, D, Dpatch, C, each with its own key; optimizers; EMA."""
         base, *keys = jax.random.split(rng, 7)
         image = jnp.zeros((1, *batch_spec["image"].shape[1:]), jnp.float32)
         side, width = config.data.res // 4, 12 * config.model.ch
@@ -249,8 +249,8 @@ def make(config, num_classes):
     def infer(ema, request, rng):
         """Carry defects to surfaces.
 
-        request: {"image": uint8 x1 [N, R, R, C], "normal": uint8 x2}. Returns float32 images in about
-        [-1, 1]: "image" x3, "clean" x4, "rec" x1r, "removed" x1a; and "mask" [N, R, R, 1] in [0, 1],
+        request: {"image": uint8 x1 [N, R, R, C], "normal": uint8 x2}. Returns float32 images in
+        about [-1, 1]: "image" x3, "clean" x4, "rec" x1r, "removed" x1a; and "mask" [N, R, R, 1],
         half the mean absolute difference of x3 and x4 (this model draws no mask of its own).
         """
         z = codes(ema["E"], to_float(request["image"]), to_float(request["normal"]))
@@ -281,7 +281,7 @@ def step_keys(state):
 
 
 def optimizers(config):
-    """Adam for every net; D and Dpatch carry the lazy-R1 correction (SPEC 1.7)."""
+    """Adam for every net; D and Dpatch carry the lazy-R1 correction."""
     o = config.optim
     g, d = adam(o.lr, o.b1, o.b2), adam(o.lr, o.b1, o.b2, o.r1_every)
     return {"E": g, "G": g, "D": d, "Dpatch": d, "C": adam(o.lr_c, 0.9, 0.999)}

@@ -1,4 +1,4 @@
-"""The classifier C that DT-GAN trains beside itself on real images (SPEC 1.8 item 8)."""
+"""The classifier C that DT-GAN trains beside itself on real images (docs/dtgan.md, choice 8)."""
 
 from typing import Any
 

@@ -10,7 +10,7 @@ from dtgan.nn.layers import EqualDense
 
 
 class MultiTaskDiscriminator(nn.Module):
-    """D: image [N, R, R, C] -> one real/fake logit per class, [N, num_classes] (SPEC 1.8 item 6).
+    """D: image [N, R, R, C] -> one real/fake logit per class, [N, num_classes] (choice 6).
 
     The logit of an image's own class is the one that counts: see `select`.
     """

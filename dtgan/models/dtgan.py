@@ -1,9 +1,10 @@
 """Networks of DT-GAN: the swapping autoencoder's encoder, generator and patch discriminator.
 
-Topology and counts: SPEC 1.3 and 1.5, appendix A. Sizes follow from the image side `res` (a power of
-two, 32 to 256) and the width `ch`; the structure code is always 16 x 16 x 8.
+Topology: docs/dtgan.md, choice 1. Sizes follow from the image side `res` (a power of two, 32 to
+256) and the width `ch`; the structure code is always 16 x 16 x 8.
 """
 
+import itertools
 import math
 from typing import Any
 
@@ -19,7 +20,7 @@ CODE_SIDE, CODE_CHANNELS = 16, 8  # of the structure code z_s
 
 
 class Encoder(nn.Module):
-    """E: image [N, R, R, C] in [-1, 1] -> structure code z_s [N, 16, 16, 8], texture code z_t [N, Z].
+    """E: image [N, R, R, C] in [-1, 1] -> structure z_s [N, 16, 16, 8] and texture z_t [N, Z].
 
     Z = 4 ch R / 16. Neither code is normalised: zero must be a reachable structure code.
     """
@@ -50,8 +51,8 @@ class Encoder(nn.Module):
 class Generator(nn.Module):
     """G: z_s [N, 16, 16, 8], z_t [N, Z] -> image [N, R, R, channels]; linear, about [-1, 1].
 
-    `anchor_input` is added to every z_s, so that "0" keeps its meaning while G has somewhere to draw
-    from: "zero" (the thesis), "learned" constant, or a fixed "fourier" map of the position (SPEC 1.2).
+    `anchor_input` is added to every z_s, so that "0" keeps its meaning and G gets positions to draw
+    by: "zero" (the thesis), a "learned" constant, or a fixed "fourier" map (choice 2).
     """
 
     res: int
@@ -96,7 +97,7 @@ class Generator(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """Dpatch: does a crop share its texture with reference crops? (co-occurrence, SPEC 1.3)
+    """Dpatch: does a crop share its texture with reference crops? (co-occurrence)
 
     Crops are [N, P, S, S, C] with S = R / 4; references come as [N, P * K, S, S, C].
     """
@@ -120,7 +121,7 @@ class PatchDiscriminator(nn.Module):
         bounds = [0]
         for c in crops:
             bounds.append(bounds[-1] + c.shape[1])
-        return [x[:, a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+        return [x[:, a:b] for a, b in itertools.pairwise(bounds)]
 
 
 class PairHead(nn.Module):
@@ -139,7 +140,7 @@ class PairHead(nn.Module):
 
 
 def fourier_map():
-    """A fixed map of the position, [16, 16, 8] of unit variance: sines and cosines of 1 and 4 turns."""
+    """Fixed map of the position [16, 16, 8], unit variance: sines and cosines of 1 and 4 turns."""
     t = (jnp.arange(CODE_SIDE) + 0.5) / CODE_SIDE * 2 * jnp.pi
     waves = jnp.stack([f(k * t) for k in (1, 4) for f in (jnp.sin, jnp.cos)], axis=-1)
     rows = jnp.broadcast_to(waves[:, None], (CODE_SIDE, CODE_SIDE, 4))

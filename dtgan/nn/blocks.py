@@ -1,4 +1,4 @@
-"""Residual blocks of the swapping autoencoder and the trunk of its discriminators (SPEC 1.3)."""
+"""Residual blocks of the swapping autoencoder and the trunk of its discriminators."""
 
 from typing import Any
 

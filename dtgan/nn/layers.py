@@ -1,6 +1,6 @@
-"""Equalised-learning-rate convolution and dense layers, leaky ReLU (SPEC 1.6).
+"""Equalised-learning-rate convolution and dense layers, leaky ReLU (Karras et al. 2018, 2020).
 
-A parameter is drawn from N(0, 1) and used as w / sqrt(fan_in), so that all layers learn at one rate.
+A parameter is drawn from N(0, 1) and used as w / sqrt(fan_in): all layers learn at one rate.
 All tensors are NHWC, kernels HWIO. `dtype` is the compute type; parameters are float32.
 """
 
@@ -28,8 +28,8 @@ def add_bias(x, bias):
 def conv(x, kernel, stride=1, pad=0):
     """Convolve x [N, H, W, I], zero-padded by `pad` on each side, with kernel [h, w, I, O]."""
     k, size = kernel.shape[0], (x.shape[1] + 2 * pad - kernel.shape[0]) // stride + 1
-    if 1 < k and size <= 2:
-        # A few output pixels: one product of matrices, which XLA:CPU differentiates 10 times faster.
+    if k > 1 and size <= 2:
+        # Few output pixels: one product of matrices, 10 times faster to differentiate on CPU.
         x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
         span = stride * (size - 1) + 1
         taps = [
@@ -61,7 +61,7 @@ def conv_transpose(x, kernel):
 
 
 def _interleave_taps(taps, axis, tap_axis):
-    """Sum the 3 products of every pixel along `axis` where a stride-2 transposed kernel puts them."""
+    """Sum the 3 products of every pixel along `axis` where a stride-2 kernel puts them."""
     first, middle, last = (
         jax.lax.index_in_dim(taps, k, tap_axis, keepdims=False) for k in range(3)
     )

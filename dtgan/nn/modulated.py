@@ -1,4 +1,4 @@
-"""Modulated convolution of StyleGAN2 (SPEC 1.6), without grouped convolutions.
+"""Modulated convolution of StyleGAN2 (Karras et al. 2020), without grouped convolutions.
 
 The style scales the input channels, one shared kernel convolves, the demodulation scales the output
 channels: equal to a kernel of its own for every sample, at the price of one convolution.

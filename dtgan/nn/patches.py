@@ -1,6 +1,6 @@
-"""Random square crops resized to one size, as two small matrix products per crop (SPEC 1.7).
+"""Random square crops resized to one size, as two small matrix products per crop.
 
-Per-pixel gathers would cost as much as the rest of a step on CPU; dynamic shapes are no option in XLA.
+Per-pixel gathers would cost as much as the rest of a step on CPU, and XLA has no dynamic shapes.
 """
 
 import jax

@@ -1,7 +1,7 @@
-"""FIR resampling with the taps [1, 3, 3, 1] / 8 along each axis (SPEC 1.6), zeros outside.
+"""FIR resampling with the taps [1, 3, 3, 1] / 8 along each axis, zeros outside.
 
-Written as shifts and adds: on CPU a depthwise convolution is about 20 times slower, and on GPU and TPU
-XLA fuses the adds.
+Written as shifts and adds: on CPU a depthwise convolution is about 20 times slower, and on GPU and
+TPU XLA fuses the adds.
 """
 
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ def _along(x, axis, start, size, step=1):
 
 
 def _fir(x, axis, pad, stride):
-    """1-3-3-1 filter along one axis of x, zero-padded by pad = (before, after), then every stride-th."""
+    """Filter x along one axis, zero-padded by pad = (before, after), keeping every stride-th."""
     widths = [(0, 0)] * x.ndim
     widths[axis] = pad
     x = jnp.pad(x, widths)

@@ -1,4 +1,4 @@
-"""Pins the DT-GAN step: who learns when, gradients over devices, loss weights, bf16, resume keys."""
+"""Pins the DT-GAN step: who learns when, gradients over devices, loss weights, bf16."""
 
 import jax
 import jax.numpy as jnp
@@ -83,7 +83,7 @@ def test_every_parameter_gets_a_gradient(one_step):
 
 
 def test_one_and_eight_devices_give_the_same_gradients(one_step):
-    config, method, state, batch, single, losses = one_step
+    _config, method, state, batch, single, losses = one_step
     mesh = sharding.make_mesh()
     assert mesh.size == 8
     whole, rows = sharding.replicated(mesh), sharding.split(mesh)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dtgan.models.dtgan import Encoder, Generator, PairHead, PatchDiscriminator, fourier_map
 from dtgan.models.discriminators import MultiTaskDiscriminator, select
+from dtgan.models.dtgan import Encoder, Generator, PairHead, PatchDiscriminator, fourier_map
 
 # res, ch -> E, G, D (7 heads), Dpatch, for 3 channels
 COUNTS = {
@@ -105,7 +105,7 @@ def test_fourier_map_tells_positions_apart_and_has_unit_variance():
 
 
 def test_start_statistics():
-    """Orders of magnitude with the base's skip gain: z_s std 0.1-0.6, z_t rms 0.3-0.6, G 0.015-0.15."""
+    """Orders of magnitude with the base's skip gain: z_s 0.1-0.6, z_t 0.3-0.6, G 0.015-0.15."""
     key = jax.random.key(0)
     image = jax.random.uniform(key, (2, 64, 64, 3), minval=-1, maxval=1)
     encoder, generator = Encoder(16), Generator(64, 16, 3, skip_gain=1.0)
