@@ -65,7 +65,7 @@ def base_config():
                 "adv_d": 1.0,
                 "cooccur_d": 1.0,
                 "cls_c": 1.0,
-                "r1_d": 0.0,  # gamma of R1 on D; 0 = 10 (res/256)^2
+                "r1_d": -1.0,  # gamma of R1 on D; -1 = 10 (res/256)^2
                 "r1_dpatch": 1.0,  # gamma of R1 on Dpatch
             },
             "optim": {
@@ -77,8 +77,7 @@ def base_config():
                 "ema": 0.5 ** (32 / 10000),  # decay of the running means, per step
             },
             "patches": {  # co-occurrence crops, per image
-                "fake": 8,
-                "real": 8,
+                "count": 8,  # crops of a hybrid, and of a real surface
                 "reference": 4,  # reference crops for every one of them
                 "min_side": 1 / 8,  # of the image side
                 "max_side": 1 / 4,
@@ -168,7 +167,7 @@ def validate(config, num_devices=1):
     for name, value in flat.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{name}={value} is not finite")
-        if name.startswith(("loss.", "optim.")) and value < 0:
+        if name.startswith(("loss.", "optim.")) and value < 0 and name != "loss.r1_d":
             raise ConfigError(f"{name}={value} is negative; use 0 to switch it off")
     for name in (
         *("data.batch_size", "model.ch", "train.log_every", "train.sample_every"),

@@ -38,6 +38,18 @@ def test_every_config_builds(name, arg):
     assert out["image"].shape == spec["image"].shape
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("res", [32, 64, 128, 256])
+def test_grey_and_colour_of_every_size_build(res, channels):
+    config = base_config()
+    config.data.res, config.data.channels, config.model.ch = res, channels, 4
+    method, spec = make_method(config, 4), pipeline.batch_spec(config)
+    state = jax.eval_shape(lambda key: method.init(key, spec), jax.random.key(0))
+    out = jax.eval_shape(method.infer, state.ema, spec, jax.random.key(0))
+    assert out["image"].shape == (8, res, res, channels)
+    assert jax.eval_shape(method.classify, state.nets, spec["image"]).shape == (8, 4)
+
+
 def test_no_config_is_left_out():
     assert {path.stem for path in CONFIGS.glob("*.py")} == set(VARIANTS)
 

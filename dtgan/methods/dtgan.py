@@ -17,7 +17,7 @@ from dtgan.models.classifier import Classifier
 from dtgan.models.discriminators import MultiTaskDiscriminator, select
 from dtgan.models.dtgan import CODE_CHANNELS, CODE_SIDE, Encoder, Generator, PairHead
 from dtgan.models.dtgan import PatchDiscriminator as PatchEncoder
-from dtgan.nn.patches import draw_side, random_crops
+from dtgan.nn.patches import random_crops
 from dtgan.state import GanState, NetState
 
 NORMAL = 0  # label of the defect-free class
@@ -67,7 +67,7 @@ def make(config, num_classes):
     net32 = build(config, num_classes, "float32")  # R1 gradients stay in float32
     weight, patches = config.loss, config.patches
     lazy_every = config.optim.r1_every
-    gamma_d = weight.r1_d or 10.0 * (config.data.res / 256) ** 2
+    gamma_d = 10.0 * (config.data.res / 256) ** 2 if weight.r1_d < 0 else weight.r1_d
     tx = optimizers(config)
 
     # --- forward passes ---------------------------------------------------------------------------
@@ -93,27 +93,26 @@ def make(config, num_classes):
         logits = select(net.D.apply(params, join(*images)), join(*labels))
         return logits.reshape(-1, len(images))
 
-    def crops(key, images, count, side):
-        return random_crops(key, images, count, side, images.shape[1] // 4)
+    def crops(key, images, count):
+        side = patches.min_side, patches.max_side
+        return random_crops(key, images, count, images.shape[1] // 4, *side)
 
-    def compare(params, side, key, candidates, reference):
+    def compare(params, key, candidates, reference):
         """Dpatch's logits [N, P] for each image of `candidates` against crops of `reference`."""
         keys = jax.random.split(key, len(candidates) + 1)
-        count = patches.fake
-        sets = [crops(k, x, count, side) for k, x in zip(keys, candidates, strict=False)]
-        sets.append(crops(keys[-1], reference, count * patches.reference, side))
+        sets = [crops(k, x, patches.count) for k, x in zip(keys, candidates, strict=False)]
+        sets.append(crops(keys[-1], reference, patches.count * patches.reference))
         *features, references = net.Dpatch.apply(params["features"], *sets)
         return [net.head.apply(params["head"], f, references) for f in features]
 
     # --- D phase: D, Dpatch and C learn, E and G are frozen ---------------------------------------
 
-    def d_loss(params, x1, x2, y1, fakes, keys):
+    def d_loss(params, x1, x2, y1, fakes, key):
         """L_D = L_adv^D + L_Cooccur^D."""
         x1r, x3, x4 = fakes
         normal = jnp.full_like(y1, NORMAL)
         logits = judge(params["D"], (x1, x2, x1r, x3, x4), (y1, normal, y1, y1, normal))
-        side = draw_side(keys["side"], x1.shape[1], patches.min_side, patches.max_side)
-        real, fake = compare(params["Dpatch"], side, keys["crops"], (x2, x3), x2)
+        real, fake = compare(params["Dpatch"], key, (x2, x3), x2)
         terms = {
             "adv_d": losses.adversarial_d(logits[:, :2], logits[:, 2:]),
             "cooccur_d": losses.adversarial_d(real, fake),
@@ -129,15 +128,15 @@ def make(config, num_classes):
 
     def r1_loss(params, x1, x2, y1, key):
         """R1 of D on the selected logit and of Dpatch on real crops (choice 7)."""
+        gamma = {"r1_d": gamma_d, "r1_dpatch": weight.r1_dpatch}
         label = join(y1, jnp.full_like(y1, NORMAL))
 
         def d_score(x):
             return select(net32.D.apply(params["D"], x), label)
 
-        key_side, key_real, key_reference = jax.random.split(key, 3)
-        side = draw_side(key_side, x1.shape[1], patches.min_side, patches.max_side)
-        real = crops(key_real, x2, patches.real, side)
-        reference = crops(key_reference, x2, patches.real * patches.reference, side)
+        key_real, key_reference = jax.random.split(key)
+        real = crops(key_real, x2, patches.count)
+        reference = crops(key_reference, x2, patches.count * patches.reference)
         (reference,) = net32.Dpatch.apply(params["Dpatch"]["features"], reference)
 
         def patch_score(patch):
@@ -148,7 +147,7 @@ def make(config, num_classes):
             "r1_d": losses.r1(d_score, join(x1, x2)),
             "r1_dpatch": losses.r1(patch_score, real),
         }
-        return lazy_every * (gamma_d * terms["r1_d"] + weight.r1_dpatch * terms["r1_dpatch"]), terms
+        return lazy_every * weigh(terms, gamma), terms
 
     # --- G phase: E and G learn, D, Dpatch and C are frozen ---------------------------------------
 
@@ -164,8 +163,7 @@ def make(config, num_classes):
         normal = jnp.full_like(y1, NORMAL)
         fakes, labels = (x1r, x3, x4), (y1, y1, normal)
         logits = judge(frozen["D"], fakes, labels)
-        side = draw_side(keys["side"], x1.shape[1], patches.min_side, patches.max_side)
-        (patch_logits,) = compare(frozen["Dpatch"], side, keys["crops"], (x3,), x2)
+        (patch_logits,) = compare(frozen["Dpatch"], keys["crops"], (x3,), x2)
         class_logits = net.C.apply(frozen["C"], join(*fakes))
         terms = {
             "rec": losses.reconstruction(x1, x1r, x2, x4),
@@ -192,9 +190,8 @@ def make(config, num_classes):
         pairs = ((z.z_s1, z.z_t1), (z.z_s1, z.z_t2), (jnp.zeros_like(z.z_s1), z.z_t2))
         fakes = generate(p["G"], pairs, net.G.draw_noise(key["d_noise"], x1.shape[0]))
         fakes = jax.lax.stop_gradient(fakes)
-        keys = {"side": key["d_side"], "crops": key["d_crops"]}
         (total, terms), grads = jax.value_and_grad(d_loss, has_aux=True)(
-            params_of(nets, "D", "Dpatch"), x1, x2, y1, fakes, keys
+            params_of(nets, "D", "Dpatch"), x1, x2, y1, fakes, key["d_crops"]
         )
         metrics |= named(terms) | {"loss/D": total}
         (_, terms), c_grads = jax.value_and_grad(c_loss, has_aux=True)(
@@ -204,7 +201,7 @@ def make(config, num_classes):
         nets = update(tx, nets, grads | c_grads)
 
         # G phase.
-        keys = {"noise": key["g_noise"], "side": key["g_side"], "crops": key["g_crops"]}
+        keys = {"noise": key["g_noise"], "crops": key["g_crops"]}
         (total, terms), grads = jax.value_and_grad(g_loss, has_aux=True)(
             params_of(nets, "E", "G"), params_of(nets, "D", "Dpatch", "C"), x1, x2, y1, keys
         )
@@ -275,7 +272,7 @@ def inputs(batch):
 
 def step_keys(state):
     """The named keys of this step: fold_in(rng, step), split once."""
-    names = ("d_noise", "d_side", "d_crops", "r1", "g_noise", "g_side", "g_crops")
+    names = ("d_noise", "d_crops", "r1", "g_noise", "g_crops")
     keys = jax.random.split(jax.random.fold_in(state.rng, state.step), len(names))
     return dict(zip(names, keys, strict=True))
 
@@ -289,7 +286,8 @@ def optimizers(config):
 
 def weigh(terms, weight):
     """Sum of weight * term, terms without weight left out of the gradient's graph."""
-    return sum(weight[name] * term for name, term in terms.items() if weight[name])
+    weighed = (weight[name] * term for name, term in terms.items() if weight[name])
+    return sum(weighed, start=jnp.zeros(()))
 
 
 def named(terms):

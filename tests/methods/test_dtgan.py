@@ -114,8 +114,6 @@ def test_phases_train_their_own_nets(one_step):
     del one_step  # compiled first, so that this test's time is its own
     weights = {f"loss__{n}": 0.0 for n in ("adv_d", "cooccur_d", "cls_c")}
     config = tiny(data__batch_size=2, optim__r1_every=0, **weights)
-    config.loss.cls_c = 1e-30  # a loss without any term has no gradient to take
-    config.loss.adv_d = 1e-30
     method, state = start(config)
     assert method.lazy_every == 0
     new, _ = jax.jit(method.step)(state, batch_of(config))
@@ -123,7 +121,7 @@ def test_phases_train_their_own_nets(one_step):
     largest = {
         n: max(float(jnp.abs(g).max()) for g in jax.tree.leaves(gradient[n])) for n in gradient
     }
-    assert largest["D"] < 1e-20 and largest["C"] < 1e-20 and largest["Dpatch"] == 0
+    assert largest["D"] == largest["C"] == largest["Dpatch"] == 0
     assert largest["E"] > 1e-6 and largest["G"] > 1e-6
     assert moved(state.nets["E"], new.nets["E"]) and moved(state.nets["G"], new.nets["G"])
     decay = config.optim.ema
