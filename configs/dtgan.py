@@ -8,7 +8,10 @@ from dtgan.config import base_config, parse_arg
 
 
 def get_config(arg=""):
-    """Arguments: res (side in pixels), ch (width; 32 is the thesis base), smoke (small numbers)."""
+    """Arguments: res (side in pixels), ch (width; 32 is the thesis base), smoke.
+
+    smoke: the whole path in seconds, with small numbers of everything, res and ch included.
+    """
     arg = parse_arg(arg, res=256, ch=32, smoke=False)
     config = base_config()
     config.data.res = arg.res

@@ -7,11 +7,13 @@ a name is complete, and one that does not match its checksums was damaged later.
 """
 
 import hashlib
+import itertools
 import json
 import logging
 import pathlib
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
@@ -34,9 +36,12 @@ class Checkpoints:
         self._manager = None
 
     def save(self, step, state, data, config, score=None):
-        """Save GanState `state`, the JSON-able `data` and `config`; returns while it is written."""
+        """Save GanState `state`, the JSON-able `data` and `config`; returns while it is written.
+
+        Raises ValueError (from Orbax) where the step exists.
+        """
         without_ema = state._replace(ema={})._asdict()
-        saved = self._open().save(
+        self._open().save(
             step,
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(without_ema),
@@ -47,10 +52,6 @@ class Checkpoints:
             metrics=None if score is None else {SCORE: float(score)},
             force=True,
         )
-        if not saved:  # Orbax reports an existing step this way
-            raise RuntimeError(
-                f"checkpoint {step} was not saved: {self.directory / str(step)} exists"
-            )
 
     def restore(self, abstract_state, sharding):
         """(GanState, data) of the newest good step, or None in a workdir without checkpoints.
@@ -58,16 +59,8 @@ class Checkpoints:
         A damaged step is named in the log, set aside as `<step>.damaged` and never used. Raises
         ConfigError where checkpoints exist and none is good.
         """
-        good, damaged = verified_steps(self.directory)
-        for step, reason in damaged.items():
-            log.warning("checkpoint %d is damaged (%s): set aside, not used", step, reason)
-        self._set_aside(damaged)
-        if not good:
-            if damaged:
-                raise ConfigError(
-                    f"all checkpoints in {self.directory} are damaged; restore them from a copy, "
-                    "or start again in another workdir"
-                )
+        newest = self._newest()
+        if newest is None:
             return None
 
         def abstract(tree):
@@ -77,7 +70,7 @@ class Checkpoints:
 
         without_ema = abstract_state._replace(ema={})._asdict()
         items = self._open().restore(
-            good[-1],
+            newest,
             args=ocp.args.Composite(
                 state=ocp.args.StandardRestore(abstract(without_ema)),
                 ema=ocp.args.StandardRestore(abstract(abstract_state.ema)),
@@ -131,19 +124,34 @@ class Checkpoints:
             for directory in self.directory.glob("*.orbax-checkpoint-tmp"):
                 (directory / CHECKSUMS).write_text(json.dumps(_checksums(directory)))
 
-    def _set_aside(self, damaged):
-        if damaged and jax.process_index() == 0:
-            for step in damaged:
-                target = self.directory / f"{step}.damaged"
-                n = 1
-                while target.exists():
-                    n += 1
-                    target = self.directory / f"{step}.damaged.{n}"
-                (self.directory / str(step)).rename(target)
-        if damaged and jax.process_count() > 1:
+    def _newest(self):
+        """The newest good step or None; the lead process checks and decides for all."""
+        none, unusable = -1, -2
+        answer = none
+        if jax.process_index() == 0:
+            good, damaged = verified_steps(self.directory)
+            if good:
+                answer = good[-1]
+                self._set_aside(damaged)
+            elif damaged:  # left where they are: the same command must fail again, not start anew
+                answer = unusable
+        if jax.process_count() > 1:
             from jax.experimental import multihost_utils
 
-            multihost_utils.sync_global_devices("damaged checkpoints set aside")
+            answer = int(multihost_utils.broadcast_one_to_all(np.array(answer)))
+        if answer == unusable:
+            raise ConfigError(
+                f"all checkpoints in {self.directory} are damaged; restore them from a copy, or "
+                "start again in another workdir"
+            )
+        return None if answer == none else answer
+
+    def _set_aside(self, damaged):
+        for step, reason in damaged.items():
+            log.warning("checkpoint %d is damaged (%s): set aside, not used", step, reason)
+            names = (f"{step}.damaged{i or ''}" for i in itertools.count())
+            target = next(t for t in map(self.directory.joinpath, names) if not t.exists())
+            (self.directory / str(step)).rename(target)
 
 
 def verified_steps(directory):
@@ -180,10 +188,15 @@ def read_json_item(workdir, step, item):
 
 def _checksums(directory):
     return {
-        path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        path.relative_to(directory).as_posix(): _sha256(path)
         for path in sorted(directory.rglob("*"))
         if path.is_file() and path.name not in (CHECKSUMS, TIMES)
     }
+
+
+def _sha256(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _damage(directory):

@@ -145,8 +145,8 @@ def nearest(name, names):
 
 def to_steps(duration, batch_size, num_defects):
     """Steps in "500steps", "12epochs" (over the defect images) or "800kimg" (thousands of them)."""
-    match = re.fullmatch(r"\s*([0-9.]+)\s*(steps|epochs|kimg)\s*", str(duration))
-    if not match:
+    match = re.fullmatch(r"\s*(\d+\.?\d*)\s*(steps|epochs|kimg)\s*", str(duration))
+    if not match or not float(match[1]):
         raise ConfigError(
             f"train.duration={duration!r} is not a duration; write 500steps, 12epochs or 800kimg"
         )
@@ -167,14 +167,27 @@ def validate(config, num_devices=1):
     for name, value in flat.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{name}={value} is not finite")
-        if name.startswith(("loss.", "optim.")) and value < 0 and name != "loss.r1_d":
+        if name.startswith(("loss.", "optim.", "model.d_")) and value < 0 and name != "loss.r1_d":
             raise ConfigError(f"{name}={value} is negative; use 0 to switch it off")
+        if name in ("optim.ema", "optim.b1", "optim.b2") and value >= 1:
+            raise ConfigError(f"{name}={value} is not below 1; for example {0.99}")
     for name in (
         *("data.batch_size", "model.ch", "train.log_every", "train.sample_every"),
         *("train.sample_rows", "train.summary_pairs", "checkpoint.every", "checkpoint.keep"),
+        *("data.workers", "patches.count", "patches.reference"),
     ):
         if flat[name] < 1:
             raise ConfigError(f"{name}={flat[name]} is below 1")
+    smallest, largest = config.patches.min_side, config.patches.max_side
+    if not 0.0 < smallest <= largest <= 1.0:
+        raise ConfigError(
+            f"patches.min_side={smallest}, patches.max_side={largest} are not 0 < min <= max <= 1"
+        )
+    base, res = config.model.d_base or 512 * config.model.ch, config.data.res
+    if base < 2 * res:  # C has half of min(d_base / res, d_cap) channels at full resolution
+        raise ConfigError(
+            f"model.d_base={base} gives no channels at {res} px; use {2 * res} or more"
+        )
     if not 0.0 <= config.data.shortcut <= 1.0:
         raise ConfigError(f"data.shortcut={config.data.shortcut} is outside 0..1")
     if config.data.source in ("folder", "tfds") and not config.data.path:

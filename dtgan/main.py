@@ -33,8 +33,10 @@ flags.DEFINE_integer("num_processes", 0, "Processes of the job, with --coordinat
 flags.DEFINE_integer("process_id", -1, "This process, 0 to num_processes - 1, with --coordinator.")
 
 
-def main(_):
-    """Parse, train, and turn a user's mistakes into one line."""
+def main(argv):
+    """Train, or describe what would be trained."""
+    if len(argv) > 1:
+        raise ConfigError(f"argument {argv[1]!r} is not a flag; write --FLAG=VALUE")
     absl_logging.set_verbosity(absl_logging.ERROR)  # before JAX looks for devices, in many words
 
     import jax
@@ -44,6 +46,11 @@ def main(_):
     if FLAGS.compilation_cache:
         cache = pathlib.Path(FLAGS.compilation_cache).expanduser()
         jax.config.update("jax_compilation_cache_dir", str(cache))
+    if FLAGS.coordinator and not 0 <= FLAGS.process_id < FLAGS.num_processes:
+        raise ConfigError(
+            f"--process_id={FLAGS.process_id} is not in 0..num_processes-1 "
+            f"(--num_processes={FLAGS.num_processes}); give both with --coordinator"
+        )
     if FLAGS.distributed or FLAGS.coordinator:
         sharding.initialize_distributed(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
     setup_logging(sharding.is_lead())
@@ -85,6 +92,8 @@ def check_flags(argv):
     fields = flatten(base_config())
     for arg in argv[1:]:
         name, _, value = arg.partition("=")
+        if arg == "--config":
+            raise ConfigError(f"--config needs a value in one word; for example {EXAMPLE}")
         if name == "--config" and not os.path.exists(value.partition(":")[0]):
             raise ConfigError(f"--config={value} is not a file; for example {EXAMPLE}")
         field = name.removeprefix("--config.")

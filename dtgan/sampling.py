@@ -41,10 +41,12 @@ class Sampler:
 def load(workdir, step="latest"):
     """A Sampler from a workdir alone: the config is in the checkpoint.
 
+    step: a number, or "latest" for the newest good one.
+
     Raises ConfigError where there is no good checkpoint, or not the one asked for.
     """
     good, damaged = checkpoints.verified_steps(pathlib.Path(workdir) / "checkpoints")
-    wanted = (good[-1] if good else None) if step == "latest" else int(step)
+    wanted = (good[-1] if good else None) if step == "latest" else step
     if wanted not in good:
         known = ", ".join(map(str, good)) or "none"
         bad = f"; damaged: {', '.join(map(str, damaged))}" if damaged else ""

@@ -6,13 +6,12 @@ import json
 import logging
 import math
 import pathlib
-import signal
-import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dtgan import config as config_lib
@@ -22,6 +21,7 @@ from dtgan.checkpoints import Checkpoints
 from dtgan.config import ConfigError
 from dtgan.data import catalog, pipeline
 from dtgan.methods.registry import make_method
+from dtgan.signals import StopSignal
 from dtgan.writers import Progress, Writer
 
 log = logging.getLogger("dtgan")
@@ -33,42 +33,6 @@ class Diverged(RuntimeError):
     """A loss is NaN or infinite."""
 
 
-class StopSignal:
-    """SIGTERM or SIGINT as a request to save at the next step boundary and end well.
-
-    A second one interrupts at once. Python runs handlers between bytecodes, so a signal during a
-    compilation is seen when that returns.
-    """
-
-    def __init__(self):
-        self.requested = False
-        self._old = {}
-
-    def __enter__(self):
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._old[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number, _frame):
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-        log.warning("%s: saving at the next step, then ending", signal.Signals(number).name)
-
-    def agreed(self):
-        """Whether any process was asked to stop; all processes must call this at the same step."""
-        if jax.process_count() == 1:
-            return self.requested
-        from jax.experimental import multihost_utils
-
-        return bool(np.any(multihost_utils.process_allgather(np.array(self.requested))))
-
-
 def train_and_evaluate(config, workdir):
     """Train `config` in `workdir`, from its newest good checkpoint if there is one -> GanState.
 
@@ -77,12 +41,28 @@ def train_and_evaluate(config, workdir):
     Diverged for a loss that is no number.
     """
     config_lib.validate(config, jax.device_count())
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(StopSignal())
+        path = open_everywhere(stack, workdir, config)
+        return Run(config, path, stop).train()
+
+
+def open_everywhere(stack, workdir, config):
+    """Open the workdir on the lead process; where that fails, every process raises ConfigError."""
+    error = None
     if sharding.is_lead():
-        opened = workdir_lib.open_workdir(workdir, config)
-    else:
-        opened = contextlib.nullcontext(workdir)
-    with StopSignal() as stop, opened as path:
-        return Run(config, pathlib.Path(path), stop).train()
+        try:
+            stack.enter_context(workdir_lib.open_workdir(workdir, config))
+        except ConfigError as refused:
+            error = refused
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        if multihost_utils.broadcast_one_to_all(np.array(error is not None)) and error is None:
+            error = ConfigError(f"process 0 refused the workdir {workdir}; see its message")
+    if error is not None:
+        raise error
+    return pathlib.Path(workdir)
 
 
 class Run:
@@ -90,40 +70,48 @@ class Run:
 
     def __init__(self, config, path, stop):
         self.config, self.path, self.stop = config, path, stop
+        self.lead, self.mesh = sharding.is_lead(), sharding.make_mesh()
         self.source, self.info = open_checked(config, config.data.split)
+        pipeline.need_both_kinds(self.source)
+        self.val = self._open_validation()
+        rows = min(config.train.sample_rows, config.train.summary_pairs)
+        self.pairs = sampling.Pairs(config, self.val, rows, rows)
         self.total = config_lib.to_steps(
             config.train.duration, config.data.batch_size, self.info.num_defects
         )
-        rows = min(config.train.sample_rows, config.train.summary_pairs)
-        self.val = self._open_validation()
-        self.pairs = sampling.Pairs(config, self.val, rows, rows)
         self.method = make_method(config, len(self.info.classes))
-        self.mesh = sharding.make_mesh()
         self.checkpoints = Checkpoints(path, config.checkpoint.keep)
-        self.lead = sharding.is_lead()
+        whole, key = sharding.replicated(self.mesh), jax.random.key(config.seed)
+        # One noise for all grids of a run: they differ by training alone.
+        self.infer = jax.jit(lambda ema, x: self.method.infer(ema, x, key), out_shardings=whole)
+        self.classify = jax.jit(self.method.classify, out_shardings=whole)
 
     def train(self):
         """Restore or initialise, then step to the end."""
-        state, position = self._restore()
-        if self.lead:
-            workdir_lib.write_config(self.path, self.config)
-        first = int(state.step)
-        if first >= self.total:
-            log.info("already at step %d of %d: nothing to train", first, self.total)
+        with contextlib.ExitStack() as stack:
+            # On any way out a save under way is finished: what was good stays good.
+            stack.callback(self.checkpoints.close)
+            state, position = self._restore()
+            first = self.saved_step = int(state.step)
+            if self.lead:
+                text = config_lib.to_json(self.config) + "\n"
+                workdir_lib.write_text(self.path / "config.json", text)
+            self.writer = Writer(self.path, first, self.lead)
+            stack.callback(self.writer.close)
+            if first >= self.total:
+                log.info("already at step %d of %d: nothing to train", first, self.total)
+            else:
+                stream = pipeline.train_iterator(
+                    self.config, self.source, jax.process_index(), jax.process_count()
+                )
+                stack.callback(stream.close)
+                if position is not None:
+                    stream.set_state(position)
+                state = self._loop(state, stream, first)
+                self.checkpoints.wait()
+            if int(state.step) >= self.total:
+                self._close(state)
             return state
-        stream = pipeline.train_iterator(
-            self.config, self.source, jax.process_index(), jax.process_count()
-        )
-        if position is not None:
-            stream.set_state(position)
-        self.writer = Writer(self.path, first, self.lead)
-        try:
-            return self._loop(state, stream, first)
-        finally:
-            # On any way out, a save under way is finished: what was good stays good.
-            self.checkpoints.close()
-            self.writer.close()
-            stream.close()
 
     def _restore(self):
         """(GanState, stream position or None) on the mesh."""
@@ -146,15 +134,15 @@ class Run:
     def _loop(self, state, stream, step):
         config, train = self.config, self.config.train
         log.info("%s", _data_line(self.source, self.info, config))
-        tools = compile_steps(self.method, config, self.mesh, state)
+        programs = compile_steps(self.method, config, self.mesh, state)
         progress = Progress(step, self.total, 2 * config.data.batch_size)
         pending = []
         while step < self.total and not self._stopping(step):
             batch = sharding.put_batch(next(stream), self.mesh)
             metrics = {}
             if self.method.lazy_every and step % self.method.lazy_every == 0:
-                state, metrics = tools.regularize(state, batch)
-            state, losses = tools.step(state, batch)
+                state, metrics = programs.regularize(state, batch)
+            state, losses = programs.step(state, batch)
             step += 1
             pending.append(metrics | losses)
 
@@ -164,17 +152,15 @@ class Run:
             if sampling_now or saving or step % train.log_every == 0:
                 pending = self._report(step, pending, progress)
                 if sampling_now:
-                    self._sample(step, state, tools)
+                    self._sample(step, state)
                 if saving:
-                    self._save(step, state, stream, tools)
+                    self._save(step, state, stream)
                 progress.resume()
         if step < self.total:
             self._report(step, pending, progress)
-            self._save(step, state, stream, tools, even_if_saved=False)
-            self.checkpoints.wait()
-            log.info("stopped at step %d, saved; the same command resumes", step)
-        else:
-            self._close(state, tools)
+            self._save(step, state, stream)
+            saved = "saved; the same command resumes" if step else "nothing to save yet"
+            log.info("stopped at step %d, %s", step, saved)
         return state
 
     def _stopping(self, step):
@@ -185,6 +171,8 @@ class Run:
 
     def _open_validation(self):
         """Validation images, or the training ones where there are none of both kinds."""
+        if "val" in self.config.data.split.split("+"):
+            log.warning("data.split=%s: validation images are trained on", self.config.data.split)
         source, info = open_checked(self.config, "val", needed=False)
         if info is None or not info.num_defects or not info.num_normals:
             log.warning("no validation images of both kinds: grids and scores use training images")
@@ -218,22 +206,28 @@ class Run:
             log.info("%s", progress.line(step, steps_per_s, shown))
         return []
 
-    def _infer(self, state, tools):
-        return lambda request: jax.device_get(tools.infer(state.ema, request))
+    def _draw(self, state):
+        return lambda request: jax.device_get(self.infer(state.ema, request))
 
-    def _sample(self, step, state, tools):
-        drawn = self._infer(state, tools)
+    def _sample(self, step, state):
         (batch,) = self.pairs
-        grid = sampling.sample_grid(batch, drawn(sampling.request_of(batch)))
+        grid = sampling.sample_grid(batch, self._draw(state)(sampling.request_of(batch)))
         if self.lead:
             images.write_image(self.path / "samples" / f"{step}.png", grid)
             self.writer.image(step, "samples", grid)
 
-    def _save(self, step, state, stream, tools, even_if_saved=True):
-        exists = (self.checkpoints.directory / str(step)).exists()
-        if step == 0 or (exists and not even_if_saved):
+    def _save(self, step, state, stream):
+        """Save, once a step, a state whose every number is finite."""
+        if step == self.saved_step:
             return
-        score = sampling.validation_score(self.pairs, self._infer(state, tools))
+        # A loss is computed before the update that may break the parameters.
+        for name, fine in jax.device_get(all_finite(state)).items():
+            if not fine:
+                raise Diverged(
+                    f"the parameters of {name} are not finite after step {step}; the last good "
+                    "checkpoint is kept. Lower optim.lr and run again"
+                )
+        score = sampling.validation_score(self.pairs, self._draw(state))
         self.writer.scalars(step, {"val/rec": score})
         data = {
             "position": stream.get_state(),
@@ -241,21 +235,35 @@ class Run:
             "classes": list(self.info.classes),
         }
         self.checkpoints.save(step, state, data, config_lib.to_dict(self.config), score)
+        self.saved_step = step
 
-    def _close(self, state, tools):
-        """The closing figures, printed and in summary.json."""
+    def _close(self, state):
+        """The closing figures, printed and in summary.json; once for every end of training."""
+        file = self.path / "summary.json"
+        if file.exists() and json.loads(file.read_text())["step"] == int(state.step):
+            return
         pairs = sampling.Pairs(
             self.config, self.val, self.config.train.summary_pairs, self.pairs.batch_size
         )
         summary = sampling.transfer_summary(
-            pairs, self._infer(state, tools), lambda x: tools.classify(state.nets, x)
+            pairs, self._draw(state), lambda x: self.classify(state.nets, x)
         )
         for line in sampling.describe_summary(summary):
             log.info("%s", line)
         if self.lead:
             summary = {"step": int(state.step), **summary}
-            (self.path / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+            workdir_lib.write_text(file, json.dumps(summary, indent=2) + "\n")
             log.info("done: %s", self.path)
+
+
+@jax.jit
+def all_finite(state):
+    """{net: whether its parameters and optimizer state hold no NaN or infinity} of a GanState."""
+
+    def fine(tree):
+        return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)]))
+
+    return {name: fine(net) for name, net in state.nets.items()}
 
 
 class Programs(NamedTuple):
@@ -263,8 +271,6 @@ class Programs(NamedTuple):
 
     step: Callable
     regularize: Callable | None
-    infer: Callable
-    classify: Callable
     seconds: dict
     cost: dict
 
@@ -288,11 +294,8 @@ def compile_steps(method, config, mesh, state):
         compiled[name] = jitted.lower(state, spec).compile()
         seconds[name] = time.monotonic() - start
         log.info("compiled %s in %.1f s", name, seconds[name])
-    key = jax.random.key(config.seed)  # one noise for all grids: they differ by training alone
-    infer = jax.jit(lambda ema, request: method.infer(ema, request, key), out_shardings=whole)
-    classify = jax.jit(method.classify, out_shardings=whole)
     cost = compiled["step"].cost_analysis() or {}
-    return Programs(compiled["step"], compiled.get("regularize"), infer, classify, seconds, cost)
+    return Programs(compiled["step"], compiled.get("regularize"), seconds, cost)
 
 
 def open_checked(config, split, needed=True):

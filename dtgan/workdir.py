@@ -33,10 +33,14 @@ def open_workdir(path, config):
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise ConfigError(
                 f"workdir {path} is in use by another run; wait for it or use another workdir"
             ) from None
+        except OSError as error:
+            raise ConfigError(
+                f"workdir {path} cannot be locked ({error.strerror}); use a file system with locks"
+            ) from error
         check_config(path, config)
         yield path
 
@@ -44,11 +48,12 @@ def open_workdir(path, config):
 def check_config(path, config):
     """Compare with the workdir's config.json: refuse another architecture or data, log the rest."""
     file = pathlib.Path(path) / "config.json"
-    if not file.exists():
+    # A run that ended before its first checkpoint leaves nothing that another config could harm.
+    if not file.exists() or not any((pathlib.Path(path) / "checkpoints").glob("[0-9]*")):
         return
     try:
         old = config_lib.from_json(file.read_text())
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"{file} cannot be read ({error}); use another workdir") from None
     changes = config_lib.diff(old, config)
     refused = {name: pair for name, pair in changes.items() if not config_lib.is_changeable(name)}
@@ -61,11 +66,11 @@ def check_config(path, config):
         log.info("resuming with %s (was %s)", _text(changes, 1), _text(changes, 0))
 
 
-def write_config(path, config):
-    """Write config.json, atomically."""
-    part = pathlib.Path(path) / ".config.json.part"
-    part.write_text(config_lib.to_json(config) + "\n")
-    os.replace(part, pathlib.Path(path) / "config.json")
+def write_text(path, text):
+    """Write a file whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text)
+    os.replace(part, path)
 
 
 def _text(changes, side):

@@ -79,6 +79,12 @@ def test_durations(text, steps):
         ("loss.rec", -1.0, "loss.rec=-1.0 is negative"),
         ("loss.rec", float("nan"), "is not finite"),
         ("data.shortcut", 1.5, "data.shortcut=1.5 is outside 0..1"),
+        ("train.duration", "1.2.3steps", "write 500steps"),
+        ("train.duration", "0steps", "write 500steps"),
+        ("data.workers", -1, "data.workers=-1 is below 1"),
+        ("patches.max_side", 0.1, "are not 0 < min <= max <= 1"),
+        ("model.d_base", 64, "use 128 or more"),
+        ("optim.ema", 1.0, "is not below 1"),
         ("checkpoint.keep", 0, "checkpoint.keep=0 is below 1"),
     ],
 )

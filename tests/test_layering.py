@@ -11,7 +11,7 @@ LAYERS = [
     {"config", "images"},
     {"nn", "data"},
     {"models", "losses"},
-    {"state", "methods", "sharding", "checkpoints", "writers", "workdir"},
+    {"state", "methods", "sharding", "checkpoints", "writers", "workdir", "signals"},
     {"train", "sampling"},
     {"inspection"},
     {"main", "audit"},

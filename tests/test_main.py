@@ -81,6 +81,19 @@ def test_sigterm_while_compiling_ends_well(run_main, tmp_path):
     assert rc == 0 and "stopped at step" in output, output
 
 
+def test_sigterm_at_a_step_that_saves_anyway(run_main, tmp_path):
+    every = [f"--config.{n}=1" for n in ("checkpoint.every", "train.sample_every")]
+    args = (SMOKE, f"--workdir={tmp_path}", "--config.train.duration=100000steps", *every)
+    process = run_main(*args)
+    while not (tmp_path / "samples" / "2.png").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    rc, output = finish(process)
+    assert rc == 0 and "saved; the same command resumes" in output, output
+    good, damaged = verified_steps(tmp_path / "checkpoints")
+    assert f"stopped at step {good[-1]}," in output and not damaged
+
+
 def test_sigint_saves_at_the_next_step_and_resumes(run_main, tmp_path):
     args = (SMOKE, f"--workdir={tmp_path}", "--config.checkpoint.every=1000000")
     long = "--config.train.duration=100000steps"
@@ -97,13 +110,14 @@ def test_sigint_saves_at_the_next_step_and_resumes(run_main, tmp_path):
 
 
 def test_infinite_loss_stops_and_keeps_the_good_checkpoint(run_main, tmp_path):
-    args = (SMOKE, f"--workdir={tmp_path}")
+    args = (SMOKE, f"--workdir={tmp_path}", "--config.checkpoint.every=1")
     assert finish(run_main(*args, "--config.train.duration=2steps"))[0] == 0
     rc, output = finish(
         run_main(*args, "--config.optim.lr=1e20", "--config.train.duration=20steps")
     )
-    assert rc == 1 and "error: loss/" in output and "Traceback" not in output, output
-    assert verified_steps(tmp_path / "checkpoints") == ([2], {})
+    assert rc == 1 and "error: loss/" in output, output
+    assert "Traceback" not in output and "last good checkpoint is kept" in output, output
+    assert verified_steps(tmp_path / "checkpoints") == ([1, 2], {})
 
 
 def test_other_architecture_is_refused_before_compiling(smoke, run_main):
@@ -178,23 +192,24 @@ def test_two_runs_in_one_workdir(run_main, tmp_path):
     assert rc == 0, output  # and the first one lost nothing
 
 
-def test_two_processes_give_the_losses_of_one(run_main, tmp_path):
-    """Same global batch, two devices: in one process, and in two processes of one device each."""
-    args = (SMOKE, "--config.train.log_every=1")
-    assert finish(run_main(*args, f"--workdir={tmp_path / 'one'}", devices=2))[0] == 0
+def start_pair(run_main, *args):
+    """Two processes of one device each that share a job -> their (rc, output)."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    pair = [
-        run_main(
-            *(*args, f"--workdir={tmp_path / 'two'}", f"--coordinator=127.0.0.1:{port}"),
-            *("--num_processes=2", f"--process_id={i}"),
-        )
-        for i in range(2)
-    ]
-    for process in pair:
-        rc, output = finish(process)
-        assert rc == 0, output
+    job = (f"--coordinator=127.0.0.1:{port}", "--num_processes=2")
+    pair = [run_main(*args, *job, f"--process_id={i}") for i in range(2)]
+    return [finish(process) for process in pair]
+
+
+def test_two_processes_give_the_losses_of_one(run_main, tmp_path):
+    """Same global batch, two devices: in one process, and in two of one device each, resumed."""
+    args = (SMOKE, "--config.train.log_every=1")
+    assert finish(run_main(*args, f"--workdir={tmp_path / 'one'}", devices=2))[0] == 0
+    args = (*args, f"--workdir={tmp_path / 'two'}")
+    for duration in ("2steps", "4steps"):
+        for rc, output in start_pair(run_main, *args, f"--config.train.duration={duration}"):
+            assert rc == 0, output
     one, two = rows(tmp_path / "one"), rows(tmp_path / "two")
     assert sorted(one) == sorted(two) == [1, 2, 3, 4]
     for step in one:
@@ -202,6 +217,9 @@ def test_two_processes_give_the_losses_of_one(run_main, tmp_path):
             if name.startswith("loss/"):
                 # Adam amplifies rounding from step to step.
                 np.testing.assert_allclose(two[step][name], value, rtol=1e-5 * 10 ** (step - 1))
+    # What process 0 refuses ends both, with a line each.
+    for rc, output in start_pair(run_main, *args, "--config.model.ch=4"):
+        assert rc == 1 and "error: " in output and "compiled" not in output, output
 
 
 def test_bad_files_are_skipped_on_demand_and_counted(run_main, tmp_path):

@@ -4,8 +4,14 @@ import logging
 
 import pytest
 
-from dtgan.config import ConfigError, base_config
-from dtgan.workdir import open_workdir, write_config
+from dtgan.config import ConfigError, base_config, to_json
+from dtgan.workdir import open_workdir
+
+
+def trained(path, text=None):
+    """A workdir with a checkpoint."""
+    (path / "config.json").write_text(text or to_json(base_config()))
+    (path / "checkpoints" / "5").mkdir(parents=True)
 
 
 def test_second_run_is_refused_until_the_first_ends(tmp_path):
@@ -26,7 +32,7 @@ def test_unwritable_places_are_named(tmp_path):
 
 
 def test_other_architecture_is_refused_with_the_difference(tmp_path):
-    write_config(tmp_path, base_config())
+    trained(tmp_path)
     config = base_config()
     config.model.ch = 32
     with pytest.raises(ConfigError, match=r"model.ch=16, this one has model.ch=32"):
@@ -35,7 +41,7 @@ def test_other_architecture_is_refused_with_the_difference(tmp_path):
 
 
 def test_other_learning_rate_is_allowed_and_logged(tmp_path, caplog):
-    write_config(tmp_path, base_config())
+    trained(tmp_path)
     config = base_config()
     config.optim.lr = 0.001
     logging.getLogger("dtgan").propagate = True
@@ -44,7 +50,16 @@ def test_other_learning_rate_is_allowed_and_logged(tmp_path, caplog):
 
 
 def test_unreadable_config_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text("{")
+    trained(tmp_path, '{"data": 5, "seed"')
     with pytest.raises(ConfigError, match="cannot be read"):
         with open_workdir(tmp_path, base_config()):
             pass
+
+
+def test_a_run_that_saved_nothing_does_not_claim_its_workdir(tmp_path):
+    trained(tmp_path)
+    (tmp_path / "checkpoints" / "5").rmdir()
+    config = base_config()
+    config.model.ch = 32
+    with open_workdir(tmp_path, config):
+        pass

@@ -19,14 +19,13 @@ SPLITS = ("train", "val", "test")
 
 
 class DataInfo(NamedTuple):
-    """What training has to know about a source, from its labels and one image."""
+    """What training has to know about a source."""
 
     classes: tuple  # names, the normal class first
     num_defects: int  # images with label > 0
     num_normals: int
     counts: dict  # class name -> number of images
     fingerprint: str
-    channels: int  # of the images
 
 
 def open_source(config, split):
@@ -50,7 +49,7 @@ def open_source(config, split):
 
 
 def describe(source):
-    """DataInfo of a source; decodes its first image for the number of channels."""
+    """DataInfo of a source, from its labels."""
     if len(source) == 0:
         raise ConfigError("the data source holds no images")
     counts = np.bincount(source.labels, minlength=len(source.classes))
@@ -60,7 +59,6 @@ def describe(source):
         num_normals=int(counts[0]),
         counts={name: int(n) for name, n in zip(source.classes, counts, strict=True)},
         fingerprint=source.fingerprint,
-        channels=int(source[0]["image"].shape[-1]),
     )
 
 

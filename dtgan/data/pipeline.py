@@ -80,7 +80,7 @@ def train_iterator(config, source, process_index=0, process_count=1):
         raise ConfigError(
             f"data.batch_size={data.batch_size} is not divisible by {process_count} processes"
         )
-    _need_both_kinds(source)
+    need_both_kinds(source)
     normals = np.flatnonzero(source.labels == 0).tolist()
     pairs = grain.experimental.ZipMapDataset(
         [_defects(config, source), _shuffled(normals, config.seed, "normals")]
@@ -153,7 +153,7 @@ def eval_pairs(config, source, num, seed):
     their class were used. Fewer pairs of the same seed are a prefix of more.
     """
     del config  # the pairs are a matter of labels; the crop is chosen by load_records
-    _need_both_kinds(source)
+    need_both_kinds(source)
     labels = np.asarray(source.labels)
     classes = [c for c in range(1, len(source.classes)) if np.any(labels == c)]
     streams = [_shuffled(np.flatnonzero(labels == c), seed, f"pairs/{c}") for c in classes]
@@ -266,7 +266,8 @@ def _shuffled(entries, seed, name):
     return grain.MapDataset.source(_Epochs(entries, stream_seed(seed, name)))
 
 
-def _need_both_kinds(source):
+def need_both_kinds(source):
+    """Raise ConfigError where a source lacks defects or normals."""
     normals = int(np.sum(np.asarray(source.labels) == 0))
     defects = len(source) - normals
     if not normals or not defects:

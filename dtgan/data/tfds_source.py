@@ -24,16 +24,13 @@ class TfdsSource:
     def __init__(self, path, split="train", channels=1):
         """`path`: the data_dir of the command, or the version directory below it.
 
-        Raises ConfigError where nothing, or more than one data set, is prepared there, and for a
-        split it lacks.
+        Raises ConfigError where nothing, or more than one data set, is prepared there.
         """
         directory = _find(path)
         metadata = json.loads((directory / METADATA).read_text())
-        if split not in metadata["splits"]:
-            raise ConfigError(
-                f"data.path={path} has no split {split!r}; it has {', '.join(metadata['splits'])}"
-            )
-        stored = metadata["splits"][split]
+        # TFDS stores no empty split; a source of no images is what the folder would give.
+        empty = {"labels": [], "sizes": [], "fingerprint": ""}
+        stored = metadata["splits"].get(split, empty)
         self.classes = tuple(metadata["classes"])
         self.labels = np.array(stored["labels"], np.int32)
         self.sizes = np.array(stored["sizes"], np.int32).reshape(-1, 2)
@@ -42,9 +39,11 @@ class TfdsSource:
         # Decoded here, like every other file of dtgan, and not by TFDS, whose decoder depends on
         # which packages are installed.
         skip = tfds.decode.SkipDecoding()
-        self._records = tfds.builder_from_directory(str(directory)).as_data_source(
-            split, decoders={"image": skip, "mask": skip}
-        )
+        self._records = []
+        if len(self.labels):
+            self._records = tfds.builder_from_directory(str(directory)).as_data_source(
+                split, decoders={"image": skip, "mask": skip}
+            )
         if len(self._records) != len(self.labels):
             raise ConfigError(
                 f"data.path={path} split {split!r} has {len(self._records)} records and "

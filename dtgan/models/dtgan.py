@@ -64,7 +64,7 @@ class Generator(nn.Module):
 
     def blocks(self):
         """(features, up, output side) of every block."""
-        ups = {512: (16, 16, 16, 8, 4), 256: (16, 16, 8, 4), 128: (16, 8, 4), 64: (8, 4), 32: (4,)}
+        ups = {256: (16, 16, 8, 4), 128: (16, 8, 4), 64: (8, 4), 32: (4,)}
         plan = [(m * self.ch, False, CODE_SIDE) for m in (4, 8, 12, 16)]
         for i, m in enumerate(ups[self.res]):
             plan.append((m * self.ch, True, CODE_SIDE << (i + 1)))
