@@ -14,7 +14,7 @@ from dtgan.methods.registry import make_method
 CONFIGS = pathlib.Path(__file__).resolve().parents[1] / "configs"
 VARIANTS = {
     "quickstart": ["", "anchor=learned", "anchor=fourier"],
-    "dtgan": ["", "res=128,ch=16", "smoke"],
+    "dtgan": ["", "smoke"],
 }
 
 

@@ -127,7 +127,11 @@ def test_other_architecture_is_refused_before_compiling(smoke, run_main):
     assert "compiled" not in output and verified_steps(workdir / "checkpoints")[0] == [2, 4]
 
 
-def small_set(root, sizes=(40, 40), classes=("normal", "dent"), count=6):
+# As many classes as the procedural set has: the compiled programs are the same.
+CLASSES = ("normal", "dent", "hole", "line", "ridge", "spot", "tear")
+
+
+def small_set(root, sizes=(40, 40), classes=CLASSES, count=6):
     rng = np.random.default_rng(0)
     for name in classes:
         (root / "images" / name).mkdir(parents=True)
@@ -151,7 +155,7 @@ def test_folder_of_images_trains_by_flags(run_main, tmp_path):
 def bad_inputs(tmp_path):
     """(arguments, words of the one line) of every mistake that needs a process of its own."""
     folder = ("--config.data.source=folder",)
-    small_set(tmp_path / "no normal", classes=("dent", "hole"))
+    small_set(tmp_path / "no normal", classes=CLASSES[1:])
     small_set(tmp_path / "tiny", sizes=(20, 50))
     single = small_set(tmp_path / "single")
     for path in sorted((single / "images" / "dent").iterdir())[1:]:

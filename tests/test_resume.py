@@ -8,14 +8,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-STEPS = 24
+STEPS = 24  # R1 at steps 0 and 16
 ARGS = (
     "--config=configs/dtgan.py:smoke",
     f"--config.train.duration={STEPS}steps",
     "--config.train.log_every=1",
     "--config.train.sample_every=1000",
     "--config.checkpoint.every=4",
-    "--config.optim.r1_every=3",
 )
 
 
