@@ -149,7 +149,8 @@ class Run:
             last = step == self.total
             sampling_now = last or step % train.sample_every == 0
             saving = last or step % config.checkpoint.every == 0
-            if sampling_now or saving or step % train.log_every == 0:
+            # The first step is told at once: it shows that the run is alive, and where it began.
+            if sampling_now or saving or step == 1 or step % train.log_every == 0:
                 pending = self._report(step, pending, progress)
                 if sampling_now:
                     self._sample(step, state)

@@ -38,7 +38,7 @@ def test_smoke_run_leaves_everything_the_readme_promises(smoke):
     assert good == [2, 4] and not damaged
     items = {"state", "ema", "data", "config"}
     assert items <= {p.name for p in (workdir / "checkpoints" / "4").iterdir()}
-    assert sorted(rows(workdir)) == [2, 4]
+    assert sorted(rows(workdir)) == [1, 2, 4]
     assert list(workdir.glob("events.*")) and (workdir / "config.json").exists()
     summary = json.loads((workdir / "summary.json").read_text())
     assert summary["step"] == 4
