@@ -106,7 +106,7 @@ def sample_grid(batch, drawn):
     }
     if batch["truth"] is not None:
         columns["true x3"] = batch["truth"]
-    columns |= {"x1a removed": images.to_uint8(drawn["removed"]), "|x3 - x2|": change}
+    columns |= {"x1a": images.to_uint8(drawn["removed"]), "|x3 - x2|": change}
     cells = np.stack(list(columns.values()), axis=1)
     scale = max(1, 96 // cells.shape[2])
     cells = cells.repeat(scale, axis=2).repeat(scale, axis=3)
