@@ -61,110 +61,118 @@ def build(config, num_classes, dtype=None):
     )
 
 
-def make(config, num_classes):
-    """The DT-GAN `Method` for a config and a number of classes (with the normal one)."""
-    net = build(config, num_classes)
-    net32 = build(config, num_classes, "float32")  # R1 gradients stay in float32
-    weight, patches = config.loss, config.patches
-    lazy_every = config.optim.r1_every
-    gamma_d = 10.0 * (config.data.res / 256) ** 2 if weight.r1_d < 0 else weight.r1_d
-    tx = optimizers(config)
+class DTGAN:
+    """The algorithm for one config; its methods are pure functions of their arguments."""
+
+    def __init__(self, config, num_classes):
+        self.config, self.weight, self.patches = config, config.loss, config.patches
+        self.net = build(config, num_classes)
+        self.net32 = build(config, num_classes, "float32")  # R1 gradients stay in float32
+        self.tx = optimizers(config)
+        self.lazy_every = config.optim.r1_every
+        automatic = 10.0 * (config.data.res / 256) ** 2
+        self.gamma_d = automatic if self.weight.r1_d < 0 else self.weight.r1_d
 
     # --- forward passes ---------------------------------------------------------------------------
 
-    def encode(params, *images):
-        z_s, z_t = net.E.apply(params, join(*images))
+    def encode(self, params, *images):
+        """E on several images [N, R, R, C] in one pass -> a pair (z_s, z_t) for each."""
+        z_s, z_t = self.net.E.apply(params, join(*images))
         return tuple(zip(part(z_s, len(images)), part(z_t, len(images)), strict=True))
 
-    def codes(params, x1, x2):
-        (z_s1, z_t1), (z_s2, z_t2) = encode(params, x1, x2)
+    def codes(self, params, x1, x2):
+        """The Codes of x1 and x2."""
+        (z_s1, z_t1), (z_s2, z_t2) = self.encode(params, x1, x2)
         return Codes(z_s1, z_t1, z_s2, z_t2)
 
-    def generate(params, pairs, noise):
+    def generate(self, params, pairs, noise):
         """G on several (z_s, z_t) pairs in one pass. All parts share a sample's noise maps: else
         L_structure, a difference of images, would punish noise (choice 12)."""
         count = len(pairs)
         z_s, z_t = (join(*codes) for codes in zip(*pairs, strict=True))
         noise = jax.tree.map(lambda n: jnp.repeat(n, count, axis=0), noise)
-        return part(net.G.apply(params, z_s, z_t, noise), count)
+        return part(self.net.G.apply(params, z_s, z_t, noise), count)
 
-    def judge(params, images, labels):
+    def judge(self, params, images, labels):
         """D's logit of the given label for several images in one pass -> [N, P]."""
-        logits = select(net.D.apply(params, join(*images)), join(*labels))
+        logits = select(self.net.D.apply(params, join(*images)), join(*labels))
         return logits.reshape(-1, len(images))
 
-    def crops(key, images, count):
-        side = patches.min_side, patches.max_side
+    def crops(self, key, images, count):
+        """`count` random crops of each image, a quarter of its side: [N, count, R/4, R/4, C]."""
+        side = self.patches.min_side, self.patches.max_side
         return random_crops(key, images, count, images.shape[1] // 4, *side)
 
-    def compare(params, key, candidates, reference):
+    def compare(self, params, key, candidates, reference):
         """Dpatch's logits [N, P] for each image of `candidates` against crops of `reference`."""
         keys = jax.random.split(key, len(candidates) + 1)
-        sets = [crops(k, x, patches.count) for k, x in zip(keys, candidates, strict=False)]
-        sets.append(crops(keys[-1], reference, patches.count * patches.reference))
-        *features, references = net.Dpatch.apply(params["features"], *sets)
-        return [net.head.apply(params["head"], f, references) for f in features]
+        sets = [
+            self.crops(k, x, self.patches.count) for k, x in zip(keys, candidates, strict=False)
+        ]
+        sets.append(self.crops(keys[-1], reference, self.patches.count * self.patches.reference))
+        *features, references = self.net.Dpatch.apply(params["features"], *sets)
+        return [self.net.head.apply(params["head"], f, references) for f in features]
 
     # --- D phase: D, Dpatch and C learn, E and G are frozen ---------------------------------------
 
-    def d_loss(params, x1, x2, y1, fakes, key):
+    def d_loss(self, params, x1, x2, y1, fakes, key):
         """L_D = L_adv^D + L_Cooccur^D."""
         x1r, x3, x4 = fakes
         normal = jnp.full_like(y1, NORMAL)
-        logits = judge(params["D"], (x1, x2, x1r, x3, x4), (y1, normal, y1, y1, normal))
-        real, fake = compare(params["Dpatch"], key, (x2, x3), x2)
+        logits = self.judge(params["D"], (x1, x2, x1r, x3, x4), (y1, normal, y1, y1, normal))
+        real, fake = self.compare(params["Dpatch"], key, (x2, x3), x2)
         terms = {
             "adv_d": losses.adversarial_d(logits[:, :2], logits[:, 2:]),
             "cooccur_d": losses.adversarial_d(real, fake),
         }
-        return weigh(terms, weight), terms
+        return weigh(terms, self.weight), terms
 
-    def c_loss(params, x1, x2, y1):
+    def c_loss(self, params, x1, x2, y1):
         """L_C: cross-entropy on real images."""
-        logits = net.C.apply(params["C"], join(x1, x2))
+        logits = self.net.C.apply(params["C"], join(x1, x2))
         label = join(y1, jnp.full_like(y1, NORMAL))
         terms = {"cls_c": losses.cross_entropy(logits, label)}
-        return weigh(terms, weight), terms
+        return weigh(terms, self.weight), terms
 
-    def r1_loss(params, x1, x2, y1, key):
+    def r1_loss(self, params, x1, x2, y1, key):
         """R1 of D on the selected logit and of Dpatch on real crops (choice 7)."""
-        gamma = {"r1_d": gamma_d, "r1_dpatch": weight.r1_dpatch}
+        gamma = {"r1_d": self.gamma_d, "r1_dpatch": self.weight.r1_dpatch}
         label = join(y1, jnp.full_like(y1, NORMAL))
 
         def d_score(x):
-            return select(net32.D.apply(params["D"], x), label)
+            return select(self.net32.D.apply(params["D"], x), label)
 
         key_real, key_reference = jax.random.split(key)
-        real = crops(key_real, x2, patches.count)
-        reference = crops(key_reference, x2, patches.count * patches.reference)
-        (reference,) = net32.Dpatch.apply(params["Dpatch"]["features"], reference)
+        real = self.crops(key_real, x2, self.patches.count)
+        reference = self.crops(key_reference, x2, self.patches.count * self.patches.reference)
+        (reference,) = self.net32.Dpatch.apply(params["Dpatch"]["features"], reference)
 
         def patch_score(patch):
-            (features,) = net32.Dpatch.apply(params["Dpatch"]["features"], patch)
-            return net32.head.apply(params["Dpatch"]["head"], features, reference)
+            (features,) = self.net32.Dpatch.apply(params["Dpatch"]["features"], patch)
+            return self.net32.head.apply(params["Dpatch"]["head"], features, reference)
 
         terms = {
             "r1_d": losses.r1(d_score, join(x1, x2)),
             "r1_dpatch": losses.r1(patch_score, real),
         }
-        return lazy_every * weigh(terms, gamma), terms
+        return self.lazy_every * weigh(terms, gamma), terms
 
     # --- G phase: E and G learn, D, Dpatch and C are frozen ---------------------------------------
 
-    def g_loss(params, frozen, x1, x2, y1, keys):
+    def g_loss(self, params, frozen, x1, x2, y1, keys):
         """L_G = L_rec + 0.5 L_adv^G + L_Cooccur^G + L_structure + L_feature + L_cls^G."""
-        z = codes(params["E"], x1, x2)
+        z = self.codes(params["E"], x1, x2)
         zero = jnp.zeros_like(z.z_s1)
         pairs = ((z.z_s1, z.z_t1), (zero, z.z_t1), (z.z_s1, z.z_t2), (zero, z.z_t2))
-        noise = net.G.draw_noise(keys["noise"], x1.shape[0])
-        x1r, x1a, x3, x4 = generate(params["G"], pairs, noise)
-        (z_s3, z_t3), (_, z_t4) = encode(params["E"], x3, x4)
+        noise = self.net.G.draw_noise(keys["noise"], x1.shape[0])
+        x1r, x1a, x3, x4 = self.generate(params["G"], pairs, noise)
+        (z_s3, z_t3), (_, z_t4) = self.encode(params["E"], x3, x4)
 
         normal = jnp.full_like(y1, NORMAL)
         fakes, labels = (x1r, x3, x4), (y1, y1, normal)
-        logits = judge(frozen["D"], fakes, labels)
-        (patch_logits,) = compare(frozen["Dpatch"], keys["crops"], (x3,), x2)
-        class_logits = net.C.apply(frozen["C"], join(*fakes))
+        logits = self.judge(frozen["D"], fakes, labels)
+        (patch_logits,) = self.compare(frozen["Dpatch"], keys["crops"], (x3,), x2)
+        class_logits = self.net.C.apply(frozen["C"], join(*fakes))
         terms = {
             "rec": losses.reconstruction(x1, x1r, x2, x4),
             # Each branch of fakes has a weight of its own (choice 5): a sum over branches.
@@ -175,94 +183,99 @@ def make(config, num_classes):
             "cls_g": losses.cross_entropy(class_logits, join(*labels)),
             "anchor": jnp.mean(jnp.square(z.z_s2)),
         }
-        return weigh(terms, weight), terms
+        return weigh(terms, self.weight), terms
 
     # --- the algorithm ----------------------------------------------------------------------------
 
-    def step(state, batch):
+    def step(self, state, batch):
+        """One iteration: D phase, then G phase, on the same batch -> (GanState, losses)."""
         x1, x2, y1 = inputs(batch)
         key = step_keys(state)
         nets, metrics = state.nets, {}
 
         # D phase: fakes without gradient, then one update of D, Dpatch and one of C.
         p = params_of(nets)
-        z = codes(p["E"], x1, x2)
+        z = self.codes(p["E"], x1, x2)
         pairs = ((z.z_s1, z.z_t1), (z.z_s1, z.z_t2), (jnp.zeros_like(z.z_s1), z.z_t2))
-        fakes = generate(p["G"], pairs, net.G.draw_noise(key["d_noise"], x1.shape[0]))
+        fakes = self.generate(p["G"], pairs, self.net.G.draw_noise(key["d_noise"], x1.shape[0]))
         fakes = jax.lax.stop_gradient(fakes)
-        (total, terms), grads = jax.value_and_grad(d_loss, has_aux=True)(
+        (total, terms), grads = jax.value_and_grad(self.d_loss, has_aux=True)(
             params_of(nets, "D", "Dpatch"), x1, x2, y1, fakes, key["d_crops"]
         )
         metrics |= named(terms) | {"loss/D": total}
-        (_, terms), c_grads = jax.value_and_grad(c_loss, has_aux=True)(
+        (_, terms), c_grads = jax.value_and_grad(self.c_loss, has_aux=True)(
             params_of(nets, "C"), x1, x2, y1
         )
         metrics |= named(terms)
-        nets = update(tx, nets, grads | c_grads)
+        nets = update(self.tx, nets, grads | c_grads)
 
         # G phase.
         keys = {"noise": key["g_noise"], "crops": key["g_crops"]}
-        (total, terms), grads = jax.value_and_grad(g_loss, has_aux=True)(
+        (total, terms), grads = jax.value_and_grad(self.g_loss, has_aux=True)(
             params_of(nets, "E", "G"), params_of(nets, "D", "Dpatch", "C"), x1, x2, y1, keys
         )
         metrics |= named(terms) | {"loss/G": total}
-        nets = update(tx, nets, grads)
-        ema = ema_update(state.ema, params_of(nets, *AVERAGED), config.optim.ema)
+        nets = update(self.tx, nets, grads)
+        ema = ema_update(state.ema, params_of(nets, *AVERAGED), self.config.optim.ema)
         return state._replace(step=state.step + 1, nets=nets, ema=ema), metrics
 
-    def regularize(state, batch):
+    def regularize(self, state, batch):
         """R1 of D and Dpatch with weight x16 in its own Adam step; a program of its own, run just
         before every 16th step, so that the second-order graph is compiled once and apart."""
         x1, x2, y1 = inputs(batch)
-        (_, terms), grads = jax.value_and_grad(r1_loss, has_aux=True)(
+        (_, terms), grads = jax.value_and_grad(self.r1_loss, has_aux=True)(
             params_of(state.nets, "D", "Dpatch"), x1, x2, y1, step_keys(state)["r1"]
         )
-        return state._replace(nets=update(tx, state.nets, grads)), named(terms)
+        return state._replace(nets=update(self.tx, state.nets, grads)), named(terms)
 
-    def init(rng, batch_spec):
+    def init(self, rng, batch_spec):
         """Parameters in the order E, G, D, Dpatch, C, each with its own key; optimizers; EMA."""
         base, *keys = jax.random.split(rng, 7)
         image = jnp.zeros((1, *batch_spec["image"].shape[1:]), jnp.float32)
-        side, width = config.data.res // 4, 12 * config.model.ch
-        patch = jnp.zeros((1, 1, side, side, config.data.channels), jnp.float32)
+        side, width = self.config.data.res // 4, 12 * self.config.model.ch
+        patch = jnp.zeros((1, 1, side, side, self.config.data.channels), jnp.float32)
         features = jnp.zeros((1, 1, width), jnp.float32)
         z_s = jnp.zeros((1, CODE_SIDE, CODE_SIDE, CODE_CHANNELS), jnp.float32)
-        z_t = jnp.zeros((1, config.model.ch * config.data.res // 4), jnp.float32)
+        z_t = jnp.zeros((1, self.config.model.ch * self.config.data.res // 4), jnp.float32)
         params = {
-            "E": net.E.init(keys[0], image),
-            "G": net.G.init(keys[1], z_s, z_t),
-            "D": net.D.init(keys[2], image),
+            "E": self.net.E.init(keys[0], image),
+            "G": self.net.G.init(keys[1], z_s, z_t),
+            "D": self.net.D.init(keys[2], image),
             "Dpatch": {
-                "features": net.Dpatch.init(keys[3], patch),
-                "head": net.head.init(keys[4], features, features),
+                "features": self.net.Dpatch.init(keys[3], patch),
+                "head": self.net.head.init(keys[4], features, features),
             },
-            "C": net.C.init(keys[5], image),
+            "C": self.net.C.init(keys[5], image),
         }
-        nets = {name: NetState(p, tx[name].init(p)) for name, p in params.items()}
+        nets = {name: NetState(p, self.tx[name].init(p)) for name, p in params.items()}
         # A copy: the step donates its input, and donated buffers must not be shared.
         ema = jax.tree.map(jnp.copy, {name: params[name] for name in AVERAGED})
         return GanState(jnp.zeros((), jnp.int32), base, nets, ema, {})
 
-    def infer(ema, request, rng):
+    def infer(self, ema, request, rng):
         """Carry defects to surfaces.
 
         request: {"image": uint8 x1 [N, R, R, C], "normal": uint8 x2}. Returns float32 images in
         about [-1, 1]: "image" x3, "clean" x4, "rec" x1r, "removed" x1a; and "mask" [N, R, R, 1],
         half the mean absolute difference of x3 and x4 (this model draws no mask of its own).
         """
-        z = codes(ema["E"], to_float(request["image"]), to_float(request["normal"]))
+        z = self.codes(ema["E"], to_float(request["image"]), to_float(request["normal"]))
         zero = jnp.zeros_like(z.z_s1)
         pairs = ((z.z_s1, z.z_t1), (zero, z.z_t1), (z.z_s1, z.z_t2), (zero, z.z_t2))
-        noise = net.G.draw_noise(rng, request["image"].shape[0])
-        x1r, x1a, x3, x4 = generate(ema["G"], pairs, noise)
+        noise = self.net.G.draw_noise(rng, request["image"].shape[0])
+        x1r, x1a, x3, x4 = self.generate(ema["G"], pairs, noise)
         mask = jnp.clip(jnp.mean(jnp.abs(x3 - x4), axis=-1, keepdims=True) / 2, 0.0, 1.0)
         return {"image": x3, "mask": mask, "clean": x4, "rec": x1r, "removed": x1a}
 
-    def classify(nets, image):
+    def classify(self, nets, image):
         """C's logits [N, num_classes] of uint8 images [N, R, R, C]."""
-        return net.C.apply(nets["C"].params, to_float(image))
+        return self.net.C.apply(nets["C"].params, to_float(image))
 
-    return Method(init, step, infer, classify, regularize, lazy_every)
+
+def make(config, num_classes):
+    """The DT-GAN `Method` for a config and a number of classes (with the normal one)."""
+    m = DTGAN(config, num_classes)
+    return Method(m.init, m.step, m.infer, m.classify, m.regularize, m.lazy_every)
 
 
 def inputs(batch):
