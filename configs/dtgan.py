@@ -2,6 +2,8 @@
 
 python -m dtgan.main --config=configs/dtgan.py:res=128,ch=16 --workdir=runs/dtgan \\
     --config.data.source=folder --config.data.path=DIR
+
+Meant for an accelerator, where it has not been trained yet: no time and no score to report.
 """
 
 from dtgan.config import base_config, parse_arg
