@@ -77,8 +77,7 @@ class Checkpoints:
                 data=ocp.args.JsonRestore(),
             ),
         )
-        fields = {**items.state, "ema": items.ema, "nets": items.state["nets"]}
-        state = type(abstract_state)(**fields)
+        state = type(abstract_state)(**items.state | {"ema": items.ema})
         # NamedTuples come back as what the abstract tree holds; fail here, not in the step.
         assert jax.tree.structure(state) == jax.tree.structure(abstract_state)
         return state, items.data

@@ -160,6 +160,7 @@ class Run:
         if step < self.total:
             self._report(step, pending, progress)
             self._save(step, state, stream)
+            self.checkpoints.wait()  # "saved" is said of what is on disk
             saved = "saved; the same command resumes" if step else "nothing to save yet"
             log.info("stopped at step %d, %s", step, saved)
         return state
