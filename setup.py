@@ -15,6 +15,7 @@ CORE = [
     "numpy>=2.4",
     "scipy>=1.17",
     "pillow>=12.0",
+    "safetensors>=0.8.0",
     "tensorboardX>=2.6.5",  # TensorBoard events without TensorFlow
     "importlib_resources>=6.0",  # used by tensorflow-datasets, which does not declare it
 ]
@@ -26,11 +27,13 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_namespace_packages(include=["dtgan", "dtgan.*"]),
+    package_data={"dtgan.metrics": ["*.npz"]},
     install_requires=CORE,
     extras_require={
         "test": ["pytest>=8.0", "ruff>=0.14"],
         "cuda": ["jax[cuda12]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
+        "torch": ["torch>=2.6"],  # to convert published weights, once
         "tensorboard": ["tensorboard>=2.20"],  # the viewer; writing needs no extra
     },
 )

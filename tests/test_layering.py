@@ -9,9 +9,9 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "dtgan"
 
 LAYERS = [
     {"config", "images"},
-    {"nn", "data"},
+    {"nn", "data", "weights"},
     {"models", "losses"},
-    {"state", "methods", "sharding", "checkpoints", "writers", "workdir", "signals"},
+    {"state", "methods", "sharding", "checkpoints", "writers", "workdir", "signals", "metrics"},
     {"train", "sampling"},
     {"inspection"},
     {"main", "audit"},
@@ -23,8 +23,13 @@ WITHIN = {
     "models": {"models"},
     "methods": {"methods", "state"},
     "train": {"sampling"},
+    "metrics": {"metrics", "sharding"},
 }
-NEVER = {"data": {"nn", "models", "methods", "losses", "state", "train", "sampling"}}
+NEVER = {
+    "data": {"nn", "models", "methods", "losses", "state", "train", "sampling"},
+    "metrics": {"data", "models", "methods"},
+    "train": {"metrics"},
+}
 
 
 def area(module):
