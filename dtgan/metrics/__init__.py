@@ -1,1 +1,1 @@
-"""Scores: features, distances between sets, transfer error, copies. Knows no data set and no GAN."""
+"""Scores of images: features, distances, transfer error, copies. Knows no data set, no GAN."""

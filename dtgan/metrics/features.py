@@ -1,0 +1,91 @@
+"""Features of many images over all devices, and the cache that keeps them on disk."""
+
+import functools
+import hashlib
+import json
+import logging
+import os
+import pathlib
+import zipfile
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from dtgan import sharding
+
+log = logging.getLogger("dtgan")
+
+
+class Extractor(NamedTuple):
+    """A network that turns images into features.
+
+    name, sha256: what it is and the digest of its weights; both go wherever its numbers go.
+    resize: how it resizes its input ("tf1", "torch", "clean"), or "none".
+    apply: uint8 [B, H, W, C] -> {name: float32 [B, ...]}; pure, jittable.
+    """
+
+    name: str
+    sha256: str
+    resize: str
+    apply: Callable
+
+
+def extract(extractor, images, mesh, batch_size=32):
+    """{name: float32 [N, ...]} of uint8 images [N, H, W, C].
+
+    Batches of one size, the last padded, are split over the devices of `mesh`: the result does not
+    depend on batch_size or the number of devices beyond float32 rounding.
+    """
+    devices = mesh.devices.size
+    batch_size = -(-min(batch_size, max(len(images), 1)) // devices) * devices
+    program = _compiled(extractor.apply, mesh)
+    parts = []
+    for start in range(0, max(len(images), 1), batch_size):  # once for no images: shapes are known
+        batch = images[start : start + batch_size]
+        missing = batch_size - len(batch)
+        padded = np.pad(batch, ((0, missing), *((0, 0),) * 3))
+        out = program(sharding.put_batch({"image": padded}, mesh)["image"])
+        parts.append({name: value[: len(batch)] for name, value in _host(out).items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _host(out):
+    return {name: np.asarray(value, np.float32) for name, value in jax.device_get(out).items()}
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(apply, mesh):
+    rows = sharding.split(mesh)
+    return jax.jit(apply, in_shardings=rows, out_shardings=rows)
+
+
+class Cache:
+    """Arrays on disk under keys that say what they are; a damaged entry is computed again."""
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+
+    def get(self, what, compute):
+        """{name: array} for the JSON-able description `what`, from disk or from compute()."""
+        path = self.path(what)
+        try:
+            with np.load(path, allow_pickle=False) as file:  # zip checks the CRC of all it reads
+                return dict(file)
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            log.warning("cache entry %s is damaged (%s): computed again", path.name, error)
+        arrays = compute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        with part.open("wb") as file:
+            np.savez(file, **arrays)
+        os.replace(part, path)
+        return arrays
+
+    def path(self, what):
+        """The file of an entry: every difference in `what` is another file."""
+        text = json.dumps(what, sort_keys=True)
+        return self.directory / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
