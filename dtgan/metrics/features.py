@@ -32,13 +32,15 @@ class Extractor(NamedTuple):
     apply: Callable
 
 
-def extract(extractor, images, mesh, batch_size=32):
+def extract(extractor, images, mesh, batch_size=0):
     """{name: float32 [N, ...]} of uint8 images [N, H, W, C].
 
     Batches of one size, the last padded, are split over the devices of `mesh`: the result does not
-    depend on batch_size or the number of devices beyond float32 rounding.
+    depend on batch_size or the number of devices beyond float32 rounding. batch_size 0 is a good
+    one for the hardware: caches of a CPU hold the maps of 8 images of Inception, not of 32.
     """
     devices = mesh.devices.size
+    batch_size = batch_size or (8 if mesh.devices.flat[0].platform == "cpu" else 64 * devices)
     batch_size = -(-min(batch_size, max(len(images), 1)) // devices) * devices
     program = _compiled(extractor.apply, mesh)
     parts = []
