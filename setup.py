@@ -27,7 +27,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_namespace_packages(include=["dtgan", "dtgan.*"]),
-    package_data={"dtgan.metrics": ["*.npz"]},
+    package_data={"dtgan.metrics": ["*.npz", "*.LICENSE"]},
     install_requires=CORE,
     extras_require={
         "test": ["pytest>=8.0", "ruff>=0.14"],

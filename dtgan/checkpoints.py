@@ -167,6 +167,22 @@ def verified_steps(directory):
     return sorted(good), damaged
 
 
+def best_step(directory, steps):
+    """Of some good steps that with the lowest score; None where none was scored."""
+    scores = {}
+    for step in steps:
+        file = pathlib.Path(directory) / str(step) / "metrics" / "metrics"  # Orbax's own names
+        if file.exists():
+            scores[step] = json.loads(file.read_text())[SCORE]
+    return min(scores, key=scores.get, default=None)
+
+
+def step_digest(workdir, step):
+    """SHA-256 that names the content of one good step."""
+    directory = pathlib.Path(workdir) / "checkpoints" / str(step)
+    return hashlib.sha256((directory / CHECKSUMS).read_bytes()).hexdigest()
+
+
 def restore_ema(workdir, step, abstract_ema):
     """The EMA parameters of one step as a tree like `abstract_ema`, on the default device."""
     directory = pathlib.Path(workdir).absolute() / "checkpoints" / str(step) / "ema"

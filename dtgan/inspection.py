@@ -9,9 +9,9 @@ from clu import parameter_overview
 
 from dtgan import config as config_lib
 from dtgan import sharding
-from dtgan.data import pipeline
+from dtgan.data import catalog, pipeline
 from dtgan.methods.registry import make_method
-from dtgan.train import compile_steps, open_checked
+from dtgan.train import compile_steps
 
 TIMED_STEPS = 5
 
@@ -19,7 +19,7 @@ TIMED_STEPS = 5
 def dry_run(config):
     """Print the resolved config, the parameters, and compile time, cost and speed of the step."""
     config_lib.validate(config, jax.device_count())
-    source, info = open_checked(config, config.data.split)
+    source, info = catalog.open_checked(config, config.data.split)
     print(config_lib.to_json(config))
     print(f"data: {info.counts}, fingerprint {info.fingerprint}")
 

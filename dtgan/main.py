@@ -5,14 +5,13 @@ The same command again resumes. Any config field is a flag: --config.data.path=D
 
 import logging
 import os
-import pathlib
 import sys
 import time
 
 from absl import app, flags
-from absl import logging as absl_logging
 from ml_collections import config_flags
 
+from dtgan import cli
 from dtgan.config import ConfigError, base_config, flatten, nearest
 
 FLAGS = flags.FLAGS
@@ -22,11 +21,7 @@ config_flags.DEFINE_config_file(
 )
 flags.DEFINE_string("workdir", None, "Directory of the run; made if missing, resumed if not empty.")
 flags.DEFINE_bool("dry_run", False, "Print config, parameters, step cost and speed, then exit.")
-flags.DEFINE_string(
-    "compilation_cache",
-    os.path.join("~", ".cache", "dtgan", "xla"),
-    "Directory of compiled programs, for fast second starts; empty switches it off.",
-)
+flags.DEFINE_string("compilation_cache", cli.CACHE, cli.CACHE_HELP)
 flags.DEFINE_bool("distributed", False, "Join the processes of a cluster that JAX detects.")
 flags.DEFINE_string("coordinator", "", "host:port of process 0, where no cluster is detected.")
 flags.DEFINE_integer("num_processes", 0, "Processes of the job, with --coordinator.")
@@ -37,15 +32,9 @@ def main(argv):
     """Train, or describe what would be trained."""
     if len(argv) > 1:
         raise ConfigError(f"argument {argv[1]!r} is not a flag; write --FLAG=VALUE")
-    absl_logging.set_verbosity(absl_logging.ERROR)  # before JAX looks for devices, in many words
-
-    import jax
-
+    cli.start_jax(FLAGS.compilation_cache)
     from dtgan import sharding, train
 
-    if FLAGS.compilation_cache:
-        cache = pathlib.Path(FLAGS.compilation_cache).expanduser()
-        jax.config.update("jax_compilation_cache_dir", str(cache))
     if FLAGS.coordinator and not 0 <= FLAGS.process_id < FLAGS.num_processes:
         raise ConfigError(
             f"--process_id={FLAGS.process_id} is not in 0..num_processes-1 "
@@ -53,7 +42,7 @@ def main(argv):
         )
     if FLAGS.distributed or FLAGS.coordinator:
         sharding.initialize_distributed(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
-    setup_logging(sharding.is_lead())
+    cli.setup_logging(sharding.is_lead())
     if FLAGS.dry_run:
         from dtgan import inspection
 
@@ -65,15 +54,6 @@ def main(argv):
     start = time.monotonic()
     train.train_and_evaluate(FLAGS.config, FLAGS.workdir)
     logging.getLogger("dtgan").info("%.0f s in all", time.monotonic() - start)
-
-
-def setup_logging(lead=True):
-    """Our own lines on stderr, with the time; libraries only when they report errors."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
-    log = logging.getLogger("dtgan")
-    log.handlers, log.propagate = [handler], False
-    log.setLevel(logging.INFO if lead else logging.ERROR)
 
 
 def parse_flags(argv):

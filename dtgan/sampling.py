@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from dtgan import checkpoints, images
+from dtgan import checkpoints, images, sharding
 from dtgan import config as config_lib
 from dtgan.config import ConfigError
 from dtgan.data import pipeline
@@ -28,29 +28,45 @@ class Sampler:
     ema: Any
 
     def __post_init__(self):
-        self._infer = jax.jit(make_method(self.config, len(self.classes)).infer)
+        self.method = make_method(self.config, len(self.classes))
+        self.mesh = sharding.make_mesh()
+        rows, whole = sharding.split(self.mesh), sharding.replicated(self.mesh)
+        self.ema = jax.device_put(self.ema, whole)
+        options = {"out_shardings": rows}
+        self._infer = jax.jit(self.method.infer, in_shardings=(whole, rows, whole), **options)
+        self._probe = jax.jit(self.method.probe, in_shardings=(whole, rows), **options)
 
     def __call__(self, request, seed=0):
         """Images of the family's `infer` as float32 NumPy arrays; the same seed, the same images.
 
-        request: {"image": uint8 [N, R, R, C] defects, "normal": uint8 [N, R, R, C] surfaces}.
+        request: {"image": uint8 [N, R, R, C] defects, "normal": uint8 [N, R, R, C] surfaces}. The
+        rows are split over all devices.
         """
-        return jax.device_get(self._infer(self.ema, request, jax.random.key(seed)))
+        key, rows = jax.random.key(seed), len(request["image"])
+        (drawn,) = sharding.map_rows(
+            lambda batch: self._infer(self.ema, batch, key), request, self.mesh, rows
+        )
+        return drawn
+
+    def codes(self, images):
+        """{"structure", "texture"}: codes float32 [N, d] of uint8 images [N, R, R, C].
+
+        Only where the family has codes: `method.probe` is not None.
+        """
+        (codes,) = sharding.map_rows(
+            lambda batch: self._probe(self.ema, batch["image"]),
+            *({"image": images}, self.mesh, len(images)),
+        )
+        return codes
 
 
 def load(workdir, step="latest"):
     """A Sampler from a workdir alone: the config is in the checkpoint.
 
-    step: a number, or "latest" for the newest good one.
-
-    Raises ConfigError where there is no good checkpoint, or not the one asked for.
+    step: a number, "latest" for the newest good one, or "best" for that with the best validation
+    score. Raises ConfigError where there is no good checkpoint, or not the one asked for.
     """
-    good, damaged = checkpoints.verified_steps(pathlib.Path(workdir) / "checkpoints")
-    wanted = (good[-1] if good else None) if step == "latest" else step
-    if wanted not in good:
-        known = ", ".join(map(str, good)) or "none"
-        bad = f"; damaged: {', '.join(map(str, damaged))}" if damaged else ""
-        raise ConfigError(f"{workdir} has no good checkpoint {step!r}; good steps: {known}{bad}")
+    wanted = find_step(workdir, step)
     config = config_lib.from_dict(checkpoints.read_json_item(workdir, wanted, "config"))
     classes = tuple(checkpoints.read_json_item(workdir, wanted, "data")["classes"])
     spec, method = pipeline.batch_spec(config), make_method(config, len(classes))
@@ -58,34 +74,54 @@ def load(workdir, step="latest"):
     return Sampler(config, classes, wanted, checkpoints.restore_ema(workdir, wanted, abstract.ema))
 
 
-class Pairs:
-    """Fixed validation pairs (x1, x2) of a source, in batches of one size.
+def find_step(workdir, step):
+    """The number of the good checkpoint that `step` names; see `load`."""
+    directory = pathlib.Path(workdir) / "checkpoints"
+    good, damaged = checkpoints.verified_steps(directory)
+    newest = good[-1] if good else None
+    if step == "best":
+        wanted = checkpoints.best_step(directory, good)
+    else:
+        wanted = newest if step == "latest" else step
+    if wanted not in good:
+        known = ", ".join(map(str, good)) or "none"
+        bad = f"; damaged: {', '.join(map(str, damaged))}" if damaged else ""
+        raise ConfigError(f"{workdir} has no good checkpoint {step!r}; good steps: {known}{bad}")
+    return wanted
 
-    truth: where the source knows the true transfer, uint8 images of it; else None.
+
+class Pairs:
+    """Fixed pairs (x1, x2) of a source, in batches of one size (distinct: of at most that size).
+
+    Where the source knows them, each batch holds the true transfer of x1's defect to x2 ("truth")
+    and x1 without its defect ("clean") as uint8 images; else None.
     """
 
-    def __init__(self, config, source, num, batch_size):
+    def __init__(self, config, source, num, batch_size, seed=0, distinct=False):
         self.batch_size = batch_size
         self._config, self._source = config, source
         self._cached = pipeline.CachedSource.of(source, config)
         num = -(-num // batch_size) * batch_size
-        self._i, self._j = pipeline.eval_pairs(config, source, num, seed=0)
+        self._i, self._j = pipeline.eval_pairs(config, source, num, seed, distinct)
 
     def __iter__(self):
-        """Yield {"image", "normal", "label", "mask", "has_mask", "truth"} of batch_size rows."""
+        """Yield batch_size rows: image, normal, label, mask, has_mask, index, truth, clean."""
         for start in range(0, len(self._i), self.batch_size):
             i = self._i[start : start + self.batch_size]
             j = self._j[start : start + self.batch_size]
             x1 = pipeline.load_records(self._config, self._cached, i)
             x2 = pipeline.load_records(self._config, self._cached, j)
-            yield {**x1, "normal": x2["image"], "truth": self._truth(i, j)}
+            yield {**x1, "normal": x2["image"], **self._exact(i, j)}
 
-    def _truth(self, i, j):
-        """The exact transfers; only where records are not cropped, so that positions agree."""
-        res = self._config.data.res
-        if not hasattr(self._source, "transfer") or np.any(self._source.sizes != res):
-            return None
-        return np.stack([self._source.transfer(a, b)[0] for a, b in zip(i, j, strict=True)])
+    def _exact(self, i, j):
+        """Truth and clean; only where records are not cropped, so that positions agree."""
+        source, res = self._source, self._config.data.res
+        if not hasattr(source, "transfer") or np.any(source.sizes != res):
+            return {"truth": None, "clean": None}
+        return {
+            "truth": np.stack([source.transfer(a, b)[0] for a, b in zip(i, j, strict=True)]),
+            "clean": np.stack([source.clean(a) for a in i]),
+        }
 
 
 def request_of(batch):

@@ -1,6 +1,7 @@
 """One mesh axis `data` over all devices of all hosts: parameters replicated, batches split."""
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 
@@ -24,6 +25,26 @@ def put_batch(batch, mesh):
     """This process's rows {name: array [b, ...]} -> global arrays over the mesh."""
     sharding = split(mesh)
     return {k: jax.make_array_from_process_local_data(sharding, v) for k, v in batch.items()}
+
+
+def map_rows(program, rows, mesh, batch_size):
+    """Apply a jitted function to rows {name: uint8 or other array [N, ...]} in batches.
+
+    program: {name: [B, ...]} -> {name: array [B, ...]}, both split over the devices of `mesh`. All
+    batches have one size, a multiple of the number of devices, the last one padded with zeros.
+    Yields {name: NumPy array} of at most batch_size rows; once, of none, where N is 0.
+    """
+    count, devices = len(next(iter(rows.values()))), mesh.devices.size
+    batch_size = -(-min(batch_size, max(count, 1)) // devices) * devices
+    for start in range(0, max(count, 1), batch_size):
+        batch = {name: array[start : start + batch_size] for name, array in rows.items()}
+        here = min(batch_size, count - start)
+        padded = {
+            name: np.pad(array, ((0, batch_size - here), *((0, 0),) * (array.ndim - 1)))
+            for name, array in batch.items()
+        }
+        out = jax.device_get(program(put_batch(padded, mesh)))
+        yield {name: np.asarray(array)[:here] for name, array in out.items()}
 
 
 def initialize_distributed(coordinator="", num_processes=0, process_id=-1):

@@ -71,7 +71,7 @@ class Run:
     def __init__(self, config, path, stop):
         self.config, self.path, self.stop = config, path, stop
         self.lead, self.mesh = sharding.is_lead(), sharding.make_mesh()
-        self.source, self.info = open_checked(config, config.data.split)
+        self.source, self.info = catalog.open_checked(config, config.data.split)
         pipeline.need_both_kinds(self.source)
         self.val = self._open_validation()
         rows = min(config.train.sample_rows, config.train.summary_pairs)
@@ -175,7 +175,7 @@ class Run:
         """Validation images, or the training ones where there are none of both kinds."""
         if "val" in self.config.data.split.split("+"):
             log.warning("data.split=%s: validation images are trained on", self.config.data.split)
-        source, info = open_checked(self.config, "val", needed=False)
+        source, info = catalog.open_checked(self.config, "val", needed=False)
         if info is None or not info.num_defects or not info.num_normals:
             log.warning("no validation images of both kinds: grids and scores use training images")
             return self.source
@@ -298,17 +298,6 @@ def compile_steps(method, config, mesh, state):
         log.info("compiled %s in %.1f s", name, seconds[name])
     cost = compiled["step"].cost_analysis() or {}
     return Programs(compiled["step"], compiled.get("regularize"), seconds, cost)
-
-
-def open_checked(config, split, needed=True):
-    """(source, DataInfo) of a split after all checks; (None, None) if empty and not needed."""
-    source = catalog.open_source(config, split)
-    if not len(source):
-        if needed:
-            raise ConfigError(f"the split {split!r} of {config.data.path} holds no images")
-        return None, None
-    catalog.check_sizes(source, config)
-    return source, catalog.describe(source)
 
 
 def _data_line(source, info, config):

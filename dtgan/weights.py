@@ -83,16 +83,19 @@ def read(path, network, sha256=""):
 
 
 def write(path, state, network, **metadata):
-    """Write {name: array} as safetensors with its digest; returns the digest."""
-    from safetensors.numpy import save_file
+    """Write {name: array} as safetensors with its digest; returns the digest. Atomic.
 
-    # save_file writes wrong data for arrays that are not contiguous, without a word.
-    state = {name: np.ascontiguousarray(array) for name, array in state.items()}
+    metadata: further strings to record. Raises OSError where `path` cannot be written.
+    """
+    from safetensors.numpy import save
+
+    # safetensors writes wrong data for arrays that are not contiguous, without a word.
+    state = {name: np.asarray(array, order="C") for name, array in state.items()}
     found = digest(state)
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    save_file(state, part, metadata={"network": network, "sha256": found, **metadata})
+    part.write_bytes(save(state, metadata={"network": network, "sha256": found, **metadata}))
     part.replace(path)
     return found
 
@@ -101,7 +104,7 @@ def digest(state):
     """SHA-256 over names, shapes, types and bytes of {name: array}."""
     total = hashlib.sha256()
     for name in sorted(state):
-        array = np.ascontiguousarray(state[name])
+        array = np.asarray(state[name])
         total.update(f"{name} {array.shape} {array.dtype} ".encode())
         total.update(array.tobytes())
     return total.hexdigest()

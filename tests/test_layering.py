@@ -13,8 +13,8 @@ LAYERS = [
     {"models", "losses"},
     {"state", "methods", "sharding", "checkpoints", "writers", "workdir", "signals", "metrics"},
     {"train", "sampling"},
-    {"inspection"},
-    {"main", "audit"},
+    {"inspection", "evaluation", "cli"},
+    {"main", "evaluate", "audit"},
 ]
 # Imports inside one layer.
 WITHIN = {
@@ -23,6 +23,7 @@ WITHIN = {
     "models": {"models"},
     "methods": {"methods", "state"},
     "train": {"sampling"},
+    "evaluation": {"evaluation"},
     "metrics": {"metrics", "sharding"},
 }
 NEVER = {

@@ -48,6 +48,17 @@ def open_source(config, split):
     return sources[0] if len(sources) == 1 else Concatenated(sources)
 
 
+def open_checked(config, split, needed=True):
+    """(source, DataInfo) of a split after all checks; (None, None) if empty and not needed."""
+    source = open_source(config, split)
+    if not len(source):
+        if needed:
+            raise ConfigError(f"the split {split!r} of {config.data.path} holds no images")
+        return None, None
+    check_sizes(source, config)
+    return source, describe(source)
+
+
 def describe(source):
     """DataInfo of a source, from its labels."""
     if len(source) == 0:

@@ -146,11 +146,12 @@ def eval_batches(config, source, batch_size, indices=None):
         yield load_records(config, cached, indices[start : start + batch_size])
 
 
-def eval_pairs(config, source, num, seed):
+def eval_pairs(config, source, num, seed, distinct=False):
     """(defect indices, normal indices), int32 [num] each, a function of the labels and `seed`.
 
     Defects go round the classes, normals are drawn independently; images repeat only when all of
-    their class were used. Fewer pairs of the same seed are a prefix of more.
+    their class were used. Fewer pairs of the same seed are a prefix of more. distinct: no defect
+    twice, so that pairs can be taken as independent; there may then be fewer than `num`.
     """
     del config  # the pairs are a matter of labels; the crop is chosen by load_records
     need_both_kinds(source)
@@ -158,8 +159,12 @@ def eval_pairs(config, source, num, seed):
     classes = [c for c in range(1, len(source.classes)) if np.any(labels == c)]
     streams = [_shuffled(np.flatnonzero(labels == c), seed, f"pairs/{c}") for c in classes]
     normals = _shuffled(np.flatnonzero(labels == 0), seed, "pairs/normals")
-    defects = [streams[k % len(streams)][k // len(streams)] for k in range(num)]
-    return np.array(defects, np.int32), np.array([normals[k] for k in range(num)], np.int32)
+    rounds = num if not distinct else len(classes) * max(np.bincount(labels)[1:])
+    defects = [streams[k % len(streams)][k // len(streams)] for k in range(rounds)]
+    if distinct:
+        defects = list(dict.fromkeys(defects))[:num]
+    drawn = [normals[k] for k in range(len(defects))]
+    return np.array(defects, np.int32), np.array(drawn, np.int32)
 
 
 def batch_spec(config):

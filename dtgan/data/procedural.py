@@ -5,6 +5,7 @@ defect transfer has to reach. Contact sheet: python -m dtgan.data.procedural --o
 """
 
 import argparse
+import functools
 import hashlib
 import json
 import math
@@ -154,6 +155,16 @@ class ProceduralSteel:
         """
         image, mask = render(self.spec(j)[0], self.spec(i)[1], self.size, self.channels)
         return images.to_uint8(image), mask
+
+    def clean(self, index):
+        """Item `index` without its defect: uint8 [H, W, C]."""
+        return images.to_uint8(render(self.spec(index)[0], None, self.size, self.channels)[0])
+
+    @functools.cached_property
+    def families(self):
+        """int32 [N]: the surface family of every item, an index into FAMILIES."""
+        names = [self.spec(index)[0].family for index in range(len(self))]
+        return np.array([FAMILIES.index(name) for name in names], np.int32)
 
     def _index(self, index):
         if not -len(self) <= index < len(self):

@@ -16,6 +16,8 @@ class Method(NamedTuple):
     init:  (rng, batch_spec) -> GanState; works under jax.eval_shape.
     step:  (GanState, batch) -> (GanState, {"loss/rec": f32[], ...}); sees the global batch.
     infer: (ema, request, rng) -> images, see the family.
+    probe: (ema, uint8 images [N, R, R, C]) -> {"structure", "texture"}, the codes of the family,
+        float32 [N, d], to ask what they hold; None where a family has no codes.
     classify: (nets, uint8 images) -> class logits [N, num_classes] of the family's classifier.
     regularize: like step, without counting one: the lazy regularisers, run before every
         `lazy_every`-th step from step 0 on (0 = never). A program of its own that the loop calls,
@@ -26,6 +28,7 @@ class Method(NamedTuple):
     step: Callable
     infer: Callable
     classify: Callable
+    probe: Callable | None = None
     regularize: Callable | None = None
     lazy_every: int = 0
 

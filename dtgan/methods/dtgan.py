@@ -267,6 +267,11 @@ class DTGAN:
         mask = jnp.clip(jnp.mean(jnp.abs(x3 - x4), axis=-1, keepdims=True) / 2, 0.0, 1.0)
         return {"image": x3, "mask": mask, "clean": x4, "rec": x1r, "removed": x1a}
 
+    def probe(self, ema, image):
+        """The codes of uint8 images [N, R, R, C]: structure z_s as [N, d], texture z_t."""
+        z_s, z_t = self.net.E.apply(ema["E"], to_float(image))
+        return {"structure": z_s.reshape(len(z_s), -1), "texture": z_t}
+
     def classify(self, nets, image):
         """C's logits [N, num_classes] of uint8 images [N, R, R, C]."""
         return self.net.C.apply(nets["C"].params, to_float(image))
@@ -275,7 +280,7 @@ class DTGAN:
 def make(config, num_classes):
     """The DT-GAN `Method` for a config and a number of classes (with the normal one)."""
     m = DTGAN(config, num_classes)
-    return Method(m.init, m.step, m.infer, m.classify, m.regularize, m.lazy_every)
+    return Method(m.init, m.step, m.infer, m.classify, m.probe, m.regularize, m.lazy_every)
 
 
 def inputs(batch):

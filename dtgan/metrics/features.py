@@ -39,28 +39,16 @@ def extract(extractor, images, mesh, batch_size=0):
     depend on batch_size or the number of devices beyond float32 rounding. batch_size 0 is a good
     one for the hardware: caches of a CPU hold the maps of 8 images of Inception, not of 32.
     """
-    devices = mesh.devices.size
-    batch_size = batch_size or (8 if mesh.devices.flat[0].platform == "cpu" else 64 * devices)
-    batch_size = -(-min(batch_size, max(len(images), 1)) // devices) * devices
+    batch_size = batch_size or (8 if mesh.devices.flat[0].platform == "cpu" else 64)
     program = _compiled(extractor.apply, mesh)
-    parts = []
-    for start in range(0, max(len(images), 1), batch_size):  # once for no images: shapes are known
-        batch = images[start : start + batch_size]
-        missing = batch_size - len(batch)
-        padded = np.pad(batch, ((0, missing), *((0, 0),) * 3))
-        out = program(sharding.put_batch({"image": padded}, mesh)["image"])
-        parts.append({name: value[: len(batch)] for name, value in _host(out).items()})
+    parts = list(sharding.map_rows(program, {"images": images}, mesh, batch_size))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _host(out):
-    return {name: np.asarray(value, np.float32) for name, value in jax.device_get(out).items()}
 
 
 @functools.lru_cache(maxsize=8)
 def _compiled(apply, mesh):
     rows = sharding.split(mesh)
-    return jax.jit(apply, in_shardings=rows, out_shardings=rows)
+    return jax.jit(lambda x: apply(x["images"]), in_shardings=rows, out_shardings=rows)
 
 
 class Cache:

@@ -1,0 +1,86 @@
+"""Score the checkpoints of a run.
+
+    python -m dtgan.evaluate --workdir=runs/quickstart
+
+prints a table and writes eval/<step>.json, TensorBoard scalars and a picture of the likeliest
+copies. Only the workdir is needed: the config is in the checkpoint. What the numbers mean, and
+where weights for Inception come from: README.md.
+"""
+
+import argparse
+import sys
+
+from dtgan import cli
+from dtgan.config import ConfigError
+
+
+def main(argv=None):
+    """Parse flags, score; returns the exit code."""
+    args = _parser().parse_args(argv)
+    cli.start_jax(args.compilation_cache)
+    cli.setup_logging()
+    from dtgan.evaluation import bench, runner
+
+    settings = bench.Settings(**{name: getattr(args, name) for name in bench.Settings._fields})
+    try:
+        job = runner.Job(args.workdir, args.out, settings, args.force)
+        if args.watch:
+            job.watch(args.watch_timeout)
+        else:
+            job.score_steps(args.step)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        *("python -m dtgan.evaluate",),
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--workdir", required=True, help="directory of the run to judge")
+    add("--step", default="latest", help="latest (default), best by validation score, all, or N")
+    add("--watch", action="store_true", help="score every new checkpoint until the run ends")
+    add(
+        *("--watch_timeout",),
+        type=float,
+        default=3600.0,
+        help="with --watch: stop after so many seconds without a new checkpoint (default 3600)",
+    )
+    add("--out", default="", help="directory of reports and cache (default WORKDIR/eval)")
+    add("--force", action="store_true", help="replace existing reports")
+    add(
+        *("--extractor",),
+        default="domain",
+        help="domain (default): the project's own classifier, trained on the run's training images "
+        "and kept in the workdir; inception: the network of FID, needs --weights",
+    )
+    add(
+        *("--weights",),
+        default="",
+        help="safetensors file of the extractor, from python -m dtgan.metrics.convert (inception) "
+        "or from another workdir (domain)",
+    )
+    add("--weights_sha256", default="", help="accept only this content, whatever its source")
+    add("--resize", default="tf1", help="to Inception's 299 px: tf1 (default), torch or clean")
+    add(
+        *("--lpips",),
+        default="domain",
+        help="domain (default; the formula over the project's own classifier), alex, vgg, squeeze",
+    )
+    add("--lpips_weights", default="", help="safetensors file of that backbone")
+    add("--lpips_sha256", default="", help="accept only this content, whatever its source")
+    add("--num_fake", type=int, default=5000, help="synthetic images in all (default 5000)")
+    add("--num_pairs", type=int, default=256, help="held-out transfer pairs at most (default 256)")
+    add("--split", default="test", help="real images to compare with: test (default), val, train")
+    add("--seed", type=int, default=0, help="of pairs, noise and resampling (default 0)")
+    add("--data_path", default="", help="where the run's data are now, if they were moved")
+    add("--compilation_cache", default=cli.CACHE, help=cli.CACHE_HELP)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

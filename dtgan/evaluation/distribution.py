@@ -1,0 +1,119 @@
+"""How far the synthetic images of each class are from real ones, with floor and control.
+
+real: held-out images of the chosen split. The floor is the same score of other held-out real images
+in place of synthetic ones: what a perfect generator would get in those numbers. The control is a
+planted collapse, one image repeated: what the scores must expose.
+"""
+
+import numpy as np
+
+from dtgan.metrics import statistics
+
+CLUSTERED = 1000  # synthetic images in clustered LPIPS@1k
+MATCHED = ("fid", "fid_64")  # biased by the number of images: also given for the floor's number
+
+
+def distribution(bench, fakes, cache):
+    """{"overall", "per_class", "floor", "control", "notes"} of synthetic Images, JSON-able."""
+    real = _Set(bench, bench.split(bench.settings.split).defects)
+    held = _Set(bench, bench.split(bench.held_out).defects)
+    fake = _Set(bench, fakes, cache)
+    report = {"overall": {}, "per_class": {}}
+    floor = {"split": bench.held_out, "overall": {}, "per_class": {}}
+    notes = {}
+
+    def put(name, real, held, fake):
+        own, of_floor = report["per_class"], floor["per_class"]
+        scores, caveats = _compare(bench, real, fake)
+        least, floor_caveats = _compare(bench, real, held)
+        matched, _ = statistics.compare(real.part(), fake.first(len(held)).part())
+        scores |= {f"{key}_matched": matched[key] for key in MATCHED}
+        if name == "overall":
+            report["overall"], floor["overall"] = scores, least
+        else:
+            own[name], of_floor[name] = scores, least
+        notes.update({f"{name}.{key}": text for key, text in caveats.items()})
+        notes.update({f"floor.{name}.{key}": text for key, text in floor_caveats.items()})
+
+    for label, name in enumerate(bench.classes):
+        if label:
+            put(name, *(images.of(label) for images in (real, held, fake)))
+    mixed = fake.mixed_like(real)
+    put("overall", real, held.mixed_like(real), mixed)
+    collapsed = mixed.collapsed()
+    control, _ = _compare(bench, real, collapsed) if len(mixed) else ({}, {})
+    return report | {"floor": floor, "control": {"collapse": control}, "notes": notes}
+
+
+class _Set:
+    """Images with their features, and subsets of both."""
+
+    def __init__(self, bench, images, cache=None, features=None):
+        self._bench, self.images = bench, images
+        self.features = features or bench.features(images.image, cache)
+
+    def __len__(self):
+        return len(self.images.label)
+
+    def take(self, rows):
+        """The rows of a boolean or index array."""
+        features = {name: array[rows] for name, array in self.features.items()}
+        return _Set(self._bench, self.images.take(rows), features=features)
+
+    def of(self, label):
+        """The images of one class."""
+        return self.take(self.images.label == label)
+
+    def first(self, number):
+        """At most `number` images, in the given order."""
+        return self.take(np.arange(min(number, len(self))))
+
+    def mixed_like(self, other):
+        """The largest subset with the class frequencies of `other`, classes in turn.
+
+        Synthetic images come in equal numbers per class, real ones do not: a difference of
+        frequencies would count as a difference of images. Classes without images are left out.
+        """
+        labels, wanted = self.images.label, np.bincount(other.images.label)
+        there = {c: np.flatnonzero(labels == c) for c in np.flatnonzero(wanted)}
+        there = {c: rows for c, rows in there.items() if len(rows)}
+        if not there:
+            return self.take(np.zeros(0, int))
+        scale = min(len(rows) / wanted[c] for c, rows in there.items())
+        # Each row's place in its class, as a fraction, orders the classes evenly.
+        rows = np.concatenate([r[: int(wanted[c] * scale)] for c, r in there.items()])
+        place = np.concatenate(
+            [np.arange(int(wanted[c] * scale)) / (wanted[c] * scale) for c in there]
+        )
+        return self.take(rows[np.argsort(place, kind="stable")])
+
+    def collapsed(self):
+        """The first image in place of every one."""
+        return self.take(np.zeros(len(self), int))
+
+    def part(self):
+        """{"pool", "tap64"}, of which all scores but LPIPS are made."""
+        return {name: self.features[name] for name in ("pool", "tap64")}
+
+    def recognised(self):
+        """Share of the images that the domain classifier calls by their class, or None."""
+        if "logits" not in self.features or not len(self):
+            return None
+        return float(np.mean(np.argmax(self.features["logits"], axis=1) == self.images.label))
+
+
+def _compare(bench, real, fake):
+    """`statistics.compare` with LPIPS embeddings of at most CLUSTERED images, and `recognised`."""
+    number = min(CLUSTERED, bench.lpips_limit())
+    first_real, first_fake = real.first(number), fake.first(number)
+    with_lpips = [
+        images.part() | {"lpips": bench.embed(first.images.image)}
+        for images, first in ((real, first_real), (fake, first_fake))
+    ]
+    raw = bench.embed_raw(first_real.images.image)
+    if raw is not None:
+        with_lpips[0]["lpips_raw"] = raw
+    scores, notes = statistics.compare(*with_lpips, bench.settings.seed)
+    scores["num_clustered"] = len(first_fake)
+    scores["recognised"] = fake.recognised()
+    return scores, notes

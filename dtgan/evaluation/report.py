@@ -1,0 +1,163 @@
+"""A report told three ways: JSON, scalars for TensorBoard, a table for people."""
+
+import json
+from math import isfinite
+
+CLASS_COLUMNS = (  # heading, key, digits; "floor" columns come from the floor
+    ("real", "num_real", 0),
+    ("fake", "num_fake", 0),
+    ("FID", "fid", 1),
+    ("FID 95 %", "fid_ci95", 1),
+    ("FID @n", "fid_matched", 1),
+    ("floor", "floor.fid", 1),
+    ("KID x1e3", "kid_x1e3", 2),
+    ("KID 95 %", "kid_ci95", 2),
+    ("floor", "floor.kid_x1e3", 2),
+    ("prec.", "precision", 2),
+    ("recall", "recall", 2),
+    ("cLPIPS", "clustered_lpips", 4),
+    ("floor", "floor.clustered_lpips", 4),
+    ("recogn.", "recognised", 2),
+)
+TRANSFER_COLUMNS = (
+    ("skill", "skill", 3),
+    ("skill 95 %", "skill_ci95", 3),
+    ("removal", "removal_skill", 3),
+    ("error", "error", 2),
+    ("background", "background_mae", 2),
+    ("its max", "background_max", 0),
+    ("IoU", "mask_iou", 3),
+    ("mask prec.", "mask_precision", 3),
+    ("mask rec.", "mask_recall", 3),
+    ("texture corr.", "texture_correlation", 3),
+)
+PROBE_COLUMNS = (
+    ("accuracy", "accuracy", 3),
+    ("95 %", "accuracy_ci95", 3),
+    ("chance", "chance", 3),
+    ("balanced", "balanced_accuracy", 3),
+    ("chance", "chance_balanced", 3),
+)
+
+
+def to_json(report):
+    """The report as text; raises ValueError for a NaN or infinity, which must never get there."""
+    return json.dumps(report, indent=2, allow_nan=False) + "\n"
+
+
+def scalars(report, prefix="eval"):
+    """{"eval/overall/fid": 1.0, ...}: every finite number of the parts with scores."""
+    found = {}
+
+    def walk(name, value):
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(f"{name}/{key}", inner)
+        elif isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
+            found[name] = float(value)
+
+    for part in ("overall", "per_class", "floor", "transfer", "probes", "copies"):
+        walk(f"{prefix}/{part}", report.get(part) or {})
+    return found
+
+
+def table(report):
+    """The report as lines of text."""
+    data, extractor = report["data"], report["extractor"]
+    lines = [
+        f"step {report['step']}, {report['method']}, data {data['fingerprint']}: "
+        f"{data['num_real']} real defects of the split {data['split']!r}, "
+        f"{data['num_fake']} synthetic",
+        f"features {extractor['name']} {extractor['sha256'][:12]} (resize {extractor['resize']}); "
+        f"LPIPS {report['lpips']['name']} {report['lpips']['sha256'][:12]}",
+        "",
+    ]
+    floor = report["floor"]
+    rows = [
+        (name, scores | {f"floor.{key}": value for key, value in floor_scores.items()})
+        for part, floors in (
+            (report["per_class"], floor["per_class"]),
+            ({"overall": report["overall"]}, {"overall": floor["overall"]}),
+        )
+        for name, scores in part.items()
+        for floor_scores in [floors[name]]
+    ]
+    rows.append(("(collapse)", report["control"]["collapse"]))
+    lines += columns("synthetic against real", rows, CLASS_COLUMNS)
+    lines.append(
+        f"floor: real images of {floor['split']!r} in place of synthetic ones; FID @n: as many "
+        "synthetic ones as the floor has; (collapse): one image repeated"
+    )
+    transfer = report["transfer"]
+    rows = [(f"{name}", value) for name, value in transfer["per_class"].items()]
+    rows += [("overall", transfer)]
+    rows += [(f"({name})", r["overall"]) for name, r in transfer["references"].items()]
+    lines += ["", *columns(_transfer_title(transfer), rows, TRANSFER_COLUMNS)]
+    lines.append("errors in grey levels 0..255; references in parentheses know the true mask")
+    probes = dict(report["probes"])
+    anchor = probes.pop("anchor")
+    if probes:
+        rows = [(name.replace("_", " "), value) for name, value in probes.items()]
+        lines += ["", *columns("linear probes", rows, PROBE_COLUMNS)]
+    low, high = anchor["collapse_ci95"]
+    lines.append(
+        f"anchor: {100 * anchor['collapse']:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of "
+        f"{anchor['num']} x4 are nearer to another normal image than to their own (chance "
+        f"{100 * anchor['chance']:.1f} %); {100 * anchor['largest_share']:.1f} % to one and the "
+        "same"
+    )
+    lines += ["", *_copies(report["copies"])]
+    if report["notes"]:
+        lines += ["", "caveats:"] + [f"  {key}: {text}" for key, text in _brief(report["notes"])]
+    return [line.rstrip() for line in lines]
+
+
+def columns(title, rows, spec):
+    """(name, {key: value}) rows as aligned text under the headings of `spec`."""
+    cells = [[title, *(heading for heading, _, _ in spec)]]
+    cells += [
+        [f"  {name}", *(_cell(values.get(key), digits) for _, key, digits in spec)]
+        for name, values in rows
+    ]
+    kept = [0] + [i for i in range(1, len(cells[0])) if any(row[i] != "-" for row in cells[1:])]
+    widths = {i: max(len(row[i]) for row in cells) for i in kept}
+    return [
+        "  ".join(row[i].ljust(widths[i]) if i == 0 else row[i].rjust(widths[i]) for i in kept)
+        for row in cells
+    ]
+
+
+def _cell(value, digits):
+    if value is None:
+        return "-"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_cell(x, digits) for x in value) + "]"
+    return f"{value:.{digits}f}"
+
+
+def _transfer_title(transfer):
+    return f"transfer, {transfer['num_pairs']} pairs"
+
+
+def _copies(copies):
+    """The copy check in a few lines."""
+    if copies["rate"] is None:
+        return [f"copies: not checked ({copies['reason']})"]
+    low, high = copies["rate_ci95"]
+    planted = ", ".join(f"{kind} {100 * r:.0f} %" for kind, r in copies["planted"].items())
+    return [
+        f"copies of training images: {100 * copies['rate']:.1f} % [{100 * low:.1f}, "
+        f"{100 * high:.1f}] of {copies['num']} synthetic images; of real held-out images "
+        f"{100 * copies['held_out_rate']:.1f} % (nominal {100 * copies['alpha']:.1f} %); "
+        f"planted ones found: {planted}"
+    ]
+
+
+def _brief(notes):
+    """One line for each score: the first note on it, and how many classes have one."""
+    grouped = {}
+    for key, text in notes.items():
+        grouped.setdefault(key.rpartition(".")[2], []).append((key, text))
+    for score, found in grouped.items():
+        more = f" (and likewise for {len(found) - 1} more)" if len(found) > 1 else ""
+        yield score if more else found[0][0], found[0][1] + more

@@ -1,0 +1,123 @@
+"""ResNet (He et al. 2016, arXiv 1512.03385), and what all torchvision classifiers share.
+
+Topology, layer names and start values are torchvision's, so `dtgan.weights.to_variables` reads its
+state dicts; only dense biases start at 0. The stride of a bottleneck sits in the 3x3 convolution
+("v1.5"), and padding is symmetric.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from dtgan.nn import layers as layers_lib
+
+HE_FAN_OUT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+# U(-1/sqrt(fan_in), 1/sqrt(fan_in)), torch's start of a dense kernel.
+DENSE_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+class Outputs(NamedTuple):
+    """All that a classifier computes; under jit XLA drops what the caller does not use.
+
+    logits: float32 [N, num_classes].
+    pooled: float32 [N, F], the spatial mean of the last stage.
+    stages: four maps [N, H/s, W/s, C] of strides s = 4, 8, 16, 32, each after its ReLU.
+    """
+
+    logits: Any
+    pooled: Any
+    stages: tuple
+
+
+def layers(train, dtype, kernel_init):
+    """(conv, norm): constructors of the bias-free convolutions and the BatchNorms of one network.
+
+    norm is torch's (momentum 0.1 of the new value, epsilon 1e-5), except that the running variance
+    follows the biased variance of the batch, as always in Flax; torch multiplies by n / (n - 1).
+    """
+    conv = functools.partial(
+        nn.Conv,
+        use_bias=False,
+        kernel_init=kernel_init,
+        dtype=dtype,
+        conv_general_dilated=_conv,
+    )
+    norm = functools.partial(
+        nn.BatchNorm, use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=dtype
+    )
+    return conv, norm
+
+
+def _conv(x, kernel, strides, padding, **_):
+    """dtgan.nn.layers.conv for Flax: small images end in 2x2 maps, which it does 100 times faster
+    on CPU. Strides and padding are those of these networks, the same on every side."""
+    return layers_lib.conv(x, kernel, strides[0], padding[0][0])
+
+
+def max_pool(x):
+    """3x3 maximum of stride 2, one pixel of -inf on each side."""
+    return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+
+
+def head(stages, num_classes, name):
+    """Outputs from the stages: spatial mean, then a dense layer `name`, both in float32."""
+    pooled = jnp.mean(stages[-1], axis=(1, 2), dtype=jnp.float32)
+    logits = nn.Dense(num_classes, kernel_init=DENSE_INIT, name=name)(pooled)
+    return Outputs(logits, pooled, tuple(stages))
+
+
+class Block(nn.Module):
+    """ReLU(x + f(x)): f is two 3x3 convolutions, or 1x1, 3x3, 1x1 to 4 `width` channels."""
+
+    conv: Callable
+    norm: Callable
+    width: int
+    stride: int
+    bottleneck: bool
+
+    @nn.compact
+    def __call__(self, x):
+        w, s = self.width, self.stride
+        plan = [(w, 1, 1), (w, 3, s), (4 * w, 1, 1)] if self.bottleneck else [(w, 3, s), (w, 3, 1)]
+        y = x
+        for i, (features, k, stride) in enumerate(plan, start=1):
+            y = self.conv(features, (k, k), stride, padding=k // 2, name=f"conv{i}")(y)
+            y = self.norm(name=f"bn{i}")(y)
+            if i < len(plan):
+                y = nn.relu(y)
+        if x.shape != y.shape:
+            x = self.conv(y.shape[-1], (1, 1), s, padding=0, name="downsample.0")(x)
+            x = self.norm(name="downsample.1")(x)
+        return nn.relu(x + y)
+
+
+class ResNet(nn.Module):
+    """Float image [N, H, W, C] -> Outputs; C is 3 for published weights, else any.
+
+    depths: blocks of layer1 to layer4. `dtype` is the compute type; parameters, pooling and
+    logits are float32. With train=True, BatchNorm uses the batch and updates "batch_stats".
+    """
+
+    stem = "conv1.weight"  # in a state dict, the kernel that sees the image
+
+    depths: tuple[int, ...]
+    bottleneck: bool
+    num_classes: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        conv, norm = layers(train, self.dtype, HE_FAN_OUT)
+        x = conv(64, (7, 7), 2, padding=3, name="conv1")(x)
+        x = max_pool(nn.relu(norm(name="bn1")(x)))
+        stages = []
+        for i, depth in enumerate(self.depths, start=1):
+            for j in range(depth):
+                stride = 2 if i > 1 and j == 0 else 1
+                block = Block(conv, norm, 32 * 2**i, stride, self.bottleneck, name=f"layer{i}.{j}")
+                x = block(x)
+            stages.append(x)
+        return head(stages, self.num_classes, "fc")

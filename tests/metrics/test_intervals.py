@@ -1,0 +1,58 @@
+"""Pins the intervals: a textbook Wilson value, exact ratios, refusals, coverage."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from dtgan.metrics import intervals
+
+
+def test_wilson_equals_published_values():
+    """Newcombe 1998, table I, method 3: 81/263, 15/148, 0/20, 1/29."""
+    assert_allclose(intervals.wilson(81, 263), (0.2553, 0.3662), atol=5e-5)
+    assert_allclose(intervals.wilson(15, 148), (0.0624, 0.1605), atol=5e-5)
+    assert_allclose(intervals.wilson(0, 20), (0.0, 0.1611), atol=5e-5)
+    assert_allclose(intervals.wilson(1, 29), (0.0061, 0.1718), atol=5e-5)
+
+
+def test_wilson_stays_inside_zero_and_one():
+    for n in (1, 3, 7, 1000):
+        for successes in (0, n):
+            low, high = intervals.wilson(successes, n)
+            assert 0 <= low < high <= 1
+            assert (low == 0) == (successes == 0) and (high == 1) == (successes == n)
+
+
+def test_ratio_is_of_the_sums_and_exact_where_pairs_agree():
+    assert intervals.ratio_interval([1, 3], [1, 1]).value == 2
+    assert intervals.ratio_interval([1, 0], [1, 3]).value == 0.25  # not the mean of ratios, 0.5
+    value, (low, high) = intervals.ratio_interval([2, 4, 8], [1, 2, 4])
+    assert value == low == high == 2
+
+
+def test_what_the_data_do_not_give_is_none():
+    assert intervals.ratio_interval([1, 2], [0, 0]) == (None, None)
+    assert intervals.ratio_interval([3], [2]) == (1.5, None)
+    assert intervals.ratio_interval([1, 1], [0, 2]) == (1.0, None)  # one resample in four is 2 / 0
+    assert intervals.bootstrap_mean([]) == (None, None)
+    assert intervals.bootstrap_mean([7]) == (7.0, None)
+
+
+def test_seed_decides():
+    values = np.random.default_rng(0).normal(size=30)
+    first = intervals.bootstrap_mean(values, seed=1)
+    assert first == intervals.bootstrap_mean(values, seed=1)
+    assert first.ci95 != intervals.bootstrap_mean(values, seed=2).ci95
+
+
+@pytest.mark.parametrize("n", [15, 60])
+def test_ratio_interval_covers(n):
+    g = np.random.default_rng(n)
+    hits = 0
+    for seed in range(200):
+        below = g.uniform(1, 3, n)
+        low, high = intervals.ratio_interval(
+            0.4 * below + 0.3 * g.normal(size=n), below, seed, 300
+        ).ci95
+        hits += low <= 0.4 <= high
+    assert 0.88 <= hits / 200 <= 0.99
