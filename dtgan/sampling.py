@@ -101,7 +101,8 @@ class Pairs:
         self.batch_size = batch_size
         self._config, self._source = config, source
         self._cached = pipeline.CachedSource.of(source, config)
-        num = -(-num // batch_size) * batch_size
+        if not distinct:
+            num = -(-num // batch_size) * batch_size
         self._i, self._j = pipeline.eval_pairs(config, source, num, seed, distinct)
 
     def __iter__(self):

@@ -49,6 +49,8 @@ def read(path, network, sha256=""):
     """
     from safetensors import SafetensorError, safe_open
 
+    if not str(path):
+        raise ConfigError(f"a file with the weights of {network} is needed; {how_to_get(network)}")
     path = pathlib.Path(path)
     if not path.is_file():
         raise ConfigError(f"weights {path} do not exist; {how_to_get(network)}")

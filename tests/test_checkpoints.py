@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from dtgan import sharding
-from dtgan.checkpoints import TIMES, Checkpoints, read_json_item, restore_ema, verified_steps
+from dtgan.checkpoints import (
+    TIMES,
+    Checkpoints,
+    best_step,
+    read_json_item,
+    restore_ema,
+    step_digest,
+    verified_steps,
+)
 from dtgan.config import ConfigError
 from dtgan.state import GanState, NetState
 
@@ -58,7 +66,11 @@ def test_round_trip(tmp_path):
 
 def test_newest_and_best_are_kept(tmp_path):
     save(tmp_path, [1, 2, 3, 4, 5], scores=[3, 0.5, 2, 2, 2])
-    assert verified_steps(tmp_path / "checkpoints") == ([2, 4, 5], {})
+    directory = tmp_path / "checkpoints"
+    assert verified_steps(directory) == ([2, 4, 5], {})
+    assert best_step(directory, [2, 4, 5]) == 2 and best_step(directory, [4]) == 4
+    assert best_step(directory, []) is None
+    assert len({step_digest(tmp_path, step) for step in (2, 4, 5)}) == 3
 
 
 def test_saving_a_step_twice_is_an_error_not_a_silent_skip(tmp_path):

@@ -26,8 +26,9 @@ def distribution(bench, fakes, cache):
         own, of_floor = report["per_class"], floor["per_class"]
         scores, caveats = _compare(bench, real, fake)
         least, floor_caveats = _compare(bench, real, held)
-        matched, _ = statistics.compare(real.part(), fake.first(len(held)).part())
+        matched, reasons = statistics.compare(real.part(), fake.first(len(held)).part())
         scores |= {f"{key}_matched": matched[key] for key in MATCHED}
+        caveats |= {f"{key}_matched": reasons[key] for key in MATCHED if matched[key] is None}
         if name == "overall":
             report["overall"], floor["overall"] = scores, least
         else:

@@ -1,6 +1,7 @@
 """A report told three ways: JSON, scalars for TensorBoard, a table for people."""
 
 import json
+import re
 from math import isfinite
 
 CLASS_COLUMNS = (  # heading, key, digits; "floor" columns come from the floor
@@ -144,7 +145,7 @@ def _copies(copies):
     if copies["rate"] is None:
         return [f"copies: not checked ({copies['reason']})"]
     low, high = copies["rate_ci95"]
-    planted = ", ".join(f"{kind} {100 * r:.0f} %" for kind, r in copies["planted"].items())
+    planted = ", ".join(f"{kind} {100 * r['rate']:.0f} %" for kind, r in copies["planted"].items())
     return [
         f"copies of training images: {100 * copies['rate']:.1f} % [{100 * low:.1f}, "
         f"{100 * high:.1f}] of {copies['num']} synthetic images; of real held-out images "
@@ -154,10 +155,9 @@ def _copies(copies):
 
 
 def _brief(notes):
-    """One line for each score: the first note on it, and how many classes have one."""
+    """One line for notes that differ in numbers alone: the first one, and how many follow it."""
     grouped = {}
     for key, text in notes.items():
-        grouped.setdefault(key.rpartition(".")[2], []).append((key, text))
-    for score, found in grouped.items():
-        more = f" (and likewise for {len(found) - 1} more)" if len(found) > 1 else ""
-        yield score if more else found[0][0], found[0][1] + more
+        grouped.setdefault(re.sub(r"[\d.]+", "0", text), []).append((key, text))
+    for (key, text), *others in grouped.values():
+        yield key, text + (f" (likewise {len(others)} more)" if others else "")

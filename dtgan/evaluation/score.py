@@ -34,7 +34,7 @@ def score(bench, workdir, step, out):
     transfer, transfer_notes = held_out.transfer_scores(bench, sampler)
     probes, probe_notes = held_out.probe_scores(bench, sampler)
     log.info("step %d: copies of training images", step)
-    copies, picture = copying.copy_scores(bench, synthetic, cache)
+    copies, picture = copying.copy_scores(bench, synthetic, transfer["mask_threshold"], cache)
     notes = scores.pop("notes") | transfer_notes | probe_notes
     if bench.settings.split in bench.config.data.split.split("+"):
         notes["data.split"] = f"the run was trained on {bench.config.data.split!r}: not held out"

@@ -325,6 +325,11 @@ def test_eval_pairs_go_round_the_classes():
     assert not source.labels[normals].any()
     assert len(set(normals[:20].tolist())) == 20  # all normals before any comes again
     assert len(set(defects[2::3].tolist())) == 9
+    distinct, others = pipeline.eval_pairs(config, source, 100, seed=0, distinct=True)
+    assert sorted(distinct) == np.flatnonzero(source.labels).tolist() and len(others) == 22
+    assert source.labels[distinct[:9]].tolist() == [1, 2, 3] * 3
+    few, _ = pipeline.eval_pairs(config, source, 5, seed=0, distinct=True)
+    assert np.array_equal(few, distinct[:5])
     fewer = pipeline.eval_pairs(config, source, 10, seed=0)
     assert np.array_equal(fewer[0], defects[:10]) and np.array_equal(fewer[1], normals[:10])
     assert not np.array_equal(pipeline.eval_pairs(config, source, 27, seed=1)[0], defects)

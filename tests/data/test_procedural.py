@@ -272,3 +272,12 @@ def test_golden_numbers_of_version_1(kind):
     assert image.mean() == pytest.approx(mean, abs=2e-4)
     assert image.std() == pytest.approx(deviation, abs=2e-4)
     assert abs(int((mask > 0).sum()) - pixels) <= 1
+
+
+def test_clean_is_the_surface_without_its_defect(small):
+    for index in range(len(small)):
+        record, clean = small[index], small.clean(index)
+        assert np.array_equal(clean, record["image"]) == (small.labels[index] == 0)
+        outside = np.broadcast_to(record["mask"] == 0, clean.shape)
+        assert np.array_equal(clean[outside], record["image"][outside])
+        assert FAMILIES[small.families[index]] == small.spec(index)[0].family

@@ -1,0 +1,257 @@
+"""Is a synthetic image a copy of a training image?
+
+Two criteria: aligned correlation of the defect and of its surroundings with one training image
+(`dtgan.metrics.correlation`), and distance of features. Both are judged by what real images reach
+that were not trained on, so that together they alarm at a chosen rate (conformal prediction, Vovk,
+Gammerman and Shafer 2005, chapter 2).
+"""
+
+import io
+import math
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from dtgan import images as pictures
+from dtgan.config import ConfigError
+from dtgan.metrics import correlation
+
+KINDS = ("exact", "flipped", "cropped", "jpeg")
+
+
+class Reference(NamedTuple):
+    """The training images that may have been copied.
+
+    images: uint8 [M, R, R, C]. features: float [M, d], of whatever extractor. labels: int [M]; if
+    given, label 0 (normal) is no candidate: a hybrid stands on the surface of a training normal by
+    design, so that likeness to normals is no sign of copying. None: all images are candidates.
+    """
+
+    images: np.ndarray
+    features: np.ndarray
+    labels: np.ndarray | None = None
+
+
+class Nearest(NamedTuple):
+    """The nearest training images of N images, by correlation and by features.
+
+    ncc: float32 [N] in [-1, 1], the smaller correlation of defect and surroundings. ncc_index: int
+    [N]. flip, window: how that training image is laid over the query, see `correlation.Match`.
+    distance: float64 [N], Euclidean, of features. distance_index: int [N].
+    """
+
+    ncc: np.ndarray
+    ncc_index: np.ndarray
+    flip: np.ndarray
+    window: np.ndarray
+    distance: np.ndarray
+    distance_index: np.ndarray
+
+
+class Threshold(NamedTuple):
+    """What held-out real images reach: ncc, distance float [n]; alpha; a note on alpha, or ""."""
+
+    ncc: np.ndarray
+    distance: np.ndarray
+    alpha: float
+    note: str
+
+
+def nearest(reference, images, masks, features):
+    """The Nearest of uint8 [N, R, R, C] images in a Reference.
+
+    masks: uint8 [N, R, R, 1]; where all is 0, the whole image is compared as one region. features:
+    float [N, d], of the same extractor.
+    Raises ConfigError for an empty reference, other shapes and features that are not finite.
+    """
+    candidates = _check(reference, images, masks, features)
+    match = correlation.search(
+        correlation.normalise(reference.images[candidates]),
+        correlation.normalise(images),
+        correlation.regions(masks),
+    )
+    distance, index = _nearest_features(reference.features[candidates], features)
+    ncc_index = candidates[match.index]
+    return Nearest(match.ncc, ncc_index, match.flip, match.window, distance, candidates[index])
+
+
+def _nearest_features(known, features):
+    """(Euclidean distance float64 [N], index int [N]) of the row of `known` nearest to each row."""
+    known, features = np.asarray(known, np.float64), np.asarray(features, np.float64)
+    squares = (known * known).sum(1)
+    index = np.empty(len(features), int)
+    for start in range(0, len(features), 256):  # bounds the memory of the products
+        part = slice(start, start + 256)
+        index[part] = np.argmin(squares[None] - 2 * features[part] @ known.T, axis=1)
+    return np.linalg.norm(features - known[index], axis=1), index
+
+
+def calibrate(held_out, alpha=0.01):
+    """The Threshold at which at most `alpha` of new real images are flagged, both criteria joined.
+
+    held_out: Nearest of n real images that were not trained on, of the kind that is judged: with
+    defects and masks if those have them. Two criteria need n >= 2 / alpha - 1; for fewer, alpha is
+    raised to 2 / (n + 1), and the note says so.
+    Raises ConfigError for an alpha outside (0, 1) and for n = 0.
+    """
+    count = len(held_out.ncc)
+    if not 0 < alpha < 1:
+        raise ConfigError(f"alpha={alpha} is outside (0, 1); it is a rate of false alarms")
+    if not count:
+        raise ConfigError("0 held-out images calibrate no copy threshold; give real ones")
+    allowed, note = alpha, ""
+    if count < math.ceil(2 / alpha) - 1:
+        allowed = 2 / (count + 1)
+        note = (
+            f"alpha raised from {alpha:g} to {allowed:.3g}: {count} held-out images allow no less, "
+            f"{math.ceil(2 / alpha) - 1} would"
+        )
+    return Threshold(held_out.ncc, held_out.distance, allowed, note)
+
+
+def flag(nearest, threshold):
+    """bool [N]: copies, at an alarm rate of at most threshold.alpha on new real images."""
+    limit = threshold.alpha * (len(threshold.ncc) + 1)
+    return _extreme(nearest, threshold) <= limit + 1e-9  # alpha may be a rounded fraction
+
+
+def scores(nearest, threshold):
+    """float [N] in [0, 1): 1 - p with the conformal p-value p; copies have >= 1 - threshold.alpha.
+
+    p is the share of real images (held-out ones and the image itself) that are as extreme: by the
+    better of the ranks in correlation and in distance.
+    """
+    return 1 - _extreme(nearest, threshold) / (len(threshold.ncc) + 1)
+
+
+def _extreme(nearest, threshold):
+    """How many of the n held-out images and the image itself are as extreme as it; int [N].
+
+    The image is ranked as one more of the held-out ones, which all move a rank down where it is
+    before them. So each of n + 1 exchangeable images is treated alike, and the rate is exact.
+    """
+    ranks, others = [], []
+    for values, known in ((-nearest.ncc, -threshold.ncc), (nearest.distance, threshold.distance)):
+        ordered = np.sort(known)
+        ranks.append(1 + np.searchsorted(ordered, values, "right"))
+        before = values[:, None] <= known[None]
+        others.append(np.searchsorted(ordered, known, "right")[None] + before)
+    rank = np.minimum(*ranks)
+    return 1 + (np.minimum(*others) <= rank[:, None]).sum(1)
+
+
+def planted(images, masks, kind, seed=0):
+    """Copies of training images that have to be flagged: (images, masks), of the same shapes.
+
+    kind: "exact"; "flipped" along width, height or both; "cropped" to 80 to 95 % of the side at any
+    place and resized back; "jpeg" of quality 50 to 75. A function of the arguments alone.
+    Raises ConfigError for another kind.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"kind={kind!r} is no planted copy; use one of {', '.join(KINDS)}")
+    rng = np.random.default_rng((seed, KINDS.index(kind)))
+    out = np.array(images), np.array(masks)
+    for row, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        out[0][row], out[1][row] = _copy(image, mask, kind, rng)
+    return out
+
+
+def _copy(image, mask, kind, rng):
+    size = image.shape[:2]
+    if kind == "flipped":
+        down, right = correlation.FLIPS[rng.integers(1, 4)]
+        return image[::down, ::right], mask[::down, ::right]
+    if kind == "cropped":
+        side = round(size[0] * rng.uniform(0.8, 0.95))
+        top, left = rng.integers(0, size[0] - side + 1, 2)
+        window = np.s_[top : top + side, left : left + side]
+        return pictures.resize(image[window], size), pictures.resize_mask(mask[window], size)
+    if kind == "jpeg":
+        file = io.BytesIO()
+        quality = int(rng.integers(50, 76))
+        pictures.as_pillow(image).save(file, "JPEG", quality=quality)
+        return np.asarray(Image.open(file)).reshape(image.shape), mask
+    return image, mask
+
+
+def report(reference, threshold, synthetic, held_out, plants):
+    """What an evaluation says about copies, as a JSON-able dict.
+
+    synthetic, held_out: Nearest of the images judged and of real images that neither trained nor
+    calibrated. plants: {kind: Nearest} of `planted` images, the test that copies are found.
+    Rates come with their 95 % Wilson interval; both are None where there are no images.
+    """
+    flagged = flag(synthetic, threshold)
+    return {
+        **_rate("rate", flagged),
+        "flagged": np.flatnonzero(flagged).tolist(),
+        "num": len(flagged),
+        "alpha": threshold.alpha,
+        "note": threshold.note,
+        "num_reference": len(reference.images),
+        "num_calibration": len(threshold.ncc),
+        "num_held_out": len(held_out.ncc),
+        **_rate("held_out_rate", flag(held_out, threshold)),
+        "planted": {
+            kind: {"num": len(near.ncc), **_rate("rate", flag(near, threshold))}
+            for kind, near in plants.items()
+        },
+    }
+
+
+def _rate(name, flags):
+    count, total = int(flags.sum()), len(flags)
+    return {name: count / total if total else None, f"{name}_ci95": wilson(count, total)}
+
+
+def wilson(count, total, z=1.959964):
+    """Interval [low, high] for a rate of `count` in `total` (Wilson 1927); None for total = 0."""
+    if not total:
+        return None
+    rate, spread = count / total, z * z / total
+    centre = (rate + spread / 2) / (1 + spread)
+    half = math.sqrt(rate * (1 - rate) * spread + spread * spread / 4) / (1 + spread)
+    return [max(centre - half, 0.0), min(centre + half, 1.0)]
+
+
+def worst_pairs(images, reference, nearest, threshold, num=8, size=128):
+    """Picture uint8 [H, W, C] of the `num` images with the highest copy scores, one a row.
+
+    Columns: the image; its nearest training image by correlation, laid over it; their difference
+    around mid-grey; its nearest training image by features, as it is. Tiles have `size` pixels.
+    """
+    order = np.lexsort((-nearest.ncc, -scores(nearest, threshold)))[:num]
+    tiles = []
+    for row in order:
+        copied = reference.images[nearest.ncc_index[row]]
+        copied = correlation.aligned(copied, nearest.flip[row], nearest.window[row])
+        difference = 128 + images[row].astype(int) - copied
+        similar = reference.images[nearest.distance_index[row]]
+        difference = np.clip(difference, 0, 255).astype(np.uint8)
+        tiles += [images[row], copied, difference, similar]
+    tiles = [pictures.resize(image, (size, size)) for image in tiles]
+    shape = (-1, size, size, images.shape[-1])
+    sheet = pictures.tile(np.array(tiles, np.uint8).reshape(shape), columns=4)
+    return pictures.with_header(sheet, ("image", "nearest, aligned", "difference", "by features"))
+
+
+def _check(reference, images, masks, features):
+    """Indices of the candidates in the reference; raises ConfigError, see `nearest`."""
+    shapes = (
+        ("images", images.shape[1:], reference.images.shape[1:]),
+        ("masks", masks.shape, (*images.shape[:3], 1)),
+        ("features", features.shape, (len(images), *reference.features.shape[1:])),
+        ("reference features", reference.features.shape[:1], reference.images.shape[:1]),
+    )
+    for name, shape, needed in shapes:
+        if shape != needed:
+            raise ConfigError(f"{name} of shape {shape} do not fit the others; needed is {needed}")
+    for name, values in (("features", features), ("reference features", reference.features)):
+        if not np.isfinite(values).all():
+            raise ConfigError(f"{name} are not all finite; check the extractor and its weights")
+    labels = reference.labels
+    candidates = np.arange(len(reference.images)) if labels is None else np.flatnonzero(labels)
+    if not len(candidates):
+        raise ConfigError("the reference holds no training image to compare with; give defects")
+    return candidates

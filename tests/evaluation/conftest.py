@@ -1,0 +1,37 @@
+"""A finished small run, and a domain classifier for it, shared by the tests of this folder."""
+
+import numpy as np
+import pytest
+
+from configs import dtgan as dtgan_config
+from dtgan import weights
+from dtgan.data import catalog, pipeline
+from dtgan.evaluation import domain
+
+QUICK = domain.Recipe(steps=3, batch_size=8)
+
+
+@pytest.fixture(scope="session")
+def smoke_run(run_main, tmp_path_factory):
+    """The workdir of a run of the smoke config: 4 steps, checkpoints at 2 and 4."""
+    workdir = tmp_path_factory.mktemp("run")
+    process = run_main("--config=configs/dtgan.py:smoke", f"--workdir={workdir}")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return workdir
+
+
+@pytest.fixture(scope="session")
+def records():
+    """The training images of the smoke config as arrays."""
+    config = dtgan_config.get_config("smoke")
+    source = catalog.open_source(config, "train")
+    return pipeline.load_records(config, source, np.arange(len(source)))
+
+
+@pytest.fixture(scope="session")
+def domain_weights(records, tmp_path_factory):
+    """(path, digest) of a hardly trained domain classifier."""
+    state = domain.train(records["image"], records["label"], 7, QUICK)
+    path = tmp_path_factory.mktemp("domain") / "domain.safetensors"
+    return path, weights.write(path, state, domain.NETWORK)
