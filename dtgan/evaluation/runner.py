@@ -1,6 +1,5 @@
 """Which checkpoints are scored, when, and where the scores go."""
 
-import contextlib
 import json
 import logging
 import pathlib
@@ -46,21 +45,26 @@ class Job:
         """
         done, since = set(), time.monotonic()
         while True:
-            waiting = [step for step in self._good() if step not in done]
-            for step in waiting[:1]:  # look again after each: the oldest may be gone by then
-                with contextlib.suppress(FileNotFoundError):
+            # Names first: verifying reads every file of every checkpoint.
+            waiting = sorted(self._present() - done)
+            if waiting:
+                step = waiting[0]  # one at a time: the oldest ones may be deleted meanwhile
+                try:
                     self.score_step(step)
+                except (OSError, ValueError) as error:
+                    if step in self._good():
+                        raise
+                    log.warning("step %d could not be scored: %s", step, error)
                 done.add(step)
                 since = time.monotonic()
-            if waiting:
-                continue
-            if done and self._ended(max(done)):
-                log.info("the run ended at step %d, %d steps scored", max(done), len(done))
+            elif done and self._ended(max(done)):
+                log.info("the run ended at step %d: %d steps looked at", max(done), len(done))
                 return
-            if time.monotonic() - since > timeout:
+            elif time.monotonic() - since > timeout:
                 log.info("no new checkpoint for %.0f s: stopped watching", timeout)
                 return
-            time.sleep(min(POLL_SECONDS, timeout / 4))
+            else:
+                time.sleep(min(POLL_SECONDS, timeout / 4))
 
     def score_step(self, step):
         """Score one good step, unless its report is there, and tell it."""
@@ -81,6 +85,9 @@ class Job:
         with SummaryWriter(str(self.out)) as events:
             for name, value in report_lib.scalars(report).items():
                 events.add_scalar(name, value, report["step"])
+
+    def _present(self):
+        return {int(p.name) for p in self.workdir.glob("checkpoints/*") if p.name.isdigit()}
 
     def _good(self):
         return checkpoints.verified_steps(self.workdir / "checkpoints")[0]

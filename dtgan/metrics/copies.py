@@ -15,7 +15,7 @@ from PIL import Image
 
 from dtgan import images as pictures
 from dtgan.config import ConfigError
-from dtgan.metrics import correlation
+from dtgan.metrics import correlation, intervals
 
 KINDS = ("exact", "flipped", "cropped", "jpeg")
 
@@ -189,7 +189,7 @@ def report(reference, threshold, synthetic, held_out, plants):
         "num": len(flagged),
         "alpha": threshold.alpha,
         "note": threshold.note,
-        "num_reference": len(reference.images),
+        "num_reference": len(_candidates(reference)),
         "num_calibration": len(threshold.ncc),
         "num_held_out": len(held_out.ncc),
         **_rate("held_out_rate", flag(held_out, threshold)),
@@ -202,17 +202,9 @@ def report(reference, threshold, synthetic, held_out, plants):
 
 def _rate(name, flags):
     count, total = int(flags.sum()), len(flags)
-    return {name: count / total if total else None, f"{name}_ci95": wilson(count, total)}
-
-
-def wilson(count, total, z=1.959964):
-    """Interval [low, high] for a rate of `count` in `total` (Wilson 1927); None for total = 0."""
     if not total:
-        return None
-    rate, spread = count / total, z * z / total
-    centre = (rate + spread / 2) / (1 + spread)
-    half = math.sqrt(rate * (1 - rate) * spread + spread * spread / 4) / (1 + spread)
-    return [max(centre - half, 0.0), min(centre + half, 1.0)]
+        return {name: None, f"{name}_ci95": None}
+    return {name: count / total, f"{name}_ci95": list(intervals.wilson(count, total))}
 
 
 def worst_pairs(images, reference, nearest, threshold, num=8, size=128):
@@ -237,7 +229,7 @@ def worst_pairs(images, reference, nearest, threshold, num=8, size=128):
 
 
 def _check(reference, images, masks, features):
-    """Indices of the candidates in the reference; raises ConfigError, see `nearest`."""
+    """Indices of the candidates in the reference, one or more; ConfigError as in `nearest`."""
     shapes = (
         ("images", images.shape[1:], reference.images.shape[1:]),
         ("masks", masks.shape, (*images.shape[:3], 1)),
@@ -250,8 +242,12 @@ def _check(reference, images, masks, features):
     for name, values in (("features", features), ("reference features", reference.features)):
         if not np.isfinite(values).all():
             raise ConfigError(f"{name} are not all finite; check the extractor and its weights")
-    labels = reference.labels
-    candidates = np.arange(len(reference.images)) if labels is None else np.flatnonzero(labels)
+    candidates = _candidates(reference)
     if not len(candidates):
         raise ConfigError("the reference holds no training image to compare with; give defects")
     return candidates
+
+
+def _candidates(reference):
+    labels = reference.labels
+    return np.arange(len(reference.images)) if labels is None else np.flatnonzero(labels)

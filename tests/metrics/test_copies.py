@@ -1,7 +1,7 @@
 """Pins that copies of training images are found and aligned, and real images are not called so.
 
-Closed forms: regions, alignment of flips and shifts, the exact rate of the joint alarm, Wilson's
-interval. Measured on procedural steel: planted copies, held-out images, defects on other surfaces.
+Closed forms: regions, alignment of flips and shifts, the exact rate of the joint alarm.
+Measured on procedural steel: planted copies, held-out images, defects on other surfaces.
 """
 
 import json
@@ -24,7 +24,7 @@ def features_of(images):
 
 
 def steel(split, each, normal=0):
-    source = ProceduralSteel(split, counts={name: each for name in CLASSES} | {"normal": normal})
+    source = ProceduralSteel(split, counts=dict.fromkeys(CLASSES, each) | {"normal": normal})
     records = [source[i] for i in range(len(source))]
     image, mask = (np.stack([record[name] for record in records]) for name in ("image", "mask"))
     return source, image, mask
@@ -133,9 +133,10 @@ def test_planted_copies_are_flagged_and_real_images_are_not(near, train, referen
         copies.KINDS, 1.0
     )
     assert report["held_out_rate"] <= 0.03
+    assert report["planted"]["exact"]["rate_ci95"] == pytest.approx([0.9398, 1], abs=1e-4)
     assert report["rate"] == 0 and report["flagged"] == []
     assert (report["alpha"], report["note"]) == (0.01, "")
-    assert (report["num_reference"], report["num_calibration"]) == (90, 204)
+    assert (report["num_reference"], report["num_calibration"]) == (60, 204)
     scores = copies.scores(plants["jpeg"], threshold)
     assert ((scores >= 0.99) & (scores < 1)).all()
 
@@ -170,8 +171,9 @@ def test_scores_by_hand():
     threshold = copies.calibrate(measured([0.1, 0.2, 0.3, 0.4], [4, 3, 2, 1]), 0.5)
     new = measured([0.5, 0.5, 0.25, 0.0, 0.4], [0.5, 2.5, 2.5, 9, 5])
     # First in both: alone. First in one: the first in the other is as extreme. Last: all are.
-    np.testing.assert_allclose(copies.scores(new, threshold), [4 / 5, 3 / 5, 2 / 5, 0, 3 / 5])
-    np.testing.assert_array_equal(copies.flag(new, threshold), [1, 1, 0, 0, 1])
+    # A tie ranks behind: the fifth is second, as are two others.
+    np.testing.assert_allclose(copies.scores(new, threshold), [4 / 5, 3 / 5, 2 / 5, 0, 2 / 5])
+    np.testing.assert_array_equal(copies.flag(new, threshold), [1, 1, 0, 0, 0])
 
 
 def test_few_held_out_images_raise_alpha():
@@ -253,13 +255,6 @@ def test_planted(train):
         assert changed == (kind in ("flipped", "cropped"))
     with pytest.raises(ConfigError, match="kind='rotated'"):
         copies.planted(images, masks, "rotated")
-
-
-def test_wilson():
-    square = 1.959964**2
-    np.testing.assert_allclose(copies.wilson(0, 10), [0, square / (10 + square)], atol=1e-12)
-    np.testing.assert_allclose(copies.wilson(5, 10), [0.236593, 0.763407], atol=1e-6)
-    assert copies.wilson(0, 0) is None
 
 
 def test_unusable_input(reference):
