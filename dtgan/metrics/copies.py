@@ -1,9 +1,9 @@
 """Is a synthetic image a copy of a training image?
 
 Two criteria: aligned correlation of the defect and of its surroundings with one training image
-(`dtgan.metrics.correlation`), and distance of features. Both are judged by what real images reach
-that were not trained on, so that together they alarm at a chosen rate (conformal prediction, Vovk,
-Gammerman and Shafer 2005, chapter 2).
+(`dtgan.metrics.correlation`), and relative distance of features. Both are judged by what real
+images reach that were not trained on, so that together they alarm at a chosen rate (conformal
+prediction, Vovk, Gammerman and Shafer 2005, chapter 2).
 """
 
 import io
@@ -17,6 +17,7 @@ from dtgan import images as pictures
 from dtgan.config import ConfigError
 from dtgan.metrics import correlation, intervals
 
+NEIGHBOURS = 5
 KINDS = ("exact", "flipped", "cropped", "jpeg")
 
 
@@ -38,7 +39,9 @@ class Nearest(NamedTuple):
 
     ncc: float32 [N] in [-1, 1], the smaller correlation of defect and surroundings. ncc_index: int
     [N]. flip, window: how that training image is laid over the query, see `correlation.Match`.
-    distance: float64 [N], Euclidean, of features. distance_index: int [N].
+    distance: float64 [N] in [0, 1], Euclidean, of features to the nearest image as a share of that
+    to the NEIGHBOURS-th nearest: a copy is far nearer to one image than to others, while a blurred
+    or typical image is near to many. distance_index: int [N].
     """
 
     ncc: np.ndarray
@@ -77,14 +80,20 @@ def nearest(reference, images, masks, features):
 
 
 def _nearest_features(known, features):
-    """(Euclidean distance float64 [N], index int [N]) of the row of `known` nearest to each row."""
+    """(relative distance float64 [N], index int [N]) of the row of `known` nearest to each row."""
     known, features = np.asarray(known, np.float64), np.asarray(features, np.float64)
     squares = (known * known).sum(1)
-    index = np.empty(len(features), int)
+    number = min(NEIGHBOURS, len(known))
+    index = np.empty((len(features), number), int)
     for start in range(0, len(features), 256):  # bounds the memory of the products
         part = slice(start, start + 256)
-        index[part] = np.argmin(squares[None] - 2 * features[part] @ known.T, axis=1)
-    return np.linalg.norm(features - known[index], axis=1), index
+        products = squares[None] - 2 * features[part] @ known.T
+        index[part] = np.argpartition(products, number - 1, axis=1)[:, :number]
+    distance = np.stack([np.linalg.norm(features - known[i], axis=1) for i in index.T], axis=1)
+    nearest, farthest = distance.argmin(1), distance.max(1)
+    least = distance.min(1)
+    relative = np.divide(least, farthest, out=np.zeros_like(least), where=farthest > 0)
+    return relative, np.take_along_axis(index, nearest[:, None], axis=1)[:, 0]
 
 
 def calibrate(held_out, alpha=0.01):
