@@ -3,8 +3,8 @@
     python -m dtgan.evaluate --workdir=runs/quickstart
 
 prints a table and writes eval/<step>.json, TensorBoard scalars and a picture of the likeliest
-copies. Only the workdir is needed: the config is in the checkpoint. What the numbers mean, and
-where weights for Inception come from: README.md.
+copies. It needs the workdir and the data: the config is in the checkpoint. What the numbers mean,
+and where weights for Inception come from: README.md.
 """
 
 import argparse
@@ -24,11 +24,13 @@ def main(argv=None):
     settings = bench.Settings(**{name: getattr(args, name) for name in bench.Settings._fields})
     try:
         job = runner.Job(args.workdir, args.out, settings, args.force)
+        if args.watch and args.step:
+            raise ConfigError("--watch scores every step; leave out --step")
         if args.watch:
             job.watch(args.watch_timeout)
         else:
-            job.score_steps(args.step)
-    except ConfigError as error:
+            job.score_steps(args.step or "latest")
+    except (ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -39,10 +41,11 @@ def _parser():
         *("python -m dtgan.evaluate",),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     add = parser.add_argument
     add("--workdir", required=True, help="directory of the run to judge")
-    add("--step", default="latest", help="latest (default), best by validation score, all, or N")
+    add("--step", default="", help="latest (default), best by validation score, all, or N")
     add("--watch", action="store_true", help="score every new checkpoint until the run ends")
     add(
         *("--watch_timeout",),

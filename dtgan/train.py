@@ -101,6 +101,8 @@ class Run:
             if first >= self.total:
                 log.info("already at step %d of %d: nothing to train", first, self.total)
             else:
+                if self.lead:  # closing figures tell that a run has ended, and this one goes on
+                    (self.path / "summary.json").unlink(missing_ok=True)
                 stream = pipeline.train_iterator(
                     self.config, self.source, jax.process_index(), jax.process_count()
                 )

@@ -7,6 +7,7 @@ Flax modules that carry published weights are named like the layers of the state
 """
 
 import hashlib
+import os
 import pathlib
 from typing import NamedTuple
 
@@ -96,7 +97,7 @@ def write(path, state, network, **metadata):
     found = digest(state)
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_bytes(save(state, metadata={"network": network, "sha256": found, **metadata}))
     part.replace(path)
     return found

@@ -1,8 +1,8 @@
 """What judging the checkpoints of one run needs: its data, extractors, cached features."""
 
 import hashlib
-import json
 import logging
+import os
 import pathlib
 import shutil
 from typing import NamedTuple
@@ -69,23 +69,22 @@ class Bench:
 
         Raises ConfigError for settings that cannot be met, before anything expensive starts.
         """
-        check(settings)
         self.settings = settings
         self.config = config_lib.from_dict(checkpoints.read_json_item(workdir, step, "config"))
         trained = checkpoints.read_json_item(workdir, step, "data")
         if settings.data_path:
             self.config.data.path = settings.data_path
         self.classes = tuple(trained["classes"])
-        self.sources = {
-            split: catalog.open_checked(self.config, split, needed=False)[0]
-            for split in {self.config.data.split, *catalog.SPLITS}
-        }
+        self.sources = self._open_sources()
         self._check_data(trained["fingerprint"])
-        self.held_out = "val" if settings.split != "val" else "test"  # for floor and calibration
+        taken = {settings.split, *self.config.data.split.split("+")}
+        free = [split for split in ("val", "test") if split not in taken]
+        # Neither trained on nor scored: for the floor, thresholds and the calibration of alarms.
+        self.held_out = free[0] if free else None
         self.mesh = sharding.make_mesh()
         self.cache = features.Cache(pathlib.Path(out) / "cache" / "real")
-        self._splits = {}
-        self._open_extractors(workdir)
+        self._splits, self._limit, self.lpips_raw = {}, None, None
+        self._open_extractors(workdir if os.access(workdir, os.W_OK) else out)
 
     @property
     def train(self):
@@ -93,9 +92,9 @@ class Bench:
         return self.split(self.config.data.split)
 
     def split(self, name):
-        """The Images of a split, all records scaled and cropped as for training's evaluation."""
+        """The Images of a split, records scaled and cropped as validation's; none for None."""
         if name not in self._splits:
-            source = self.sources[name]
+            source = self.sources.get(name)
             rows = np.arange(0 if source is None else len(source))
             source = self.sources[self.config.data.split] if source is None else source
             record = pipeline.load_records(self.config, source, rows)
@@ -133,6 +132,17 @@ class Bench:
             self._limit = LPIPS_BYTES // (4 * self.embed(blank).shape[1])
         return self._limit
 
+    def _open_sources(self):
+        """{split: source or None if it holds no images} of the trained-on and the other splits."""
+        try:
+            return {
+                split: catalog.open_checked(self.config, split, needed=False)[0]
+                for split in {self.config.data.split, *catalog.SPLITS}
+            }
+        except ConfigError as error:
+            remedy = "" if self.config.data.source == "procedural" else "; moved? --data_path=DIR"
+            raise ConfigError(f"{error}{remedy}") from error
+
     def _check_data(self, trained):
         """Refuse other data than the run was trained on, and a split that shows nothing."""
         source = self.sources[self.config.data.split]
@@ -149,9 +159,8 @@ class Bench:
             raise ConfigError(f"the split {split!r} of {path} holds no images; use another --split")
         pipeline.need_both_kinds(self.sources[split])
 
-    def _open_extractors(self, workdir):
-        s, self._limit, self.lpips_raw, domain_pair = self.settings, None, None, None
-        inception_features = None
+    def _open_extractors(self, directory):
+        s, domain_pair, inception_features = self.settings, None, None
         if s.extractor == "inception":  # first: a missing file must not cost a training
             inception_features = inception.extractor(s.weights, s.resize, s.weights_sha256)
         if s.lpips != "domain":
@@ -159,11 +168,11 @@ class Bench:
             raw = lpips.extractor(s.lpips, s.lpips_weights, s.lpips_sha256, scaled=False)
             self.lpips_raw = raw
         if "domain" in (s.extractor, s.lpips):
-            own = s.extractor == "domain"
+            own = s.extractor == "domain"  # else its weights are those of --lpips_weights
             domain_pair = domain.open_extractors(
-                *(workdir, self.train.image, self.train.label, len(self.classes)),
-                path=s.weights if own else "",
-                sha256=s.weights_sha256 if own else "",
+                *(directory, self.train.image, self.train.label, self.classes),
+                path=s.weights if own else s.lpips_weights,
+                sha256=s.weights_sha256 if own else s.lpips_sha256,
             )
         self.extractor = inception_features or domain_pair.features
         if s.lpips == "domain":
@@ -193,13 +202,16 @@ def check(settings):
     for name in ("num_fake", "num_pairs"):
         if getattr(settings, name) < 1:
             raise ConfigError(f"--{name}={getattr(settings, name)} is below 1")
+    if settings.extractor == settings.lpips == "domain" and settings.lpips_weights:
+        raise ConfigError(
+            "--lpips_weights goes with --lpips=alex, vgg, squeeze, or with --extractor=inception; "
+            "the file of the domain classifier is --weights"
+        )
     if settings.seed < 0:
         raise ConfigError(f"--seed={settings.seed} is below 0")
 
 
 def settings_json(settings):
-    """Settings as they go into a report: paths left out, since digests say what they held."""
-    kept = settings._asdict()
-    for name in ("weights", "lpips_weights", "data_path"):
-        del kept[name]
-    return json.loads(json.dumps(kept))
+    """Settings as they go into a report: without files, whose digests are there, and resize."""
+    kept = ("num_fake", "num_pairs", "extractor", "lpips", "split", "seed")
+    return {name: getattr(settings, name) for name in kept}

@@ -10,7 +10,8 @@ import numpy as np
 from dtgan.metrics import statistics
 
 CLUSTERED = 1000  # synthetic images in clustered LPIPS@1k
-MATCHED = ("fid", "fid_64")  # biased by the number of images: also given for the floor's number
+# Biased by the number of images: also given for as many synthetic images as the floor has.
+MATCHED = ("fid", "fid_64", "precision", "recall", "clustered_lpips")
 
 
 def distribution(bench, fakes, cache):
@@ -24,9 +25,10 @@ def distribution(bench, fakes, cache):
 
     def put(name, real, held, fake):
         own, of_floor = report["per_class"], floor["per_class"]
+        number = min(len(held), len(fake))
         scores, caveats = _compare(bench, real, fake)
-        least, floor_caveats = _compare(bench, real, held)
-        matched, reasons = statistics.compare(real.part(), fake.first(len(held)).part())
+        least, floor_caveats = _compare(bench, real, held.first(number))
+        matched, reasons = _compare(bench, real, fake.first(number))
         scores |= {f"{key}_matched": matched[key] for key in MATCHED}
         caveats |= {f"{key}_matched": reasons[key] for key in MATCHED if matched[key] is None}
         if name == "overall":
@@ -41,6 +43,10 @@ def distribution(bench, fakes, cache):
             put(name, *(images.of(label) for images in (real, held, fake)))
     mixed = fake.mixed_like(real)
     put("overall", real, held.mixed_like(real), mixed)
+    notes["overall.num_fake"] = (
+        "synthetic images in the class frequencies of the real ones; with fixed frequencies KID of "
+        "equal distributions lies slightly below 0: compare it with the floor"
+    )
     collapsed = mixed.collapsed()
     control, _ = _compare(bench, real, collapsed) if len(mixed) else ({}, {})
     return report | {"floor": floor, "control": {"collapse": control}, "notes": notes}
@@ -80,12 +86,11 @@ class _Set:
         there = {c: rows for c, rows in there.items() if len(rows)}
         if not there:
             return self.take(np.zeros(0, int))
-        scale = min(len(rows) / wanted[c] for c, rows in there.items())
+        least = min(there, key=lambda c: len(there[c]) / wanted[c])  # it limits the others
+        number = {c: wanted[c] * len(there[least]) // wanted[least] for c in there}
         # Each row's place in its class, as a fraction, orders the classes evenly.
-        rows = np.concatenate([r[: int(wanted[c] * scale)] for c, r in there.items()])
-        place = np.concatenate(
-            [np.arange(int(wanted[c] * scale)) / (wanted[c] * scale) for c in there]
-        )
+        rows = np.concatenate([there[c][:n] for c, n in number.items()])
+        place = np.concatenate([(np.arange(n) + 0.5) / n for n in number.values() if n])
         return self.take(rows[np.argsort(place, kind="stable")])
 
     def collapsed(self):
@@ -106,7 +111,7 @@ class _Set:
 def _compare(bench, real, fake):
     """`statistics.compare` with LPIPS embeddings of at most CLUSTERED images, and `recognised`."""
     number = min(CLUSTERED, bench.lpips_limit())
-    first_real, first_fake = real.first(number), fake.first(number)
+    first_real, first_fake = real.mixed_like(real).first(number), fake.first(number)
     with_lpips = [
         images.part() | {"lpips": bench.embed(first.images.image)}
         for images, first in ((real, first_real), (fake, first_fake))
@@ -116,5 +121,10 @@ def _compare(bench, real, fake):
         with_lpips[0]["lpips_raw"] = raw
     scores, notes = statistics.compare(*with_lpips, bench.settings.seed)
     scores["num_clustered"] = len(first_fake)
+    if len(first_real) < len(real) or len(first_fake) < min(CLUSTERED, len(fake)):
+        notes["clustered_lpips"] = (
+            f"of {len(first_real)} real and {len(first_fake)} synthetic images: no more embeddings "
+            "of this size fit into memory"
+        )
     scores["recognised"] = fake.recognised()
     return scores, notes

@@ -57,18 +57,19 @@ class DomainExtractors(NamedTuple):
     lpips: Extractor
 
 
-def open_extractors(workdir, images, labels, num_classes, path="", sha256="", recipe=None):
-    """DomainExtractors from `path`, or from the workdir, trained there if need be.
+def open_extractors(directory, images, labels, classes, path="", sha256="", recipe=None):
+    """DomainExtractors from `path`, or from the directory, trained there if need be.
 
-    images: uint8 [N, R, R, C] of the training split with labels int [N]. A damaged file in the
-    workdir is trained again; a damaged `path` raises ConfigError, as do weights for other data.
+    images: uint8 [N, R, R, C] of the training split with labels int [N]; classes: their names. A
+    damaged file in the directory is trained again; a damaged `path` raises ConfigError, as do
+    weights for other classes, sizes or channels.
     """
-    recipe = recipe or Recipe()
-    abstract = _abstract(images, num_classes)
+    network, num_classes = network_of(images, classes), len(classes)
     if path:
-        state, digest = weights.read(path, NETWORK, sha256)
+        state, digest = weights.read(path, network, sha256)
     else:
-        state, digest = _kept(workdir, images, labels, num_classes, recipe)
+        state, digest = _kept(directory, images, labels, network, num_classes, recipe or Recipe())
+    abstract = _abstract(images, num_classes)
     variables, side = weights.to_variables(state, abstract), _side(images)
     scale = float(state[SCALE])
     module = backbones.make("resnet18", num_classes)
@@ -90,6 +91,11 @@ def open_extractors(workdir, images, labels, num_classes, path="", sha256="", re
             lambda x: {"lpips": lpips.embedding(outputs(x).stages)},
         ),
     )
+
+
+def network_of(images, classes):
+    """What a file of weights is for: NETWORK with the images and classes it knows."""
+    return f"{NETWORK} {images.shape[1]} px {images.shape[-1]} ch {','.join(classes)}"
 
 
 def train(images, labels, num_classes, recipe):
@@ -152,24 +158,24 @@ def prepare(images, side):
     return resize(images.astype(jnp.float32), side, "clean") / 127.5 - 1.0
 
 
-def _kept(workdir, images, labels, num_classes, recipe):
-    """(state, digest) of the workdir's classifier for exactly these images and recipe."""
+def _kept(directory, images, labels, network, num_classes, recipe):
+    """(state, digest) of the directory's classifier for exactly these images and recipe."""
     content = hashlib.sha256(np.ascontiguousarray(images).tobytes())
     content.update(np.asarray(labels, np.int32).tobytes())
-    text = json.dumps([recipe._asdict(), images.shape, num_classes, content.hexdigest()])
+    text = json.dumps([recipe._asdict(), images.shape, network, content.hexdigest()])
     name = f"domain-{hashlib.sha256(text.encode()).hexdigest()[:12]}.safetensors"
-    path = pathlib.Path(workdir) / name
+    path = pathlib.Path(directory) / name
     if path.exists():
         try:
-            return weights.read(path, NETWORK)
+            return weights.read(path, network)
         except ConfigError as error:
             log.warning("%s; training the domain classifier again", error)
     log.info("training the domain classifier: ResNet-18, %d images", len(images))
     start = time.monotonic()
     state = train(images, np.asarray(labels), num_classes, recipe)
-    weights.write(path, state, NETWORK, recipe=text)
+    weights.write(path, state, network, recipe=text)
     log.info("domain classifier trained in %.0f s: %s", time.monotonic() - start, path)
-    return weights.read(path, NETWORK)
+    return weights.read(path, network)
 
 
 def _side(images):

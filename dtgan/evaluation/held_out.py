@@ -6,32 +6,21 @@ from dtgan import sampling
 from dtgan.evaluation.fakes import draw
 from dtgan.metrics import probes, transfer
 
-VALIDATION_PAIRS = 128  # on which the threshold of the mask is chosen
+THRESHOLD_PAIRS = 128
 BATCH = 64  # pairs measured at once
 
 
 def transfer_scores(bench, sampler):
-    """The figures of transfer.summarise, those of the references beside them, JSON-able.
-
-    The threshold of the mask is chosen on validation pairs. Returns (report, notes).
-    """
-    settings, threshold, notes = bench.settings, None, {}
-    choose_on = "val" if settings.split != "val" else "train"
-    chosen = _pairs(bench, choose_on, VALIDATION_PAIRS)
-    if chosen is not None:
-        soft, true = [], []
-        for start, pairs in enumerate(chosen):
-            drawn = _draw(sampler, pairs, settings.seed, f"{choose_on}/{start}")
-            soft.append(drawn["mask"][pairs["has_mask"]])
-            true.append(pairs["mask"][pairs["has_mask"]])
-        if np.any(np.concatenate(true)):
-            threshold = transfer.choose_threshold(np.concatenate(soft), np.concatenate(true))
+    """The figures of transfer.summarise, those of the references beside them: (report, notes)."""
+    settings, notes = bench.settings, {}
+    threshold = mask_threshold(bench, sampler)
     if threshold is None:
-        notes["transfer.mask_iou"] = f"no masks in {choose_on!r} to choose a threshold on"
-
+        notes["transfer.mask_iou"] = (
+            f"no masks in the split {bench.held_out!r} to choose the mask's threshold on"
+        )
     rows, labels = {}, []
-    for start, pairs in enumerate(_pairs(bench, settings.split, settings.num_pairs)):
-        drawn = {"model": _draw(sampler, pairs, settings.seed, f"{settings.split}/{start}")}
+    for batch, pairs in enumerate(_pairs(bench, settings.split, settings.num_pairs)):
+        drawn = {"model": _draw(sampler, pairs, settings.seed, f"{settings.split}/{batch}")}
         for name, images in (drawn | transfer.references(pairs)).items():
             cut = threshold if name == "model" and threshold is not None else 0.5
             rows.setdefault(name, []).append(transfer.measure(pairs, images, threshold=cut))
@@ -43,7 +32,12 @@ def transfer_scores(bench, sampler):
     }
     model = summaries.pop("model")
     if model["overall"]["skill"] is None:
-        notes["transfer.skill"] = "the truth of a transfer is known for procedural data only"
+        notes["transfer.skill"] = "the truth is known for uncropped procedural data only"
+    normals = int(np.sum(bench.split(settings.split).label == 0))
+    if len(labels) > normals:
+        notes["transfer.skill_ci95"] = (
+            f"{len(labels)} pairs share {normals} surfaces: intervals are somewhat too narrow"
+        )
     report = {
         **model["overall"],
         **{f"{name}_skill": summaries[name]["overall"]["skill"] for name in ("paste", "poisson")},
@@ -53,6 +47,21 @@ def transfer_scores(bench, sampler):
         "references": summaries,
     }
     return report, notes
+
+
+def mask_threshold(bench, sampler):
+    """The threshold of the model's mask with the best IoU on held-out pairs that are not scored.
+
+    None where there are no such pairs with masks.
+    """
+    soft, true = [], []
+    for batch, pairs in enumerate(_pairs(bench, bench.held_out, THRESHOLD_PAIRS)):
+        drawn = _draw(sampler, pairs, bench.settings.seed, f"{bench.held_out}/{batch}")
+        soft.append(drawn["mask"][pairs["has_mask"]])
+        true.append(pairs["mask"][pairs["has_mask"]])
+    if not any(mask.any() for mask in true):
+        return None
+    return transfer.choose_threshold(np.concatenate(soft), np.concatenate(true))
 
 
 def probe_scores(bench, sampler):
@@ -75,13 +84,13 @@ def probe_scores(bench, sampler):
                 families = [s.families[x.index] for s, x in zip(sources, sets, strict=True)]
                 questions["family"] = (families, 1 + max(f.max() for f in families))
             else:
-                notes["probes.family"] = "surface families are known for procedural data only"
+                notes["probes.family"] = "the surface families of these data are not known"
             for code in codes[0]:
                 for question, (answers, number) in questions.items():
                     data = [(c[code], a) for c, a in zip(codes, answers, strict=True)]
                     report[f"{question}_from_{code}"] = probes.linear_probe(*data, number)
         else:
-            notes["probes"] = f"one of the splits {', '.join(names)} holds no defects"
+            notes["probes"] = f"one of the splits {', '.join(map(str, names))} holds no defects"
     report["anchor"] = _anchor(bench, sampler)
     return report, notes
 
@@ -103,10 +112,10 @@ def _codes(sampler, images):
 
 
 def _pairs(bench, split, number):
-    """sampling.Pairs of distinct defects of a split, None where it lacks one kind of image."""
+    """sampling.Pairs of distinct defects of a split; () where it lacks one kind of image."""
     images = bench.split(split)
     if not np.any(images.label == 0) or not np.any(images.label > 0):
-        return None
+        return ()
     return sampling.Pairs(
         *(bench.config, bench.sources[split], number, BATCH, bench.settings.seed), distinct=True
     )

@@ -4,20 +4,23 @@ import json
 import re
 from math import isfinite
 
-CLASS_COLUMNS = (  # heading, key, digits; "floor" columns come from the floor
+CLASS_COLUMNS = (  # heading, key, digits; "floor." columns come from the floor
     ("real", "num_real", 0),
     ("fake", "num_fake", 0),
     ("FID", "fid", 1),
-    ("FID 95 %", "fid_ci95", 1),
-    ("FID @n", "fid_matched", 1),
+    ("95 %", "fid_ci95", 1),
+    ("FID@n", "fid_matched", 1),
     ("floor", "floor.fid", 1),
-    ("KID x1e3", "kid_x1e3", 2),
-    ("KID 95 %", "kid_ci95", 2),
-    ("floor", "floor.kid_x1e3", 2),
-    ("prec.", "precision", 2),
-    ("recall", "recall", 2),
-    ("cLPIPS", "clustered_lpips", 4),
-    ("floor", "floor.clustered_lpips", 4),
+    ("KID x1e3", "kid_x1e3", 1),
+    ("95 %", "kid_ci95", 0),
+    ("floor", "floor.kid_x1e3", 1),
+    ("prec.@n", "precision_matched", 2),
+    ("floor", "floor.precision", 2),
+    ("recall@n", "recall_matched", 2),
+    ("floor", "floor.recall", 2),
+    ("cLPIPS@n", "clustered_lpips_matched", 3),
+    ("floor", "floor.clustered_lpips", 3),
+    ("n", "floor.num_fake", 0),
     ("recogn.", "recognised", 2),
 )
 TRANSFER_COLUMNS = (
@@ -86,14 +89,16 @@ def table(report):
     rows.append(("(collapse)", report["control"]["collapse"]))
     lines += columns("synthetic against real", rows, CLASS_COLUMNS)
     lines.append(
-        f"floor: real images of {floor['split']!r} in place of synthetic ones; FID @n: as many "
-        "synthetic ones as the floor has; (collapse): one image repeated"
+        f"floor: n real images of {floor['split']!r} in place of synthetic ones; @n: of n synthetic"
+        " ones; (collapse): one image repeated"
     )
     transfer = report["transfer"]
     rows = [(f"{name}", value) for name, value in transfer["per_class"].items()]
     rows += [("overall", transfer)]
-    rows += [(f"({name})", r["overall"]) for name, r in transfer["references"].items()]
-    lines += ["", *columns(_transfer_title(transfer), rows, TRANSFER_COLUMNS)]
+    if transfer["num_masked"]:
+        rows += [(f"({name})", r["overall"]) for name, r in transfer["references"].items()]
+    title = f"transfer, {transfer['num_pairs']} pairs"
+    lines += ["", *columns(title, rows, TRANSFER_COLUMNS)]
     lines.append("errors in grey levels 0..255; references in parentheses know the true mask")
     probes = dict(report["probes"])
     anchor = probes.pop("anchor")
@@ -136,21 +141,25 @@ def _cell(value, digits):
     return f"{value:.{digits}f}"
 
 
-def _transfer_title(transfer):
-    return f"transfer, {transfer['num_pairs']} pairs"
-
-
 def _copies(copies):
     """The copy check in a few lines."""
     if copies["rate"] is None:
-        return [f"copies: not checked ({copies['reason']})"]
-    low, high = copies["rate_ci95"]
+        return [f"copies: not checked ({copies.get('reason', 'no images')})"]
+
+    def percent(part):
+        low, high = part["rate_ci95"]
+        return f"{100 * part['rate']:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+    held = {"rate": copies["held_out_rate"], "rate_ci95": copies["held_out_rate_ci95"]}
+    known = "".join(f", {name} {100 * r:.1f} %" for name, r in copies["references"].items())
+    own = copies.get("flagged_own_source")
+    source = f"; {100 * own:.0f} % of the flagged resemble their own x1" if own is not None else ""
     planted = ", ".join(f"{kind} {100 * r['rate']:.0f} %" for kind, r in copies["planted"].items())
     return [
-        f"copies of training images: {100 * copies['rate']:.1f} % [{100 * low:.1f}, "
-        f"{100 * high:.1f}] of {copies['num']} synthetic images; of real held-out images "
-        f"{100 * copies['held_out_rate']:.1f} % (nominal {100 * copies['alpha']:.1f} %); "
-        f"planted ones found: {planted}"
+        f"flagged as copies of a training image: {percent(copies)} of {copies['num']} synthetic "
+        f"ones{known}{source}",
+        f"false alarms on {copies['num_held_out']} real held-out images: {percent(held)}, nominal "
+        f"{100 * copies['alpha']:.1f} %; planted copies found: {planted}",
     ]
 
 

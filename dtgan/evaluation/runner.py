@@ -2,14 +2,16 @@
 
 import json
 import logging
+import os
 import pathlib
 import time
 
-from dtgan import checkpoints, sampling
+from dtgan import checkpoints, images, sampling
+from dtgan import workdir as workdir_lib
 from dtgan.config import ConfigError
 from dtgan.evaluation import report as report_lib
 from dtgan.evaluation import score
-from dtgan.evaluation.bench import Bench, check
+from dtgan.evaluation.bench import Bench, StepCache, check
 
 log = logging.getLogger("dtgan")
 
@@ -27,18 +29,24 @@ class Job:
         self._bench = None
         if not self.workdir.is_dir():
             raise ConfigError(f"--workdir={workdir} does not exist; give the directory of a run")
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"--out={self.out} cannot be made ({error.strerror})") from error
+        if not os.access(self.out, os.W_OK):
+            raise ConfigError(f"--out={self.out} cannot be written; use another directory")
 
     def score_steps(self, wanted):
         """Score the steps that `wanted` names: "latest", "best", "all" or a number."""
-        if wanted == "all":
-            steps = self._good() or [sampling.find_step(self.workdir, "latest")]
+        if wanted == "all" and self._good():
+            for step in self._good():
+                self._score_if_there(step)
         else:
-            steps = [sampling.find_step(self.workdir, _parse(wanted))]
-        for step in steps:
-            self.score_step(step)
+            wanted = "latest" if wanted == "all" else _parse(wanted)
+            self.score_step(sampling.find_step(self.workdir, wanted))
 
     def watch(self, timeout):
-        """Score every checkpoint that appears, the last one of the run included.
+        """Score every checkpoint that is found, the last one of the run included.
 
         The run has ended when its closing figures are those of the newest checkpoint. Returns after
         that, or after `timeout` seconds without a new one.
@@ -48,14 +56,8 @@ class Job:
             # Names first: verifying reads every file of every checkpoint.
             waiting = sorted(self._present() - done)
             if waiting:
-                step = waiting[0]  # one at a time: the oldest ones may be deleted meanwhile
-                try:
-                    self.score_step(step)
-                except (OSError, ValueError) as error:
-                    if step in self._good():
-                        raise
-                    log.warning("step %d could not be scored: %s", step, error)
-                done.add(step)
+                self._score_if_there(waiting[0])  # one at a time: others may be deleted meanwhile
+                done.add(waiting[0])
                 since = time.monotonic()
             elif done and self._ended(max(done)):
                 log.info("the run ended at step %d: %d steps looked at", max(done), len(done))
@@ -74,17 +76,34 @@ class Job:
         if report is not None:
             log.info("step %d has its report already", step)
         else:
-            report = score.score(self._bench, self.workdir, step, self.out)
-            self._write_scalars(report)
+            cache = StepCache(self.out, step)
+            report, picture = score.score(self._bench, self.workdir, step, cache)
+            self._write(report, picture)
+            cache.remove()
         print("\n".join(report_lib.table(report)), flush=True)
         log.info("%s (%.0f s)", self.out / f"{step}.json", report["seconds"])
 
-    def _write_scalars(self, report):
+    def _score_if_there(self, step):
+        """`score_step`, but a step that training has deleted meanwhile is only named."""
+        try:
+            self.score_step(step)
+        except (OSError, ValueError) as error:
+            if step in self._good():
+                raise
+            log.warning("step %d could not be scored: %s", step, error)
+
+    def _write(self, report, picture):
+        """Picture and scalars, then the report: where it is, all is."""
         from tensorboardX import SummaryWriter
 
+        step = report["step"]
+        self.out.mkdir(parents=True, exist_ok=True)
+        if picture is not None:
+            images.write_image(self.out / f"{step}-copies.png", picture)
         with SummaryWriter(str(self.out)) as events:
             for name, value in report_lib.scalars(report).items():
-                events.add_scalar(name, value, report["step"])
+                events.add_scalar(name, value, step)
+        workdir_lib.write_text(self.out / f"{step}.json", report_lib.to_json(report))
 
     def _present(self):
         return {int(p.name) for p in self.workdir.glob("checkpoints/*") if p.name.isdigit()}
@@ -101,6 +120,6 @@ def _parse(step):
     """A step as given on the command line: a word or a number."""
     if step in ("latest", "best"):
         return step
-    if not step.isdigit():
+    if not step.isdecimal():
         raise ConfigError(f"--step={step} is not latest, best, all or a number")
     return int(step)

@@ -1,9 +1,10 @@
 """Is a synthetic image a copy of a training image?
 
-Two criteria: aligned correlation of the defect and of its surroundings with one training image
-(`dtgan.metrics.correlation`), and relative distance of features. Both are judged by what real
-images reach that were not trained on, so that together they alarm at a chosen rate (conformal
-prediction, Vovk, Gammerman and Shafer 2005, chapter 2).
+An image is flagged where the aligned correlation of its defect and of its surroundings with one
+training image (`dtgan.metrics.correlation`) is higher than what real images reach that were not
+trained on: at a chosen rate of false alarms (conformal prediction, Vovk, Gammerman and Shafer 2005,
+chapter 2). The distance of features is a second opinion and raises no alarm: a transferred defect
+is near to its own training image for features of defects, as it should be.
 """
 
 import io
@@ -22,16 +23,14 @@ KINDS = ("exact", "flipped", "cropped", "jpeg")
 
 
 class Reference(NamedTuple):
-    """The training images that may have been copied.
+    """The training images that may have been copied; for hybrids, those with a defect.
 
-    images: uint8 [M, R, R, C]. features: float [M, d], of whatever extractor. labels: int [M]; if
-    given, label 0 (normal) is no candidate: a hybrid stands on the surface of a training normal by
-    design, so that likeness to normals is no sign of copying. None: all images are candidates.
+    A hybrid stands on the surface of a training normal by design. images: uint8 [M, R, R, C].
+    features: float [M, d], of whatever extractor.
     """
 
     images: np.ndarray
     features: np.ndarray
-    labels: np.ndarray | None = None
 
 
 class Nearest(NamedTuple):
@@ -68,15 +67,13 @@ def nearest(reference, images, masks, features):
     float [N, d], of the same extractor.
     Raises ConfigError for an empty reference, other shapes and features that are not finite.
     """
-    candidates = _check(reference, images, masks, features)
+    _check(reference, images, masks, features)
     match = correlation.search(
-        correlation.normalise(reference.images[candidates]),
+        correlation.normalise(reference.images),
         correlation.normalise(images),
         correlation.regions(masks),
     )
-    distance, index = _nearest_features(reference.features[candidates], features)
-    ncc_index = candidates[match.index]
-    return Nearest(match.ncc, ncc_index, match.flip, match.window, distance, candidates[index])
+    return Nearest(*match, *_nearest_features(reference.features, features))
 
 
 def _nearest_features(known, features):
@@ -97,57 +94,49 @@ def _nearest_features(known, features):
 
 
 def calibrate(held_out, alpha=0.01):
-    """The Threshold at which at most `alpha` of new real images are flagged, both criteria joined.
+    """The Threshold at which at most `alpha` of new real images are flagged.
 
     held_out: Nearest of n real images that were not trained on, of the kind that is judged: with
-    defects and masks if those have them. Two criteria need n >= 2 / alpha - 1; for fewer, alpha is
-    raised to 2 / (n + 1), and the note says so.
+    defects and masks if those have them. n >= 1 / alpha - 1 is needed; for fewer, alpha is raised
+    to 1 / (n + 1), and the note says so.
     Raises ConfigError for an alpha outside (0, 1) and for n = 0.
     """
-    count = len(held_out.ncc)
-    if not 0 < alpha < 1:
+    count, needed = len(held_out.ncc), math.ceil(1 / alpha) - 1 if 0 < alpha < 1 else 0
+    if not needed:
         raise ConfigError(f"alpha={alpha} is outside (0, 1); it is a rate of false alarms")
     if not count:
         raise ConfigError("0 held-out images calibrate no copy threshold; give real ones")
     allowed, note = alpha, ""
-    if count < math.ceil(2 / alpha) - 1:
-        allowed = 2 / (count + 1)
+    if count < needed:
+        allowed = 1 / (count + 1)
         note = (
             f"alpha raised from {alpha:g} to {allowed:.3g}: {count} held-out images allow no less, "
-            f"{math.ceil(2 / alpha) - 1} would"
+            f"{needed} would"
         )
     return Threshold(held_out.ncc, held_out.distance, allowed, note)
 
 
 def flag(nearest, threshold):
     """bool [N]: copies, at an alarm rate of at most threshold.alpha on new real images."""
-    limit = threshold.alpha * (len(threshold.ncc) + 1)
-    return _extreme(nearest, threshold) <= limit + 1e-9  # alpha may be a rounded fraction
+    return _share(-nearest.ncc, -threshold.ncc) <= threshold.alpha + 1e-9  # it may be rounded
+
+
+def near_features(nearest, threshold):
+    """bool [N]: nearer to one training image by features than all but alpha of real images are."""
+    return _share(nearest.distance, threshold.distance) <= threshold.alpha + 1e-9
 
 
 def scores(nearest, threshold):
     """float [N] in [0, 1): 1 - p with the conformal p-value p; copies have >= 1 - threshold.alpha.
 
-    p is the share of real images (held-out ones and the image itself) that are as extreme: by the
-    better of the ranks in correlation and in distance.
+    p is the share of real images (held-out ones and the image itself) that correlate as highly.
     """
-    return 1 - _extreme(nearest, threshold) / (len(threshold.ncc) + 1)
+    return 1 - _share(-nearest.ncc, -threshold.ncc)
 
 
-def _extreme(nearest, threshold):
-    """How many of the n held-out images and the image itself are as extreme as it; int [N].
-
-    The image is ranked as one more of the held-out ones, which all move a rank down where it is
-    before them. So each of n + 1 exchangeable images is treated alike, and the rate is exact.
-    """
-    ranks, others = [], []
-    for values, known in ((-nearest.ncc, -threshold.ncc), (nearest.distance, threshold.distance)):
-        ordered = np.sort(known)
-        ranks.append(1 + np.searchsorted(ordered, values, "right"))
-        before = values[:, None] <= known[None]
-        others.append(np.searchsorted(ordered, known, "right")[None] + before)
-    rank = np.minimum(*ranks)
-    return 1 + (np.minimum(*others) <= rank[:, None]).sum(1)
+def _share(values, known):
+    """Share of known values and the value itself that are as low as it: float [N] in (0, 1]."""
+    return (1 + np.searchsorted(np.sort(known), values, "right")) / (len(known) + 1)
 
 
 def planted(images, masks, kind, seed=0):
@@ -195,10 +184,11 @@ def report(reference, threshold, synthetic, held_out, plants):
     return {
         **_rate("rate", flagged),
         "flagged": np.flatnonzero(flagged).tolist(),
+        "near_features_rate": _rate("rate", near_features(synthetic, threshold))["rate"],
         "num": len(flagged),
         "alpha": threshold.alpha,
         "note": threshold.note,
-        "num_reference": len(_candidates(reference)),
+        "num_reference": len(reference.images),
         "num_calibration": len(threshold.ncc),
         "num_held_out": len(held_out.ncc),
         **_rate("held_out_rate", flag(held_out, threshold)),
@@ -238,7 +228,7 @@ def worst_pairs(images, reference, nearest, threshold, num=8, size=128):
 
 
 def _check(reference, images, masks, features):
-    """Indices of the candidates in the reference, one or more; ConfigError as in `nearest`."""
+    """Raise ConfigError, see `nearest`."""
     shapes = (
         ("images", images.shape[1:], reference.images.shape[1:]),
         ("masks", masks.shape, (*images.shape[:3], 1)),
@@ -251,12 +241,5 @@ def _check(reference, images, masks, features):
     for name, values in (("features", features), ("reference features", reference.features)):
         if not np.isfinite(values).all():
             raise ConfigError(f"{name} are not all finite; check the extractor and its weights")
-    candidates = _candidates(reference)
-    if not len(candidates):
+    if not len(reference.images):
         raise ConfigError("the reference holds no training image to compare with; give defects")
-    return candidates
-
-
-def _candidates(reference):
-    labels = reference.labels
-    return np.arange(len(reference.images)) if labels is None else np.flatnonzero(labels)

@@ -2,11 +2,11 @@
 
 import functools
 import hashlib
+import io
 import json
 import logging
 import os
 import pathlib
-import zipfile
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,6 +16,8 @@ import numpy as np
 from dtgan import sharding
 
 log = logging.getLogger("dtgan")
+
+DIGEST = hashlib.sha256().digest_size  # the first bytes of a cache entry
 
 
 class Extractor(NamedTuple):
@@ -60,22 +62,21 @@ class Cache:
     def get(self, what, compute):
         """{name: array} for the JSON-able description `what`, from disk or from compute()."""
         path = self.path(what)
-        try:
-            with np.load(path, allow_pickle=False) as file:  # zip checks the CRC of all it reads
-                return dict(file)
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            log.warning("cache entry %s is damaged (%s): computed again", path.name, error)
-        arrays = compute()
+        if path.exists():
+            data = path.read_bytes()
+            if data[:DIGEST] == hashlib.sha256(data[DIGEST:]).digest():
+                with np.load(io.BytesIO(data[DIGEST:]), allow_pickle=False) as file:
+                    return dict(file)
+            log.warning("cache entry %s is damaged: computed again", path.name)
+        arrays, file = compute(), io.BytesIO()
+        np.savez(file, **arrays)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        with part.open("wb") as file:
-            np.savez(file, **arrays)
+        part.write_bytes(hashlib.sha256(file.getbuffer()).digest() + file.getvalue())
         os.replace(part, path)
         return arrays
 
     def path(self, what):
         """The file of an entry: every difference in `what` is another file."""
         text = json.dumps(what, sort_keys=True)
-        return self.directory / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
+        return self.directory / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.cache"

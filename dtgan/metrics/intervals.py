@@ -34,29 +34,24 @@ def wilson(successes, n, z=Z95):
     return low, high
 
 
-def ratio_interval(numerators, denominators, seed=0, resamples=2000):
-    """Estimate of sum(numerators) / sum(denominators), both [N], over N independent pairs.
+def resampling(n, seed=0, resamples=2000):
+    """How often each of n pairs is drawn in each resample: float64 [resamples, n]."""
+    draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)
+    return draws.astype(np.float64)
 
-    Percentile bootstrap over the pairs (Efron & Tibshirani 1993, chapter 13). For fewer than about
-    15 pairs it is too narrow. The value is None where the denominators sum to 0; the interval is
-    None there, for N < 2, and where the denominators of a resample sum to 0.
+
+def ratio_interval(pairs, draws):
+    """Estimate of sum(a) / sum(b) over N independent pairs (a, b), [N, 2].
+
+    Percentile bootstrap over the pairs (Efron & Tibshirani 1993, chapter 13), with the counts of
+    `resampling`. For fewer than about 15 pairs it is too narrow. The value is None where the
+    denominators sum to 0; the interval for fewer than two pairs with a denominator. Resamples
+    whose denominators sum to 0 are left out.
     """
-    pairs = np.stack([numerators, denominators], axis=1).astype(np.float64)
-    n = len(pairs)
     above, below = pairs.sum(axis=0)
-    if below == 0:
-        return Estimate(None, None)
-    value = float(above / below)
-    if n < 2:
+    value = float(above / below) if below > 0 else None
+    if np.count_nonzero(pairs[:, 1]) < 2:
         return Estimate(value, None)
-    g = np.random.default_rng(seed)
-    sums = np.stack([pairs[g.integers(n, size=n)].sum(axis=0) for _ in range(resamples)])
-    if not sums[:, 1].all():
-        return Estimate(value, None)
-    low, high = np.quantile(sums[:, 0] / sums[:, 1], [0.025, 0.975])
+    above, below = (draws @ pairs).T
+    low, high = np.quantile((above[below > 0] / below[below > 0]), [0.025, 0.975])
     return Estimate(value, (float(low), float(high)))
-
-
-def bootstrap_mean(values, seed=0, resamples=2000):
-    """Estimate of the mean of `values` [N], as in `ratio_interval`; both None for N = 0."""
-    return ratio_interval(values, np.ones(len(values)), seed, resamples)

@@ -25,7 +25,6 @@ from dtgan.metrics.features import Extractor
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of RGB in [-1, 1]
 EPS = 1e-10  # added to the channel norm
 LINEAR = pathlib.Path(__file__).with_name("lpips_v0.1.npz")  # "<net>.lin<tap>" -> float32 [C]
-COLUMNS = 4096  # of two embeddings that `pairwise` holds in float64 at a time
 
 
 def _conv(x, name, features, kernel=3, stride=1, pad=1):
@@ -194,20 +193,6 @@ def distance(a, b):
     """LPIPS of paired embeddings [N, D] and [N, D]: float64 [N], exactly 0 for equal ones."""
     pairs = zip(np.asarray(a, np.float32), np.asarray(b, np.float32), strict=True)
     return np.array([np.sum(np.square(x.astype(np.float64) - y)) for x, y in pairs])
-
-
-def pairwise(a, b):
-    """LPIPS of all pairs of embeddings [N, D] and [M, D]: float64 [N, M].
-
-    |a|^2 + |b|^2 - 2 a.b in float64, some columns at a time. The difference cancels for near pairs:
-    equal rows give not 0 but rounding of the size 1e-16 |a|^2, and |a|^2 is a few units at most.
-    """
-    a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
-    total = np.zeros((len(a), len(b)))
-    for start in range(0, a.shape[1], COLUMNS):
-        x, y = (part[:, start : start + COLUMNS].astype(np.float64) for part in (a, b))
-        total += np.square(x).sum(1)[:, None] + np.square(y).sum(1)[None] - 2.0 * (x @ y.T)
-    return np.maximum(total, 0.0)
 
 
 def _per_channel(value):

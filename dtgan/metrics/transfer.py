@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from dtgan.config import ConfigError
-from dtgan.metrics import poisson
+from dtgan.metrics import intervals, poisson
 
 FIGURES = (
     "skill",
@@ -27,7 +27,6 @@ FIGURES = (
     "mask_recall",
 )
 HIGH_PASS_SIGMA = 1.5  # pixels
-RESAMPLES = 2000
 
 # Energy of a high-passed flat image is rounding; one grey level in one pixel already gives 0.8.
 _FLAT = 1e-6
@@ -201,28 +200,13 @@ def _high_pass(image):
 def _summary(rows, seed):
     """The figures of one group of pairs."""
     number = len(rows["has_mask"])
-    random = np.random.default_rng(seed)
-    draws = random.multinomial(number, np.full(number, 1 / number), RESAMPLES).astype(np.float64)
-    summary = {}
+    draws, summary = intervals.resampling(number, seed), {}
     for name in FIGURES:
-        summary[name] = _ratio(*rows[name].sum(0))
-        summary[f"{name}_ci95"] = _interval(rows[name], draws)
+        value, ci95 = intervals.ratio_interval(rows[name], draws)
+        summary |= {name: value, f"{name}_ci95": ci95 and list(ci95)}
     counted = rows["background_mae"][:, 1] > 0
     largest = rows["background_max"][counted]
     summary["background_max"] = float(largest.max()) if largest.size else None
     summary["num_pairs"] = number
     summary["num_masked"] = int(np.sum(rows["has_mask"]))
     return summary
-
-
-def _ratio(numerator, denominator):
-    return float(numerator / denominator) if denominator > 0 else None
-
-
-def _interval(row, draws):
-    """[2.5 %, 97.5 %] of the ratio over the resampled pairs; None for fewer than two pairs."""
-    if np.count_nonzero(row[:, 1]) < 2:
-        return None
-    numerators, denominators = (draws @ row).T
-    exists = denominators > 0
-    return np.percentile(numerators[exists] / denominators[exists], [2.5, 97.5]).tolist()

@@ -6,6 +6,7 @@ import pytest
 from configs import dtgan as dtgan_config
 from dtgan import weights
 from dtgan.data import catalog, pipeline
+from dtgan.data.procedural import CLASSES
 from dtgan.evaluation import domain
 
 QUICK = domain.Recipe(steps=3, batch_size=8)
@@ -34,4 +35,5 @@ def domain_weights(records, tmp_path_factory):
     """(path, digest) of a hardly trained domain classifier."""
     state = domain.train(records["image"], records["label"], 7, QUICK)
     path = tmp_path_factory.mktemp("domain") / "domain.safetensors"
-    return path, weights.write(path, state, domain.NETWORK)
+    network = domain.network_of(records["image"], CLASSES)
+    return path, weights.write(path, state, network)

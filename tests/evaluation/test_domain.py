@@ -6,6 +6,7 @@ import pytest
 
 from dtgan import sharding
 from dtgan.config import ConfigError
+from dtgan.data.procedural import CLASSES
 from dtgan.evaluation import domain
 from dtgan.metrics import features, lpips
 from tests.evaluation.conftest import QUICK
@@ -13,7 +14,7 @@ from tests.evaluation.conftest import QUICK
 
 def open_(workdir, records, **options):
     return domain.open_extractors(
-        *(workdir, records["image"], records["label"], 7), recipe=QUICK, **options
+        *(workdir, records["image"], records["label"], CLASSES), recipe=QUICK, **options
     )
 
 
@@ -51,8 +52,9 @@ def test_given_weights_must_be_of_this_network_and_data(records, tmp_path, domai
     assert not files(tmp_path)
     with pytest.raises(ConfigError, match="asked for was"):
         open_(tmp_path, records, path=path, sha256="0" * 64)
-    with pytest.raises(ConfigError, match=r"'fc.bias' of shape \(7,\), needed is \(9,\)"):
-        domain.open_extractors(tmp_path, records["image"], records["label"], 9, path=path)
+    others = (*CLASSES[:-1], "rust")
+    with pytest.raises(ConfigError, match=r"32 px 1 ch normal.*notching', needed is .*rust'"):
+        domain.open_extractors(tmp_path, records["image"], records["label"], others, path=path)
 
 
 def test_features_are_scaled_and_lpips_is_that_of_the_stages(records, tmp_path, domain_weights):

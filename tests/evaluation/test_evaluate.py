@@ -88,7 +88,14 @@ def test_planted_collapse_and_planted_copies_are_exposed(report):
 def test_table_and_scalars(report, arguments, capsys):
     assert evaluate.main([*arguments, f"--out={report[1]}"]) == 0  # told again from the report
     table = capsys.readouterr().out
-    for words in ("domain-resnet18", "scratch", "(oracle)", "(collapse)", "anchor:", "copies of"):
+    for words in (
+        "domain-resnet18",
+        "scratch",
+        "(oracle)",
+        "(collapse)",
+        "anchor:",
+        "flagged as copies",
+    ):
         assert words in table
     (events,) = report[1].glob("events.*")
     assert b"eval/overall/fid" in events.read_bytes()
@@ -97,7 +104,7 @@ def test_table_and_scalars(report, arguments, capsys):
 def test_killed_job_gives_the_same_numbers(report, arguments, tmp_path, run_main):
     out = tmp_path / "eval"
     process = run_main(*arguments, f"--out={out}", module="dtgan.evaluate", devices=8)
-    while not list(out.glob("cache/step-4/*.npz")) and process.poll() is None:
+    while not list(out.glob("cache/step-4/*.cache")) and process.poll() is None:
         time.sleep(0.01)
     process.kill()
     text, _ = process.communicate()
@@ -108,7 +115,7 @@ def test_killed_job_gives_the_same_numbers(report, arguments, tmp_path, run_main
 
 def test_damaged_cache_is_rebuilt(report, arguments, caplog):
     scores, out = report
-    for entry in (out / "cache" / "real").glob("*.npz"):
+    for entry in (out / "cache" / "real").glob("*.cache"):
         data = bytearray(entry.read_bytes())
         data[len(data) // 2] ^= 255
         entry.write_bytes(data)
@@ -129,7 +136,10 @@ def test_watch_scores_every_step_and_ends_with_the_run(arguments, tmp_path, caps
         (["--step=last"], "--step=last is not latest, best, all or a number"),
         (["--extractor=inceptoin"], "--extractor=inceptoin is not one of domain, inception"),
         (["--extractor=inception", "--weights="], "nothing is downloaded: get pt_inception"),
-        (["--extractor=inception"], "are of network 'domain-resnet18', needed is 'inception'"),
+        (["--extractor=inception"], "are of network 'domain-resnet18 32 px"),
+        (["--lpips_weights=x"], "--lpips_weights goes with --lpips=alex, vgg, squeeze"),
+        (["--watch", "--step=4"], "--watch scores every step; leave out --step"),
+        (["--step=\u00b2"], "--step=\u00b2 is not latest"),
         (["--lpips=alex"], "nothing is downloaded: get alexnet-owt-7be5be79.pth"),
         (["--weights_sha256=12"], "asked for was 12"),
         (["--split=tset"], "--split=tset is not one of train, val, test"),
@@ -151,4 +161,4 @@ def test_other_data_than_those_of_the_run_are_refused(arguments, tmp_path, monke
 
 def test_other_question_does_not_overwrite_a_report(report, arguments, capsys):
     assert evaluate.main([*arguments, f"--out={report[1]}", "--num_fake=30"]) == 1
-    assert "was made with other settings; use another --out" in capsys.readouterr().err
+    assert "was made with other data and settings; use another --out" in capsys.readouterr().err

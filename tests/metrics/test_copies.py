@@ -1,6 +1,6 @@
 """Pins that copies of training images are found and aligned, and real images are not called so.
 
-Closed forms: regions, alignment of flips and shifts, the exact rate of the joint alarm.
+Closed forms: regions, alignment of flips and shifts, the exact rate of the alarm.
 Measured on procedural steel: planted copies, held-out images, defects on other surfaces.
 """
 
@@ -37,8 +37,8 @@ def train():
 
 @pytest.fixture(scope="module")
 def reference(train):
-    source, images, _ = train
-    return copies.Reference(images, features_of(images), source.labels)
+    _, images, _ = train
+    return copies.Reference(images[30:], features_of(images[30:]))
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +70,14 @@ def test_flipped_copies_are_laid_over_exactly(reference, near, train):
     for number, (down, right) in enumerate(correlation.FLIPS):
         flipped = images[:, ::down, ::right]
         found = near(flipped, masks[:, ::down, ::right])
-        np.testing.assert_array_equal(found.ncc_index, np.arange(30, 38))
+        np.testing.assert_array_equal(found.ncc_index, np.arange(8))
         np.testing.assert_array_equal(found.flip, number)
         np.testing.assert_allclose(found.window, [[1, 0, 0]] * 8, atol=1e-12)
         assert (found.ncc > 0.998).all() and (found.ncc < 1).all()
-        laid = correlation.aligned(reference.images[30], number, found.window[0])
+        laid = correlation.aligned(reference.images[0], number, found.window[0])
         np.testing.assert_array_equal(laid, flipped[0])
         if number == 0:
-            np.testing.assert_array_equal(found.distance_index, np.arange(30, 38))
+            np.testing.assert_array_equal(found.distance_index, np.arange(8))
             np.testing.assert_allclose(found.distance, 0, atol=1e-9)
 
 
@@ -85,7 +85,7 @@ def test_flipped_copies_are_laid_over_exactly(reference, near, train):
 def test_shift_is_found(near, train, shift):
     images, masks = (np.roll(x[40:48], shift, (1, 2)) for x in train[1:])
     found = near(images, masks)
-    np.testing.assert_array_equal(found.ncc_index, np.arange(40, 48))
+    np.testing.assert_array_equal(found.ncc_index, np.arange(10, 18))
     assert (found.ncc > 0.9).all()
     # A pixel of the query shows the pixel `shift` before it: the middle, for any zoom near 1.
     middle = found.window[:, 1:] + found.window[:, :1] / 2 - 0.5
@@ -98,7 +98,7 @@ def test_crop_is_laid_over(reference, near, train):
     images = np.stack([pictures.resize(x, (64, 64)) for x in images])
     masks = np.stack([pictures.resize_mask(x, (64, 64)) for x in masks])
     found = near(images, masks)
-    np.testing.assert_array_equal(found.ncc_index, np.arange(50, 58))
+    np.testing.assert_array_equal(found.ncc_index, np.arange(20, 28))
     np.testing.assert_allclose(found.window, [[56 / 64, 6 / 64, 2 / 64]] * 8, atol=0.02)
     for image, index, *place in zip(images, *found[1:4], strict=True):
         laid = correlation.aligned(reference.images[index], *place)
@@ -117,9 +117,6 @@ def test_defect_on_another_surface_is_no_copy():
     whole = copies.nearest(known, hybrids, no_masks(hybrids), features_of(hybrids))
     assert np.median(whole.ncc) > 0.8  # what the two regions are for
     assert (whole.ncc_index == np.arange(12)).mean() > 0.7
-    defects = known._replace(labels=source.labels)
-    found = copies.nearest(defects, hybrids, no_masks(hybrids), features_of(hybrids))
-    assert found.ncc_index.min() >= 12 and found.distance_index.min() >= 12
 
 
 def test_planted_copies_are_flagged_and_real_images_are_not(near, train, reference, threshold):
@@ -150,39 +147,40 @@ def measured(ncc, distance):
 
 @pytest.mark.parametrize("alpha", [0.04, 0.1, 0.33])
 @pytest.mark.parametrize("ties", [False, True])
-def test_joint_alarm_rate_is_exact(alpha, ties):
+def test_alarm_rate_is_exact(alpha, ties):
     """Of any n + 1 images, each judged by the others, at most alpha (n + 1) are flagged."""
     rng = np.random.default_rng(1)
     for total in (51, 100):
         values = rng.standard_normal((2, total))
-        values[1] += 0.5 * values[0]
         values = np.round(values, 1) if ties else values
         flags = []
         for k in range(total):
             others = np.delete(values, k, axis=1)
             threshold = copies.calibrate(measured(*others), alpha)
+            new = measured(*values[:, [k]])
             assert threshold.note == ""
-            flags.append(copies.flag(measured(*values[:, [k]]), threshold)[0])
-        assert sum(flags) <= alpha * total
-        assert ties or sum(flags) > alpha * total - 2  # and no fewer than ranks allow
+            flags.append([copies.flag(new, threshold)[0], copies.near_features(new, threshold)[0]])
+        rates = np.mean(flags, axis=0)
+        assert (rates <= alpha).all()
+        assert ties or (rates > alpha - 1 / total).all()  # and no fewer than ranks allow
 
 
 def test_scores_by_hand():
-    threshold = copies.calibrate(measured([0.1, 0.2, 0.3, 0.4], [4, 3, 2, 1]), 0.5)
-    new = measured([0.5, 0.5, 0.25, 0.0, 0.4], [0.5, 2.5, 2.5, 9, 5])
-    # First in both: alone. First in one: the first in the other is as extreme. Last: all are.
-    # A tie ranks behind: the fifth is second, as are two others.
-    np.testing.assert_allclose(copies.scores(new, threshold), [4 / 5, 3 / 5, 2 / 5, 0, 2 / 5])
-    np.testing.assert_array_equal(copies.flag(new, threshold), [1, 1, 0, 0, 0])
+    threshold = copies.calibrate(measured([0.1, 0.2, 0.3, 0.4], [4, 3, 2, 1]), 0.4)
+    new = measured([0.5, 0.35, 0.0, 0.4], [9, 0.5, 9, 9])
+    # First: above all. Second: one is higher. Third: all are. Last: a tie counts as higher.
+    np.testing.assert_allclose(copies.scores(new, threshold), [4 / 5, 3 / 5, 0, 3 / 5])
+    np.testing.assert_array_equal(copies.flag(new, threshold), [1, 1, 0, 1])
+    np.testing.assert_array_equal(copies.near_features(new, threshold), [0, 1, 0, 0])
 
 
 def test_few_held_out_images_raise_alpha():
     held_out = measured(np.linspace(0, 0.5, 19), np.linspace(1, 2, 19))
     threshold = copies.calibrate(held_out, 0.01)
-    assert threshold.alpha == pytest.approx(0.1)
-    assert "raised from 0.01 to 0.1: 19" in threshold.note and "199" in threshold.note
+    assert threshold.alpha == pytest.approx(0.05)
+    assert "raised from 0.01 to 0.05: 19" in threshold.note and "99" in threshold.note
     assert copies.flag(measured([0.6], [1.5]), threshold).all()
-    assert not copies.flag(measured([0.49], [1.01]), threshold).any()
+    assert not copies.flag(measured([0.49], [0.5]), threshold).any()
     with pytest.raises(ConfigError, match="0 held-out"):
         copies.calibrate(measured([], []))
     with pytest.raises(ConfigError, match="alpha=1"):
@@ -268,6 +266,6 @@ def test_unusable_input(reference):
         copies.nearest(reference, images, masks, features[:, :3])
     with pytest.raises(ConfigError, match="not all finite"):
         copies.nearest(reference, images, masks, features * np.nan)
-    normals = reference._replace(labels=np.zeros(len(reference.labels), int))
+    nothing = copies.Reference(images[:0], features[:0])
     with pytest.raises(ConfigError, match="no training image"):
-        copies.nearest(normals, images, masks, features)
+        copies.nearest(nothing, images, masks, features)

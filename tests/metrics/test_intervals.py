@@ -23,26 +23,28 @@ def test_wilson_stays_inside_zero_and_one():
             assert (low == 0) == (successes == 0) and (high == 1) == (successes == n)
 
 
+def ratio(above, below, seed=0, resamples=2000):
+    pairs = np.stack([above, below], axis=1).astype(float)
+    return intervals.ratio_interval(pairs, intervals.resampling(len(pairs), seed, resamples))
+
+
 def test_ratio_is_of_the_sums_and_exact_where_pairs_agree():
-    assert intervals.ratio_interval([1, 3], [1, 1]).value == 2
-    assert intervals.ratio_interval([1, 0], [1, 3]).value == 0.25  # not the mean of ratios, 0.5
-    value, (low, high) = intervals.ratio_interval([2, 4, 8], [1, 2, 4])
+    assert ratio([1, 3], [1, 1]).value == 2
+    assert ratio([1, 0], [1, 3]).value == 0.25  # not the mean of ratios, 0.5
+    value, (low, high) = ratio([2, 4, 8], [1, 2, 4])
     assert value == low == high == 2
 
 
 def test_what_the_data_do_not_give_is_none():
-    assert intervals.ratio_interval([1, 2], [0, 0]) == (None, None)
-    assert intervals.ratio_interval([3], [2]) == (1.5, None)
-    assert intervals.ratio_interval([1, 1], [0, 2]) == (1.0, None)  # one resample in four is 2 / 0
-    assert intervals.bootstrap_mean([]) == (None, None)
-    assert intervals.bootstrap_mean([7]) == (7.0, None)
+    assert ratio([1, 2], [0, 0]) == (None, None)
+    assert ratio([3], [2]) == (1.5, None)
+    assert ratio([0, 1], [0, 2]) == (0.5, None)  # one pair alone has a denominator
+    assert ratio([0, 1, 1], [0, 2, 2]) == (0.5, (0.5, 0.5))  # resamples without one are left out
 
 
 def test_seed_decides():
-    values = np.random.default_rng(0).normal(size=30)
-    first = intervals.bootstrap_mean(values, seed=1)
-    assert first == intervals.bootstrap_mean(values, seed=1)
-    assert first.ci95 != intervals.bootstrap_mean(values, seed=2).ci95
+    values, ones = np.random.default_rng(0).normal(size=30), np.ones(30)
+    assert ratio(values, ones, 1) == ratio(values, ones, 1) != ratio(values, ones, 2)
 
 
 @pytest.mark.parametrize("n", [15, 60])
@@ -51,8 +53,6 @@ def test_ratio_interval_covers(n):
     hits = 0
     for seed in range(200):
         below = g.uniform(1, 3, n)
-        low, high = intervals.ratio_interval(
-            0.4 * below + 0.3 * g.normal(size=n), below, seed, 300
-        ).ci95
+        low, high = ratio(0.4 * below + 0.3 * g.normal(size=n), below, seed, 300).ci95
         hits += low <= 0.4 <= high
     assert 0.88 <= hits / 200 <= 0.99
