@@ -118,10 +118,11 @@ def how_to_get(network):
     if network not in PUBLISHED:
         return "see --help for where they come from"
     known = PUBLISHED[network]
+    rest = "..." if len(known.sha256) < 64 else ""
     return (
-        f"nothing is downloaded: get {known.file} (SHA-256 {known.sha256}...) and run "
+        f"nothing is downloaded: get {known.file} (SHA-256 {known.sha256}{rest}), run "
         f"python -m dtgan.metrics.convert --network={network} --source={known.file} "
-        f"--out={network}.safetensors"
+        f"--out={network}.safetensors and give that file"
     )
 
 

@@ -7,7 +7,7 @@ planted collapse, one image repeated: what the scores must expose.
 
 import numpy as np
 
-from dtgan.metrics import statistics
+from dtgan.metrics import intervals, statistics
 
 CLUSTERED = 1000  # synthetic images in clustered LPIPS@1k
 # Biased by the number of images: also given for as many synthetic images as the floor has.
@@ -15,7 +15,10 @@ MATCHED = ("fid", "fid_64", "precision", "recall", "clustered_lpips")
 
 
 def distribution(bench, fakes, cache):
-    """{"overall", "per_class", "floor", "control", "notes"} of synthetic Images, JSON-able."""
+    """{"overall", "per_class", "floor", "control", "notes"} of synthetic Images, JSON-able.
+
+    With the domain classifier also "classifier": its errors on the real and synthetic images.
+    """
     real = _Set(bench, bench.split(bench.settings.split).defects)
     held = _Set(bench, bench.split(bench.held_out).defects)
     fake = _Set(bench, fakes, cache)
@@ -47,6 +50,8 @@ def distribution(bench, fakes, cache):
         "synthetic images in the class frequencies of the real ones; with fixed frequencies KID of "
         "equal distributions lies slightly below 0: compare it with the floor"
     )
+    if "logits" in real.features:
+        report["classifier"] = {name: x.errors() for name, x in (("real", real), ("fake", fake))}
     collapsed = mixed.collapsed()
     control, _ = _compare(bench, real, collapsed) if len(mixed) else ({}, {})
     return report | {"floor": floor, "control": {"collapse": control}, "notes": notes}
@@ -105,7 +110,19 @@ class _Set:
         """Share of the images that the domain classifier calls by their class, or None."""
         if "logits" not in self.features or not len(self):
             return None
-        return float(np.mean(np.argmax(self.features["logits"], axis=1) == self.images.label))
+        return 1.0 - self.errors()["error"]
+
+    def errors(self):
+        """The domain classifier's errors on these images, by class; see `error_table`."""
+        label = self.images.label
+        wrong = np.argmax(self.features["logits"], axis=1) != label
+        names = [c for i, c in enumerate(self._bench.classes) if i]
+        return intervals.error_table(
+            *(
+                {c: int(np.sum(rows[label == i])) for i, c in enumerate(names, start=1)}
+                for rows in (wrong, np.ones(len(label)))
+            )
+        )
 
 
 def _compare(bench, real, fake):

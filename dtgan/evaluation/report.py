@@ -92,6 +92,14 @@ def table(report):
         f"floor: n real images of {floor['split']!r} in place of synthetic ones; @n: of n synthetic"
         " ones; (collapse): one image repeated"
     )
+    if "classifier" in report:
+        rows = [
+            (kind, {**table, **{k: v["error"] for k, v in table["per_class"].items()}})
+            for kind, table in report["classifier"].items()
+        ]
+        spec = [("all", "error", 3), ("95 %", "error_ci95", 3)]
+        spec += [(name, name, 3) for name in report["per_class"]]
+        lines += ["", *columns("errors of the domain classifier", rows, spec)]
     transfer = report["transfer"]
     rows = [(f"{name}", value) for name, value in transfer["per_class"].items()]
     rows += [("overall", transfer)]

@@ -55,3 +55,22 @@ def ratio_interval(pairs, draws):
     above, below = (draws @ pairs).T
     low, high = np.quantile((above[below > 0] / below[below > 0]), [0.025, 0.975])
     return Estimate(value, (float(low), float(high)))
+
+
+def error_table(wrong, total):
+    """Errors of a classifier by class and over all images, with Wilson intervals; JSON-able.
+
+    wrong, total: {class: number of images}. Returns {"error", "error_ci95", "wrong", "total",
+    "per_class": {class: the same four}}; errors are fractions, None for a class without images.
+    """
+
+    def row(wrong, total):
+        return {
+            "error": wrong / total if total else None,
+            "error_ci95": list(wilson(wrong, total)) if total else None,
+            "wrong": wrong,
+            "total": total,
+        }
+
+    per_class = {name: row(wrong[name], total[name]) for name in total}
+    return {**row(sum(wrong.values()), sum(total.values())), "per_class": per_class}

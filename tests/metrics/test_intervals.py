@@ -56,3 +56,21 @@ def test_ratio_interval_covers(n):
         low, high = ratio(0.4 * below + 0.3 * g.normal(size=n), below, seed, 300).ci95
         hits += low <= 0.4 <= high
     assert 0.88 <= hits / 200 <= 0.99
+
+
+@pytest.mark.parametrize(
+    ("wrong", "total", "percent"),
+    [
+        ((7, 2, 1, 5, 0), (9, 32, 9, 33, 83), "9.04"),
+        ((4, 1, 1, 0, 3, 0), (35, 9, 32, 9, 33, 48), "5.42"),
+    ],
+)
+def test_error_table_gives_the_errors_of_the_thesis(wrong, total, percent):
+    names = "abcdef"[: len(total)]
+    table = intervals.error_table(
+        dict(zip(names, wrong, strict=True)), dict(zip(names, total, strict=True))
+    )
+    assert f"{100 * table['error']:.2f}" == percent and table["total"] == 166
+    assert table["per_class"]["a"]["error"] == wrong[0] / total[0]
+    assert table["per_class"][names[-1]]["error_ci95"][0] == 0
+    assert intervals.error_table({"a": 0}, {"a": 0})["error"] is None
