@@ -67,63 +67,77 @@ def scalars(report, prefix="eval"):
 
 def table(report):
     """The report as lines of text."""
-    data, extractor = report["data"], report["extractor"]
-    lines = [
+    parts = [
+        _head(report),
+        _distribution(report),
+        _classifier(report),
+        _transfer(report["transfer"]),
+        _probes(report["probes"]),
+        _copies(report["copies"]),
+        ["caveats:", *(f"  {key}: {text}" for key, text in _brief(report["notes"]))],
+    ]
+    return [line.rstrip() for part in parts if part for line in (*part, "")]
+
+
+def _head(report):
+    data, extractor, lpips = report["data"], report["extractor"], report["lpips"]
+    return [
         f"step {report['step']}, {report['method']}, data {data['fingerprint']}: "
         f"{data['num_real']} real defects of the split {data['split']!r}, "
         f"{data['num_fake']} synthetic",
         f"features {extractor['name']} {extractor['sha256'][:12]} (resize {extractor['resize']}); "
-        f"LPIPS {report['lpips']['name']} {report['lpips']['sha256'][:12]}",
-        "",
+        f"LPIPS {lpips['name']} {lpips['sha256'][:12]}",
     ]
+
+
+def _distribution(report):
     floor = report["floor"]
+    scores = {**report["per_class"], "overall": report["overall"]}
+    floors = {**floor["per_class"], "overall": floor["overall"]}
     rows = [
-        (name, scores | {f"floor.{key}": value for key, value in floor_scores.items()})
-        for part, floors in (
-            (report["per_class"], floor["per_class"]),
-            ({"overall": report["overall"]}, {"overall": floor["overall"]}),
-        )
-        for name, scores in part.items()
-        for floor_scores in [floors[name]]
+        (name, {**values, **{f"floor.{key}": x for key, x in floors[name].items()}})
+        for name, values in scores.items()
     ]
-    rows.append(("(collapse)", report["control"]["collapse"]))
-    lines += columns("synthetic against real", rows, CLASS_COLUMNS)
-    lines.append(
+    collapse = report["control"]["collapse"]
+    rows.append(("(collapse)", {f"{key}_matched": x for key, x in collapse.items()} | collapse))
+    return [
+        *columns("synthetic against real", rows, CLASS_COLUMNS),
         f"floor: n real images of {floor['split']!r} in place of synthetic ones; @n: of n synthetic"
-        " ones; (collapse): one image repeated"
-    )
-    if "classifier" in report:
-        rows = [
-            (kind, {**table, **{k: v["error"] for k, v in table["per_class"].items()}})
-            for kind, table in report["classifier"].items()
-        ]
-        spec = [("all", "error", 3), ("95 %", "error_ci95", 3)]
-        spec += [(name, name, 3) for name in report["per_class"]]
-        lines += ["", *columns("errors of the domain classifier", rows, spec)]
-    transfer = report["transfer"]
-    rows = [(f"{name}", value) for name, value in transfer["per_class"].items()]
-    rows += [("overall", transfer)]
+        " ones; (collapse): one image repeated",
+    ]
+
+
+def _classifier(report):
+    rows = [
+        (kind, {**table, **{name: row["error"] for name, row in table["per_class"].items()}})
+        for kind, table in report.get("classifier", {}).items()
+    ]
+    names = [(name, name, 3) for name in report["per_class"]]
+    spec = [("all", "error", 3), ("95 %", "error_ci95", 3), *names]
+    return rows and columns("errors of the domain classifier", rows, spec)
+
+
+def _transfer(transfer):
+    rows = [*transfer["per_class"].items(), ("overall", transfer)]
     if transfer["num_masked"]:
         rows += [(f"({name})", r["overall"]) for name, r in transfer["references"].items()]
-    title = f"transfer, {transfer['num_pairs']} pairs"
-    lines += ["", *columns(title, rows, TRANSFER_COLUMNS)]
-    lines.append("errors in grey levels 0..255; references in parentheses know the true mask")
-    probes = dict(report["probes"])
-    anchor = probes.pop("anchor")
-    if probes:
-        rows = [(name.replace("_", " "), value) for name, value in probes.items()]
-        lines += ["", *columns("linear probes", rows, PROBE_COLUMNS)]
+    return [
+        *columns(f"transfer, {transfer['num_pairs']} pairs", rows, TRANSFER_COLUMNS),
+        "errors in grey levels 0..255; references in parentheses know the true mask",
+    ]
+
+
+def _probes(probes):
+    anchor = probes["anchor"]
+    rows = [(name.replace("_", " "), x) for name, x in probes.items() if name != "anchor"]
     low, high = anchor["collapse_ci95"]
-    lines.append(
+    return [
+        *(columns("linear probes", rows, PROBE_COLUMNS) if rows else ()),
         f"anchor: {100 * anchor['collapse']:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of "
         f"{anchor['num']} x4 are nearer to another normal image than to their own (chance "
         f"{100 * anchor['chance']:.1f} %); {100 * anchor['largest_share']:.1f} % to one and the "
-        "same"
-    )
-    lines += ["", *_copies(report["copies"])]
-    if report["notes"]:
-        lines += ["", "caveats:"] + [f"  {key}: {text}" for key, text in _brief(report["notes"])]
-    return [line.rstrip() for line in lines]
+        "same",
+    ]
 
 
 def columns(title, rows, spec):
