@@ -207,12 +207,15 @@ def _rate(name, flags):
 
 
 def worst_pairs(images, reference, nearest, threshold, num=8, size=128):
-    """Picture uint8 [H, W, C] of the `num` images with the highest copy scores, one a row.
+    """Picture uint8 [H, W, C] of the images with the highest copy scores, `num` rows at most.
 
-    Columns: the image; its nearest training image by correlation, laid over it; their difference
-    around mid-grey; its nearest training image by features, as it is. Tiles have `size` pixels.
+    One row for each training image copied: many images may copy the same. Columns: the image; its
+    nearest training image by correlation, laid over it; their difference around mid-grey; its
+    nearest training image by features, as it is. Tiles have `size` pixels.
     """
-    order = np.lexsort((-nearest.ncc, -scores(nearest, threshold)))[:num]
+    order = np.lexsort((-nearest.ncc, -scores(nearest, threshold)))
+    _, first = np.unique(nearest.ncc_index[order], return_index=True)
+    order = order[np.sort(first)[:num]]
     tiles = []
     for row in order:
         copied = reference.images[nearest.ncc_index[row]]
