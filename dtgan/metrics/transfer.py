@@ -22,6 +22,7 @@ FIGURES = (
     "rec_mae_outside",
     "texture_mae",
     "texture_correlation",
+    "rec_mask_iou",
     "mask_iou",
     "mask_precision",
     "mask_recall",
@@ -70,6 +71,7 @@ def measure(pairs, drawn, radius=None, threshold=0.5):
         "rec_mae_outside": _difference(drawn["rec"], x1, outside),
         "texture_mae": _difference(drawn["clean"], x2),
         "texture_correlation": _texture_correlation(drawn["clean"], x2),
+        "rec_mask_iou": _reconstructed_mask(drawn, inside, has_mask, threshold),
         "mask_iou": np.stack([overlap, union], axis=-1),
         "mask_precision": np.stack([overlap, predicted], axis=-1),
         "mask_recall": np.stack([overlap, true], axis=-1),
@@ -115,6 +117,7 @@ def summarise(rows, labels, classes, seed=0):
       background_mae, background_max: of |x3 - x2| outside the mask, grey levels
       removal_skill: of x1a against x1 without its defect, inside the dilated mask
       rec_mae_inside, rec_mae_outside: mean |x1r - x1| inside and outside the mask, grey levels
+      rec_mask_iou: of the mask |x1r - x1a| / 255 that reconstruction and removal leave
       texture_mae: mean |x4 - x2|, grey levels
       texture_correlation: mean normalised correlation of x4 and x2 after a Gaussian high-pass; 1
         where the pixels arrive, 0 where only the style does
@@ -179,6 +182,14 @@ def _gain(made, start, goal, where):
     """[N, 2]: how much nearer to `goal` `made` is than `start`, and how far `start` is."""
     left, whole = (_difference(image, goal, where)[:, 0] for image in (made, start))
     return np.stack([whole - left, whole], axis=-1)
+
+
+def _reconstructed_mask(drawn, inside, has_mask, threshold):
+    """[N, 2]: intersection and union of |x1r - x1a| / 255 > threshold with the true mask."""
+    soft = np.mean(_distance(drawn["rec"], drawn["removed"]), axis=-1, keepdims=True) / 255
+    counts = mask_counts(soft, np.where(inside, np.uint8(255), np.uint8(0)), threshold)
+    rows = np.stack([counts["intersection"], counts["union"]], axis=-1)
+    return np.where(has_mask[:, None], rows, 0.0)
 
 
 def _texture_correlation(drawn, real):

@@ -170,4 +170,6 @@ def test_unwritable_output(capsys, tmp_path, arguments, monkeypatch):
     state = torchvision(blank("alex"))
     monkeypatch.setattr(convert, "load_pth", lambda source: state)
     (tmp_path / "file").touch()
-    refused(capsys, *arguments[:2], f"--out={tmp_path / 'file' / 'x'}", "--any_source")
+    out = tmp_path / "file" / "x"
+    message = refused(capsys, *arguments[:2], f"--out={out}", "--any_source")
+    assert str(out.parent) in message

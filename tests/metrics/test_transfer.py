@@ -104,6 +104,7 @@ def test_hand_computed_sums():
         "rec_mae_outside": (30, 12),
         "texture_mae": (32, 16),
         "texture_correlation": (0, 0),  # x2 is flat
+        "rec_mask_iou": (0, 4),  # one pixel differs, by 37 of 255: below the threshold
         "mask_iou": (2, 5),
         "mask_precision": (2, 3),
         "mask_recall": (2, 4),
@@ -246,3 +247,20 @@ def test_summary_is_json_without_nan_and_one_pair_has_no_interval():
     for name in ("background_mae", "background_max", "rec_mae_outside", "mask_precision"):
         assert found[name] is None
     assert found["skill"] is not None and found["skill_ci95"] is None
+
+
+def test_reconstructed_mask_is_where_removal_changes_the_reconstruction():
+    mask = np.zeros((2, 8, 8, 1), np.uint8)
+    mask[:, 2:4, 2:6] = 255
+    x1 = np.full((2, 8, 8, 1), 100, np.uint8)
+    removed = np.where(mask > 0, np.uint8(180), x1)
+    removed[1] = x1[1]
+    removed[1, 2:4, 2:4] = 180  # half of the defect
+    pairs = {"image": x1, "normal": x1, "mask": mask, "truth": None, "clean": None}
+    pairs["has_mask"] = np.ones(2, bool)
+    drawn = {"image": x1, "clean": x1, "rec": x1, "removed": removed}
+    rows = transfer.measure(pairs, drawn | {"mask": np.zeros((2, 8, 8, 1), np.float32)}, None, 0.2)
+    np.testing.assert_array_equal(rows["rec_mask_iou"], [[8, 8], [4, 8]])
+    pairs["has_mask"] = np.array([False, True])
+    rows = transfer.measure(pairs, drawn | {"mask": np.zeros((2, 8, 8, 1), np.float32)}, None, 0.2)
+    np.testing.assert_array_equal(rows["rec_mask_iou"][0], [0, 0])
