@@ -10,12 +10,13 @@ from dtgan.config import base_config, parse_arg
 
 
 def get_config(arg=""):
-    """Arguments: res (side in pixels), ch (width; 32 is the thesis base), smoke.
+    """Arguments: res (side in pixels), ch (width; 32 is the thesis base), layered, smoke.
 
+    layered: the defect as a layer over the real surface, instead of the thesis's model.
     smoke: the whole path in seconds, with small numbers of everything, res and ch included.
     """
-    arg = parse_arg(arg, res=256, ch=32, smoke=False)
-    config = base_config()
+    arg = parse_arg(arg, res=256, ch=32, layered=False, smoke=False)
+    config = base_config("layered" if arg.layered else "dtgan")
     config.data.res = arg.res
     config.model.ch = arg.ch
     if arg.smoke:

@@ -11,9 +11,9 @@ from dtgan.config import base_config, parse_arg
 
 
 def get_config(arg=""):
-    """Argument: anchor=zero|learned|fourier."""
-    arg = parse_arg(arg, anchor="zero")
-    config = base_config()
+    """Arguments: method=layered|dtgan; anchor=zero|learned|fourier, of the latter."""
+    arg = parse_arg(arg, method="layered", anchor="zero")
+    config = base_config(arg.method)
     config.data.res = 64
     config.data.batch_size = 4
     config.model.ch = 8

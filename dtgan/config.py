@@ -19,11 +19,11 @@ class ConfigError(ValueError):
     """A user's mistake: one line that names the value, the rule and the remedy."""
 
 
-def base_config():
-    """Every field with its default. Weights are those of the thesis (docs/dtgan.md)."""
-    return ConfigDict(
+def base_config(method="dtgan"):
+    """Every field with its default: those of the thesis, or of `method` where it has its own."""
+    config = ConfigDict(
         {
-            "method": "dtgan",  # a name in dtgan/methods/registry.py
+            "method": "dtgan",  # dtgan (the thesis) | layered (docs/dtgan.md)
             "seed": 0,  # of parameters, data order, augmentation, noise
             "dtype": "float32",  # of activations: float32 | bfloat16; all else stays float32
             "data": {
@@ -53,6 +53,8 @@ def base_config():
                 "d_cap": 0,  # 0 = 16 ch
                 "anchor_input": "zero",  # added to z_s: zero (faithful) | learned | fourier
                 "skip_gain": 4.0,  # up-blur gain of G's skip; 1.0 = as the base attenuates it
+                "code_stride": 1,  # layered: pixels per cell of z_s along an axis: 1 | 2 | 4
+                "removal": True,  # layered: F fills the surface under the defect
             },
             "loss": {  # one weight per term, logged under the same name
                 "rec": 1.0,
@@ -61,12 +63,23 @@ def base_config():
                 "structure": 1.0,
                 "feature": 1.0,
                 "cls_g": 1.0,
-                "anchor": 0.0,  # mean(z_s2^2): E agrees with the anchor
+                "anchor": 0.0,  # E agrees with the anchor on normals: mean(z_s2^2); layered: CE
+                "fill": 5.0,  # layered, from here on: F restores hidden parts of normals
+                "area": 1.0,  # small matte
+                "smooth": 0.1,  # even matte
+                "rehearse": 1.0,  # matte and material of drawn layers, whose answer is known
+                "mask": 0.0,  # matte against the pixel mask, where an image has one
                 "adv_d": 1.0,
                 "cooccur_d": 1.0,
                 "cls_c": 1.0,
                 "r1_d": -1.0,  # gamma of R1 on D; -1 = 10 (res/256)^2
                 "r1_dpatch": 1.0,  # gamma of R1 on Dpatch
+            },
+            "augment": {  # of what D and Dpatch see (DiffAugment), flips as in data.flips
+                "prob": 0.0,  # of each change; 0 = off
+                "brightness": 0.2,  # added, of the range [-1, 1]
+                "contrast": 0.25,  # around the mean, relative
+                "shift": 0.125,  # of the image side
             },
             "optim": {
                 "lr": 0.002,  # E, G, and D and Dpatch before the lazy correction
@@ -94,11 +107,27 @@ def base_config():
                 "keep": 2,  # newest checkpoints kept, beside the best
             },
         }
-    ).lock()
+    )
+    config.method = method
+    for name, value in _OWN.get(method, {}).items():
+        group, field = name.split(".")
+        config[group][field] = value
+    return config.lock()
+
+
+# Defaults of a method that differ from the thesis's.
+_OWN = {
+    "layered": {
+        "loss.rec": 4.0,
+        "loss.structure": 0.0,
+        "loss.anchor": 1.0,
+        "augment.prob": 0.5,
+    }
+}
 
 
 # Fields that a resumed run may change: the rest decides what the saved arrays and positions mean.
-_CHANGEABLE = ("optim", "loss", "train", "checkpoint", "dtype")
+_CHANGEABLE = ("optim", "loss", "augment", "train", "checkpoint", "dtype")
 _CHANGEABLE_DATA = ("path", "workers", "cache_mb", "skip_bad")
 
 _CHOICES = {
@@ -110,6 +139,7 @@ _CHOICES = {
     "data.rolling": ("horizontal", "vertical"),
     "data.res": (32, 64, 128, 256),
     "model.anchor_input": ("zero", "learned", "fourier"),
+    "model.code_stride": (1, 2, 4),
 }
 
 
@@ -167,7 +197,11 @@ def validate(config, num_devices=1):
     for name, value in flat.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{name}={value} is not finite")
-        if name.startswith(("loss.", "optim.", "model.d_")) and value < 0 and name != "loss.r1_d":
+        if (
+            name.startswith(("loss.", "optim.", "augment.", "model.d_"))
+            and value < 0
+            and name != "loss.r1_d"
+        ):
             raise ConfigError(f"{name}={value} is negative; use 0 to switch it off")
         if name in ("optim.ema", "optim.b1", "optim.b2") and value >= 1:
             raise ConfigError(f"{name}={value} is not below 1; for example {0.99}")
@@ -188,8 +222,9 @@ def validate(config, num_devices=1):
         raise ConfigError(
             f"model.d_base={base} gives no channels at {res} px; use {2 * res} or more"
         )
-    if not 0.0 <= config.data.shortcut <= 1.0:
-        raise ConfigError(f"data.shortcut={config.data.shortcut} is outside 0..1")
+    for name in ("data.shortcut", "augment.prob", "augment.shift"):
+        if not 0.0 <= flat[name] <= 1.0:
+            raise ConfigError(f"{name}={flat[name]} is outside 0..1")
     if config.data.source in ("folder", "tfds") and not config.data.path:
         raise ConfigError(
             f"data.source={config.data.source} needs a directory: --config.data.path=DIR"
@@ -202,6 +237,15 @@ def validate(config, num_devices=1):
             f"data.batch_size={batch} is not divisible by {num_devices} devices; use {remedy}"
         )
     to_steps(config.train.duration, batch, 1)
+
+
+def flip_axes(flips, rolling):
+    """The image axes that data.flips and data.rolling allow to reverse: a tuple of 0 and 1.
+
+    "along" reverses the coordinate along the rolling direction: axis 1 where that is horizontal.
+    """
+    along = 1 if rolling == "horizontal" else 0
+    return {"along": (along,), "across": (1 - along,), "both": (0, 1), "none": ()}[flips]
 
 
 def flatten(config, prefix=""):

@@ -67,3 +67,32 @@ def r1(score, real):
     output, pullback = jax.vjp(score, real)
     (gradient,) = pullback(jnp.ones_like(output))
     return 0.5 * jnp.sum(jnp.square(gradient.astype(jnp.float32))) / output.size
+
+
+def matte(soft, target):
+    """How far a matte is from another one: mean cross-entropy + Dice loss, both in 0..1.
+
+    soft, target: [N, R, R, 1]. Dice weighs a small defect like a large one; the cross-entropy
+    tells every pixel its side. L1 would not do: the median of a sparse map is zero.
+    """
+    soft = jnp.clip(soft, 1e-4, 1.0 - 1e-4)
+    entropy = -jnp.mean(target * jnp.log(soft) + (1.0 - target) * jnp.log(1.0 - soft))
+    overlap = jnp.sum(soft * target, axis=(1, 2, 3))
+    size = jnp.sum(jnp.square(soft) + jnp.square(target), axis=(1, 2, 3))
+    return entropy + 1.0 - jnp.mean((2.0 * overlap + 1.0) / (size + 1.0))
+
+
+def weighted_l1(a, b, weight):
+    """sum w |a - b| / sum w over all elements, 0 without weight; weight [N, R, R, 1] or as a, b."""
+    weight = jnp.broadcast_to(weight, a.shape)
+    return jnp.sum(weight * jnp.abs(a - b)) / (jnp.sum(weight) + 1e-6)
+
+
+def variation(soft):
+    """Mean |difference| of neighbouring pixels of [N, R, R, 1], along both axes."""
+    return l1(soft[:, 1:], soft[:, :-1]) + l1(soft[:, :, 1:], soft[:, :, :-1])
+
+
+def binary_cross_entropy(logits, target):
+    """Mean sigmoid cross-entropy; target 0..1, of the shape of the logits."""
+    return jnp.mean(optax.sigmoid_binary_cross_entropy(logits, target))

@@ -7,7 +7,7 @@ import grain
 import numpy as np
 
 from dtgan import images
-from dtgan.config import ConfigError
+from dtgan.config import ConfigError, flip_axes
 from dtgan.data.catalog import scaled_size
 
 # Uniform windows tried before one is placed over a mask pixel. With 8, a defect that a quarter of
@@ -74,15 +74,6 @@ def crop(record, y, x, res):
     """(image, mask) views of the res x res window at (y, x)."""
     window = (slice(y, y + res), slice(x, x + res))
     return record["image"][window], record["mask"][window]
-
-
-def flip_axes(flips, rolling):
-    """The image axes that data.flips and data.rolling allow to reverse: a tuple of 0 and 1.
-
-    "along" reverses the coordinate along the rolling direction: axis 1 where that is horizontal.
-    """
-    along = 1 if rolling == "horizontal" else 0
-    return {"along": (along,), "across": (1 - along,), "both": (0, 1), "none": ()}[flips]
 
 
 def random_flip_axes(axes, rng):

@@ -11,12 +11,14 @@ import jax
 import jax.numpy as jnp
 
 from dtgan import losses
+from dtgan.config import flip_axes
 from dtgan.images import to_float
 from dtgan.methods.base import Method, adam, ema_update, join, params_of, part, update
 from dtgan.models.classifier import Classifier
 from dtgan.models.discriminators import MultiTaskDiscriminator, select
 from dtgan.models.dtgan import CODE_CHANNELS, CODE_SIDE, Encoder, Generator, PairHead
 from dtgan.models.dtgan import PatchDiscriminator as PatchEncoder
+from dtgan.nn.augment import augment
 from dtgan.nn.patches import random_crops
 from dtgan.state import GanState, NetState
 
@@ -70,6 +72,7 @@ class DTGAN:
         self.net32 = build(config, num_classes, "float32")  # R1 gradients stay in float32
         self.tx = optimizers(config)
         self.lazy_every = config.optim.r1_every
+        self.flips = tuple(1 + a for a in flip_axes(config.data.flips, config.data.rolling))
         automatic = 10.0 * (config.data.res / 256) ** 2
         self.gamma_d = automatic if self.weight.r1_d < 0 else self.weight.r1_d
 
@@ -93,10 +96,17 @@ class DTGAN:
         noise = jax.tree.map(lambda n: jnp.repeat(n, count, axis=0), noise)
         return part(self.net.G.apply(params, z_s, z_t, noise), count)
 
-    def judge(self, params, images, labels):
+    def disguise(self, key, images):
+        """Differentiable augmentation of what a discriminator sees, where config.augment asks."""
+        o = self.config.augment
+        if not o.prob:
+            return images
+        return augment(key, images, o.prob, self.flips, o.brightness, o.contrast, o.shift)
+
+    def judge(self, params, key, images, labels):
         """D's logit of the given label for several images in one pass -> [N, P]."""
-        logits = select(self.net.D.apply(params, join(*images)), join(*labels))
-        return logits.reshape(-1, len(images))
+        images = self.disguise(key, join(*images))
+        return select(self.net.D.apply(params, images), join(*labels)).reshape(-1, len(labels))
 
     def crops(self, key, images, count):
         """`count` random crops of each image, a quarter of its side: [N, count, R/4, R/4, C]."""
@@ -104,8 +114,13 @@ class DTGAN:
         return random_crops(key, images, count, images.shape[1] // 4, *side)
 
     def compare(self, params, key, candidates, reference):
-        """Dpatch's logits [N, P] for each image of `candidates` against crops of `reference`."""
+        """Dpatch's logits [N, P] for each image of `candidates` against crops of `reference`.
+
+        All images of a sample are disguised alike: the question is whether they share a surface.
+        """
         keys = jax.random.split(key, len(candidates) + 1)
+        together = self.disguise(key, jnp.stack([*candidates, reference], axis=1))
+        *candidates, reference = (together[:, i] for i in range(len(candidates) + 1))
         sets = [
             self.crops(k, x, self.patches.count) for k, x in zip(keys, candidates, strict=False)
         ]
@@ -116,11 +131,12 @@ class DTGAN:
     # --- D phase: D, Dpatch and C learn, E and G are frozen ---------------------------------------
 
     def d_loss(self, params, x1, x2, y1, fakes, key):
-        """L_D = L_adv^D + L_Cooccur^D."""
-        x1r, x3, x4 = fakes
+        """L_D = L_adv^D + L_Cooccur^D; fakes: the hybrid x3, and all images with their labels."""
+        x3, images, labels = fakes
         normal = jnp.full_like(y1, NORMAL)
-        logits = self.judge(params["D"], (x1, x2, x1r, x3, x4), (y1, normal, y1, y1, normal))
-        real, fake = self.compare(params["Dpatch"], key, (x2, x3), x2)
+        key_d, key_patch = jax.random.split(key)
+        logits = self.judge(params["D"], key_d, (x1, x2, *images), (y1, normal, *labels))
+        real, fake = self.compare(params["Dpatch"], key_patch, (x2, x3), x2)
         terms = {
             "adv_d": losses.adversarial_d(logits[:, :2], logits[:, 2:]),
             "cooccur_d": losses.adversarial_d(real, fake),
@@ -140,9 +156,9 @@ class DTGAN:
         label = join(y1, jnp.full_like(y1, NORMAL))
 
         def d_score(x):
-            return select(self.net32.D.apply(params["D"], x), label)
+            return select(self.net32.D.apply(params["D"], self.disguise(key_d, x)), label)
 
-        key_real, key_reference = jax.random.split(key)
+        key_d, key_real, key_reference = jax.random.split(key, 3)
         real = self.crops(key_real, x2, self.patches.count)
         reference = self.crops(key_reference, x2, self.patches.count * self.patches.reference)
         (reference,) = self.net32.Dpatch.apply(params["Dpatch"]["features"], reference)
@@ -157,21 +173,33 @@ class DTGAN:
         }
         return self.lazy_every * weigh(terms, gamma), terms
 
+    def d_phase(self, nets, x1, x2, y1, fakes, key):
+        """One update of D and Dpatch and one of C -> (nets, losses)."""
+        fakes = jax.lax.stop_gradient(fakes)
+        (total, terms), grads = jax.value_and_grad(self.d_loss, has_aux=True)(
+            params_of(nets, "D", "Dpatch"), x1, x2, y1, fakes, key
+        )
+        (_, c_terms), c_grads = jax.value_and_grad(self.c_loss, has_aux=True)(
+            params_of(nets, "C"), x1, x2, y1
+        )
+        nets = update(self.tx, nets, grads | c_grads)
+        return nets, named(terms | c_terms) | {"loss/D": total}
+
     # --- G phase: E and G learn, D, Dpatch and C are frozen ---------------------------------------
 
-    def g_loss(self, params, frozen, x1, x2, y1, keys):
+    def g_loss(self, params, frozen, x1, x2, y1, key):
         """L_G = L_rec + 0.5 L_adv^G + L_Cooccur^G + L_structure + L_feature + L_cls^G."""
         z = self.codes(params["E"], x1, x2)
         zero = jnp.zeros_like(z.z_s1)
         pairs = ((z.z_s1, z.z_t1), (zero, z.z_t1), (z.z_s1, z.z_t2), (zero, z.z_t2))
-        noise = self.net.G.draw_noise(keys["noise"], x1.shape[0])
+        noise = self.net.G.draw_noise(key["g_noise"], x1.shape[0])
         x1r, x1a, x3, x4 = self.generate(params["G"], pairs, noise)
         (z_s3, z_t3), (_, z_t4) = self.encode(params["E"], x3, x4)
 
         normal = jnp.full_like(y1, NORMAL)
         fakes, labels = (x1r, x3, x4), (y1, y1, normal)
-        logits = self.judge(frozen["D"], fakes, labels)
-        (patch_logits,) = self.compare(frozen["Dpatch"], keys["crops"], (x3,), x2)
+        logits = self.judge(frozen["D"], key["g_augment"], fakes, labels)
+        (patch_logits,) = self.compare(frozen["Dpatch"], key["g_crops"], (x3,), x2)
         class_logits = self.net.C.apply(frozen["C"], join(*fakes))
         terms = {
             "rec": losses.reconstruction(x1, x1r, x2, x4),
@@ -191,28 +219,20 @@ class DTGAN:
         """One iteration: D phase, then G phase, on the same batch -> (GanState, losses)."""
         x1, x2, y1 = inputs(batch)
         key = step_keys(state)
-        nets, metrics = state.nets, {}
+        nets = state.nets
 
-        # D phase: fakes without gradient, then one update of D, Dpatch and one of C.
+        # D phase, on fakes without gradient.
         p = params_of(nets)
         z = self.codes(p["E"], x1, x2)
         pairs = ((z.z_s1, z.z_t1), (z.z_s1, z.z_t2), (jnp.zeros_like(z.z_s1), z.z_t2))
         fakes = self.generate(p["G"], pairs, self.net.G.draw_noise(key["d_noise"], x1.shape[0]))
-        fakes = jax.lax.stop_gradient(fakes)
-        (total, terms), grads = jax.value_and_grad(self.d_loss, has_aux=True)(
-            params_of(nets, "D", "Dpatch"), x1, x2, y1, fakes, key["d_crops"]
-        )
-        metrics |= named(terms) | {"loss/D": total}
-        (_, terms), c_grads = jax.value_and_grad(self.c_loss, has_aux=True)(
-            params_of(nets, "C"), x1, x2, y1
-        )
-        metrics |= named(terms)
-        nets = update(self.tx, nets, grads | c_grads)
+        _, x3, _ = fakes
+        labels = (y1, y1, jnp.full_like(y1, NORMAL))
+        nets, metrics = self.d_phase(nets, x1, x2, y1, (x3, fakes, labels), key["d_crops"])
 
         # G phase.
-        keys = {"noise": key["g_noise"], "crops": key["g_crops"]}
         (total, terms), grads = jax.value_and_grad(self.g_loss, has_aux=True)(
-            params_of(nets, "E", "G"), params_of(nets, "D", "Dpatch", "C"), x1, x2, y1, keys
+            params_of(nets, "E", "G"), params_of(nets, "D", "Dpatch", "C"), x1, x2, y1, key
         )
         metrics |= named(terms) | {"loss/G": total}
         nets = update(self.tx, nets, grads)
@@ -232,25 +252,34 @@ class DTGAN:
         """Parameters in the order E, G, D, Dpatch, C, each with its own key; optimizers; EMA."""
         base, *keys = jax.random.split(rng, 7)
         image = jnp.zeros((1, *batch_spec["image"].shape[1:]), jnp.float32)
-        side, width = self.config.data.res // 4, 12 * self.config.model.ch
-        patch = jnp.zeros((1, 1, side, side, self.config.data.channels), jnp.float32)
-        features = jnp.zeros((1, 1, width), jnp.float32)
         z_s = jnp.zeros((1, CODE_SIDE, CODE_SIDE, CODE_CHANNELS), jnp.float32)
         z_t = jnp.zeros((1, self.config.model.ch * self.config.data.res // 4), jnp.float32)
         params = {
             "E": self.net.E.init(keys[0], image),
             "G": self.net.G.init(keys[1], z_s, z_t),
-            "D": self.net.D.init(keys[2], image),
-            "Dpatch": {
-                "features": self.net.Dpatch.init(keys[3], patch),
-                "head": self.net.head.init(keys[4], features, features),
-            },
-            "C": self.net.C.init(keys[5], image),
         }
+        return self.new_state(base, params | self.init_judges(keys[2:], image), AVERAGED)
+
+    def init_judges(self, keys, image):
+        """Parameters of D, Dpatch and C; four keys."""
+        side, width = self.config.data.res // 4, 12 * self.config.model.ch
+        patch = jnp.zeros((1, 1, side, side, self.config.data.channels), jnp.float32)
+        features = jnp.zeros((1, 1, width), jnp.float32)
+        return {
+            "D": self.net.D.init(keys[0], image),
+            "Dpatch": {
+                "features": self.net.Dpatch.init(keys[1], patch),
+                "head": self.net.head.init(keys[2], features, features),
+            },
+            "C": self.net.C.init(keys[3], image),
+        }
+
+    def new_state(self, rng, params, averaged):
+        """The GanState of step 0."""
         nets = {name: NetState(p, self.tx[name].init(p)) for name, p in params.items()}
         # A copy: the step donates its input, and donated buffers must not be shared.
-        ema = jax.tree.map(jnp.copy, {name: params[name] for name in AVERAGED})
-        return GanState(jnp.zeros((), jnp.int32), base, nets, ema, {})
+        ema = jax.tree.map(jnp.copy, {name: params[name] for name in averaged})
+        return GanState(jnp.zeros((), jnp.int32), rng, nets, ema, {})
 
     def infer(self, ema, request, rng):
         """Carry defects to surfaces.
@@ -290,7 +319,7 @@ def inputs(batch):
 
 def step_keys(state):
     """The named keys of this step: fold_in(rng, step), split once."""
-    names = ("d_noise", "d_crops", "r1", "g_noise", "g_crops")
+    names = ("d_noise", "d_crops", "r1", "g_noise", "g_crops", "g_augment", "layer")
     keys = jax.random.split(jax.random.fold_in(state.rng, state.step), len(names))
     return dict(zip(names, keys, strict=True))
 

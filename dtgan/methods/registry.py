@@ -1,9 +1,9 @@
 """The families by name."""
 
 from dtgan.config import ConfigError, nearest
-from dtgan.methods import dtgan
+from dtgan.methods import dtgan, layered
 
-METHODS = {"dtgan": dtgan.make}
+METHODS = {"dtgan": dtgan.make, "layered": layered.make}
 
 
 def make_method(config, num_classes):

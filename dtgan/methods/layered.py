@@ -1,0 +1,274 @@
+"""Layered DT-GAN: the defect is a layer over the real surface. Equations: docs/dtgan.md.
+
+x1 defective, x2 normal, y1 the class of x1; E(x) = (z_s, z_t); f, m = G(z_s, z_t), f in the light
+of the surface it lies on; b = F(what is known of x, z_t), the surface under a defect.
+  x3  = x2 (1 - m) + f m        with z_s1, z_t2: hybrid
+  x1a = x1 (1 - r) + b r        removal, r = min(1, 3 m1), what m1 reaches
+  x1r = b (1 - m1) + f1 m1      reconstruction where x1 is hidden from F: by r or a random hole
+  x4  = x2                      the anchor, since m = 0 where z_s = 0
+  xs  = x2 (1 - ms) + fs ms     rehearsal: a drawn layer, whose answer is known
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dtgan import losses
+from dtgan.images import to_float
+from dtgan.methods.base import Method, adam, ema_update, join, params_of, part, update
+from dtgan.methods.dtgan import DTGAN, NORMAL, inputs, named, step_keys, weigh
+from dtgan.models.layered import (
+    CODE_CHANNELS,
+    TOP_SIDE,
+    Filler,
+    LayerCodes,
+    LayerEncoder,
+    LayerGenerator,
+    over,
+    paint,
+    reach,
+)
+from dtgan.models.rehearsal import draw_layer
+
+AVERAGED = ("E", "G", "F")
+
+
+class Layer(NamedTuple):
+    """A defect as G draws it: reflectance [N, R, R, C] and matte m [N, R, R, 1]."""
+
+    reflectance: Any
+    matte: Any
+
+    def on(self, surface):
+        """The layer over a surface [N, R, R, C], in that surface's light."""
+        return over(surface, paint(self.reflectance, surface), self.matte)
+
+
+class LayeredDTGAN(DTGAN):
+    """The algorithm for one config; D, Dpatch and C, and how they learn, are DT-GAN's."""
+
+    def __init__(self, config, num_classes):
+        super().__init__(config, num_classes)
+        model, data, dtype = config.model, config.data, jnp.dtype(config.dtype)
+        self.net = self.net._replace(
+            E=LayerEncoder(model.ch, model.code_stride, dtype),
+            G=LayerGenerator(data.res, model.ch, data.channels, dtype),
+        )
+        self.F = Filler(model.ch, dtype)
+        self.tx |= {"F": adam(config.optim.lr, config.optim.b1, config.optim.b2)}
+
+    # --- forward passes ---------------------------------------------------------------------------
+
+    def encode(self, params, *images):
+        """E on several images [N, R, R, C] in one pass -> LayerCodes for each."""
+        codes = self.net.E.apply(params, join(*images))
+        parts = (part(code, len(images)) for code in codes)
+        return tuple(LayerCodes(*code) for code in zip(*parts, strict=True))
+
+    def layers(self, params, *pairs):
+        """G on several (z_s, z_t) pairs in one pass -> a Layer for each."""
+        z_s, z_t = (join(*codes) for codes in zip(*pairs, strict=True))
+        drawn = self.net.G.apply(params, z_s, z_t)
+        return tuple(Layer(*x) for x in zip(*(part(y, len(pairs)) for y in drawn), strict=True))
+
+    def fill(self, params, *triples):
+        """F on several (image, known, z_t) in one pass -> the surface b everywhere, for each."""
+        images, known, z_t = (join(*x) for x in zip(*triples, strict=True))
+        return part(self.F.apply(params, images, known, z_t), len(triples))
+
+    # --- G phase: E, G and F learn, D, Dpatch and C are frozen ------------------------------------
+
+    def g_loss(self, params, frozen, x1, x2, y1, pixels, key):
+        """L_G -> (L_G, (terms, (x3, fakes, their labels) for the D phase)).
+
+        pixels: (mask, has_mask) of x1.
+        """
+        fixed, n, res = jax.lax.stop_gradient, len(x1), x1.shape[1]
+        reflectance, mattes = draw_layer(key["layer"], 2 * n, res, x1.shape[-1])
+        (drawn_matte, hole), (tone, _) = part(mattes, 2), part(reflectance, 2)
+        drawn, hole = Layer(tone, drawn_matte), (hole > 0.1).astype(jnp.float32)
+        xs = drawn.on(x2)
+        z1, z2, zs = self.encode(params["E"], x1, x2, xs)
+        # The drawn layer is read back with the texture of x1: a layer is not of its surface.
+        layer1, layer3, layer_s = self.layers(
+            params["G"], (z1.z_s, z1.z_t), (z1.z_s, z2.z_t), (zs.z_s, z1.z_t)
+        )
+
+        # Removal: F sees of x1 what neither the matte nor a random hole hides.
+        b1, b2, x1a, hidden = x1, x2, x1, jnp.ones_like(hole)
+        if self.config.model.removal:
+            reached = reach(layer1.matte)
+            hidden = jnp.maximum(hole, fixed(reached))
+            b1, b2 = self.fill(params["F"], (x1, 1.0 - hidden, z1.z_t), (x2, 1.0 - hole, z2.z_t))
+            x1a = over(x1, b1, reached)
+        x3 = layer3.on(x2)
+        # b is given: L_rec must not reward hiding the defect in it, nor bend F towards defects.
+        x1r = over(fixed(b1), paint(layer1.reflectance, fixed(x1a)), layer1.matte)
+        (z3,) = self.encode(params["E"], x3)
+
+        normal = jnp.full_like(y1, NORMAL)
+        fakes, labels = ((x3, x1a), (y1, normal)) if self.config.model.removal else ((x3,), (y1,))
+        logits = self.judge(frozen["D"], key["g_augment"], fakes, labels)
+        (patch_logits,) = self.compare(frozen["Dpatch"], key["g_crops"], (x3,), x2)
+        class_logits = self.net.C.apply(frozen["C"], join(*fakes))
+        mask, has_mask = pixels
+        known = has_mask[:, None, None, None].astype(jnp.float32)
+        terms = {
+            "rec": losses.weighted_l1(x1, x1r, hidden),  # |x2 - x4| is 0
+            "adv_g": jnp.mean(jnp.sum(losses.adversarial_g(logits), axis=1)),
+            "cooccur_g": jnp.mean(losses.adversarial_g(patch_logits)),
+            "structure": losses.structure(x1, over(x1, x1r, hidden), x1a, x2, x3),
+            "feature": losses.mse(z3.z_s, fixed(z1.z_s)) + losses.mse(z3.z_t, fixed(z2.z_t)),
+            "cls_g": losses.cross_entropy(class_logits, join(*labels)),
+            "anchor": losses.binary_cross_entropy(z2.presence, jnp.zeros_like(z2.presence)),
+            "fill": losses.weighted_l1(x2, b2, hole),
+            "area": jnp.mean(layer1.matte),
+            "smooth": losses.variation(layer1.matte),
+            "rehearse": self.rehearsal(drawn, layer_s, zs.presence, x2, xs),
+            "mask": losses.matte(reach(layer1.matte) * known, mask * known),
+        }
+        return weigh(terms, self.weight), (terms, (x3, fakes, labels))
+
+    def rehearsal(self, drawn, layer, presence, x2, xs):
+        """How far E and G are from the layer that was drawn on x2."""
+        stride = self.config.model.code_stride
+        cells = drawn.matte.reshape(len(xs), presence.shape[1], stride, -1, stride)
+        seen = (jnp.max(cells, axis=(2, 4))[..., None] > 0.15).astype(jnp.float32)
+        return (
+            losses.binary_cross_entropy(presence, seen)
+            + 2.0 * losses.matte(layer.matte, drawn.matte)
+            + 4.0 * losses.weighted_l1(layer.reflectance, drawn.reflectance, drawn.matte)
+            + 10.0 * losses.l1(layer.on(x2), xs)
+        )
+
+    # --- the algorithm ----------------------------------------------------------------------------
+
+    def step(self, state, batch):
+        """One iteration: G phase, then D phase on the same fakes -> (GanState, losses)."""
+        x1, x2, y1 = inputs(batch)
+        pixels = batch["mask"].astype(jnp.float32) / 255.0, batch["has_mask"]
+        key, nets = step_keys(state), state.nets
+        (total, (terms, fakes)), grads = jax.value_and_grad(self.g_loss, has_aux=True)(
+            params_of(nets, *AVERAGED), params_of(nets, "D", "Dpatch", "C"), x1, x2, y1, pixels, key
+        )
+        nets, metrics = self.d_phase(nets, x1, x2, y1, fakes, key["d_crops"])
+        nets = update(self.tx, nets, grads)
+        ema = ema_update(state.ema, params_of(nets, *AVERAGED), self.config.optim.ema)
+        metrics |= named(terms) | {"loss/G": total}
+        return state._replace(step=state.step + 1, nets=nets, ema=ema), metrics
+
+    def init(self, rng, batch_spec):
+        """DT-GAN's nets in its order, with this E and G, then F; optimizers; EMA."""
+        base, *keys = jax.random.split(rng, 8)
+        data, model = self.config.data, self.config.model
+        image = jnp.zeros((1, *batch_spec["image"].shape[1:]), jnp.float32)
+        side = data.res // model.code_stride
+        z_s = jnp.zeros((1, side, side, CODE_CHANNELS), jnp.float32)
+        z_t = jnp.zeros((1, model.ch * data.res // 4), jnp.float32)
+        params = self.init_judges(keys[3:], image) | {
+            "E": self.net.E.init(keys[0], image),
+            "G": self.net.G.init(keys[1], z_s, z_t),
+            "F": self.F.init(keys[2], image, image[..., :1], z_t),
+        }
+        return self.new_state(base, params, AVERAGED)
+
+    # --- inference --------------------------------------------------------------------------------
+
+    def infer(self, ema, request, rng):
+        """Carry defects to surfaces.
+
+        request: "image" uint8 x1 [N, R, R, C], or [N, K, R, R, C] for K defects laid over each
+        other, and "normal" uint8 x2 [N, R, R, C]; where given, float32 [N] or [N, K] unless said:
+          strength: times z_s; 0 nothing, 1 as in x1, more is stronger, monotone in every pixel
+          shift: [..., 2] down and right, in image sides;  scale: size about the image centre
+          flip: bool [..., 2] upside down, left to right
+          limit: uint8 [N, R, R, 1], 0 where no defect may be
+        Returns float32 images in about [-1, 1]: "image" x3, "clean" x4 = x2, "rec" x1r and
+        "removed" x1a of the first defect; and "mask" [N, R, R, 1], the matte of all defects.
+        """
+        del rng  # nothing here is random
+        x2 = to_float(request["normal"])
+        (z2,) = self.encode(ema["E"], x2)
+        x3, clear = x2, jnp.ones_like(x2[..., :1])
+        limit = request["limit"].astype(jnp.float32) / 255.0 if "limit" in request else 1.0
+        for k, (x1, control) in enumerate(defects(request)):
+            (z1,) = self.encode(ema["E"], x1)
+            (layer,) = self.layers(ema["G"], (place(z1.z_s, control), z2.z_t))
+            matte = layer.matte * limit
+            x3 = over(x3, paint(layer.reflectance, x2), matte)
+            clear = clear * (1.0 - matte)
+            if k == 0:
+                rec, removed = self.restore(ema, x1, z1)
+        return {"image": x3, "mask": 1.0 - clear, "clean": x2, "rec": rec, "removed": removed}
+
+    def restore(self, params, x1, z1):
+        """x1r and x1a: x1 drawn again, and without its defect."""
+        (layer,) = self.layers(params["G"], (z1.z_s, z1.z_t))
+        if not self.config.model.removal:
+            return layer.on(x1), x1
+        reached = reach(layer.matte)
+        (b,) = self.fill(params["F"], (x1, 1.0 - reached, z1.z_t))
+        removed = over(x1, b, reached)
+        drawn = over(b, paint(layer.reflectance, removed), layer.matte)
+        return over(x1, drawn, reached), removed
+
+    def probe(self, ema, image):
+        """The codes of uint8 images [N, R, R, C]: structure, z_s averaged over 16 x 16 cells."""
+        (z,) = self.encode(ema["E"], to_float(image))
+        cell = z.z_s.shape[1] // TOP_SIDE
+        cells = z.z_s.reshape(len(z.z_s), TOP_SIDE, cell, TOP_SIDE, cell, CODE_CHANNELS)
+        return {
+            "structure": jnp.mean(cells, axis=(2, 4)).reshape(len(z.z_s), -1),
+            "texture": z.z_t,
+        }
+
+
+def make(config, num_classes):
+    """The layered `Method` for a config and a number of classes (with the normal one)."""
+    m = LayeredDTGAN(config, num_classes)
+    return Method(m.init, m.step, m.infer, m.classify, m.probe, m.regularize, m.lazy_every)
+
+
+def defects(request):
+    """Yield (x1, control) for every defect: its image, flipped as asked, and what else is asked."""
+    images = request["image"]
+    count = images.shape[1] if images.ndim == 5 else 1
+    many = images.reshape(len(images), count, *images.shape[-3:])
+    controls = {
+        name: request[name].reshape(len(images), count, *request[name].shape[images.ndim - 3 :])
+        for name in ("strength", "shift", "scale", "flip")
+        if name in request
+    }
+    for k in range(count):
+        x1, control = to_float(many[:, k]), {name: c[:, k] for name, c in controls.items()}
+        for axis, flip in enumerate(jnp.moveaxis(control.pop("flip", jnp.zeros((1, 2))), -1, 0)):
+            # The image, not its code: G's kernels know which way a code was seen.
+            x1 = jnp.where(flip.astype(bool)[:, None, None, None], jnp.flip(x1, axis + 1), x1)
+        yield x1, control
+
+
+def place(z_s, control):
+    """z_s [N, S, S, 4] with the request's scale, shift and strength; 0 beyond what x1 shows."""
+    n, side = z_s.shape[:2]
+    if {"shift", "scale"} & set(control):
+        shift = control.get("shift", jnp.zeros((n, 2), jnp.float32))
+        scale = control.get("scale", jnp.ones((n,), jnp.float32))
+        rows, columns = (_resample(side, scale, shift[:, axis]) for axis in (0, 1))
+        exact = jax.lax.Precision.HIGHEST
+        z_s = jnp.einsum("nij,njkc->nikc", rows, z_s, precision=exact)
+        z_s = jnp.einsum("nlk,nikc->nilc", columns, z_s, precision=exact)
+    strength = control.get("strength", jnp.ones((n,), jnp.float32))
+    return z_s * strength[:, None, None, None]
+
+
+def _resample(side, scale, shift):
+    """Weights [N, side, side] that scale an axis about its centre, then shift it; bilinear.
+
+    When shrinking, a cell takes the mean of what falls into it.
+    """
+    at = jnp.arange(side) + 0.5 - side / 2
+    source = (at[None] - shift[:, None] * side) / scale[:, None] + side / 2 - 0.5
+    narrow = jnp.minimum(scale, 1.0)[:, None, None]
+    distance = jnp.abs(source[:, :, None] - jnp.arange(side)[None, None])
+    return narrow * jnp.maximum(0.0, 1.0 - narrow * distance)

@@ -1,0 +1,215 @@
+"""Networks of the layered DT-GAN: a defect is a layer (material, matte) over the real surface.
+
+Composition: Defect-GAN's equations 1-4 (docs/dtgan.md, "The layered model"). Images [N, R, R, C]
+in [-1, 1]; mattes [N, R, R, 1] and reflectances [N, R, R, C] in about 0..1.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from dtgan.nn.blocks import ResBlock, StyledResBlock
+from dtgan.nn.layers import EqualConv, EqualDense
+from dtgan.nn.resample import blur, downsample, upsample
+
+TOP_SIDE = 16  # of the encoder's deepest feature map; slow light is a map of this side too
+CODE_CHANNELS = 8  # of the structure code: a direction, and the amplitude last
+DIRECTIONS = CODE_CHANNELS - 1
+
+
+class LayerCodes(NamedTuple):
+    """What E makes of an image.
+
+    z_s [N, S, S, 4]: structure, an amplitude a >= 0 and a direction, as a (d, 1); exactly 0 where E
+      sees no defect. z_t [N, Z]: texture. presence [N, S, S, 1]: logits of "here is a defect"; the
+      amplitude is max(0, 1 + presence / 2).
+    """
+
+    z_s: jax.Array
+    z_t: jax.Array
+    presence: jax.Array
+
+
+def over(below, above, matte):
+    """Lay `above` over `below`: below (1 - m) + above m. Bit-equal to `below` where m is 0."""
+    return below * (1.0 - matte) + above * matte
+
+
+def reach(matte):
+    """Where a half-transparent layer must be taken for present: min(1, 3 m).
+
+    The surface under a thin shadow is as unknown as that under a thick one, so removal replaces
+    what a matte reaches, not what it covers.
+    """
+    return jnp.minimum(1.0, 3.0 * matte)
+
+
+def light(surface):
+    """Slow relative light on a surface: [N, R, R, C] in [-1, 1] -> [N, R, R, 1] of mean 1.
+
+    The image brightness on a 16 x 16 grid, smoothed and divided by its mean.
+    """
+    grey = jnp.mean((surface + 1.0) / 2.0, axis=-1, keepdims=True)
+    weight = jnp.ones_like(grey[:1])
+    steps = int(math.log2(surface.shape[1] // TOP_SIDE))
+    for _ in range(steps):
+        grey, weight = downsample(grey), downsample(weight)
+    slow = _smooth(grey / weight, 1)
+    slow = _smooth(slow, 2)
+    slow = slow / jnp.maximum(jnp.mean(slow, axis=(1, 2), keepdims=True), 1e-3)
+    weight = jnp.ones_like(slow[:1])
+    for _ in range(steps):
+        slow, weight = upsample(slow), upsample(weight)
+        slow, weight = slow / weight, jnp.ones_like(weight)
+    return slow
+
+
+def paint(reflectance, surface):
+    """The foreground f: material of `reflectance` in the light of `surface`, [-1, 1].
+
+    So a bright material stands out on dark strip and hardly on bright strip.
+    """
+    return 2.0 * jnp.minimum(reflectance * light(surface), 1.05) - 1.0
+
+
+class LayerEncoder(nn.Module):
+    """E: image [N, R, R, C] -> LayerCodes, with z_s of side S = R / stride.
+
+    The trunk and the texture code are those of `models.dtgan.Encoder`; the structure code comes
+    from a top-down path (Lin et al. 2017, FPN), since defects are thinner than the cells of a
+    16 x 16 code while telling them from grain needs their surroundings.
+    """
+
+    ch: int
+    stride: int = 1
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        dtype, depth = self.dtype, int(math.log2(x.shape[1] // TOP_SIDE))
+        y = EqualConv(self.ch, 1, dtype=dtype, name="stem")(x)
+        pyramid = [x]
+        for i in range(1, depth + 1):
+            y = ResBlock(self.ch << i, reflect=True, dtype=dtype, name=f"down{i}")(y)
+            pyramid.append(y)
+        top = self.ch << depth
+
+        def texture(i, y):
+            conv = EqualConv(top << (i + 1), stride=2, dtype=dtype, name=f"texture{i}")
+            return conv(blur(y, (2, 2)))
+
+        context = texture(0, y)
+        pooled = jnp.mean(texture(1, context), axis=(1, 2), dtype=jnp.float32)
+        z_t = EqualDense(4 * top, act=True, name="texture2")(pooled)
+
+        y = context
+        for level in range(depth, int(math.log2(self.stride)) - 1, -1):
+            width = max(16, (self.ch << level) // (1 if level == depth else 2))
+            deep = EqualConv(width, 1, dtype=dtype, name=f"deep{level}")(y)
+            kernel = 1 if level else 3  # the lowest level is the image itself
+            lateral = EqualConv(width, kernel, pad=kernel // 2, dtype=dtype, name=f"side{level}")
+            y = upsample(deep) + lateral(pyramid[level])
+            y = EqualConv(width, 3, pad=1, dtype=dtype, name=f"merge{level}")(y)
+        y = EqualConv(CODE_CHANNELS, 1, act=False, dtype=jnp.float32, name="structure")(y)
+        presence = y[..., DIRECTIONS:]
+        amplitude = nn.relu(1.0 + presence / 2.0)
+        z_s = amplitude * jnp.concatenate([y[..., :DIRECTIONS], jnp.ones_like(amplitude)], axis=-1)
+        return LayerCodes(z_s, z_t, presence)
+
+
+class LayerGenerator(nn.Module):
+    """G: z_s [N, S, S, 4], z_t [N, Z] -> reflectance [N, R, R, channels], matte [N, R, R, 1].
+
+    The matte is 1 - exp(-a h): a the amplitude of z_s in the pixel's cell and h > 0 a density that
+    depends, as the reflectance does, on the code's direction alone (Beer-Lambert). So it is
+    exactly 0 where z_s is 0, and scaling z_s makes a defect fainter or stronger everywhere.
+    """
+
+    res: int
+    ch: int
+    channels: int = 1
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, z_s, z_t):
+        direction, amplitude = split_code(z_s)
+        stride = self.res // z_s.shape[1]
+        x = direction
+        for i in range(2 + int(math.log2(stride))):
+            up = 0 < i <= int(math.log2(stride))
+            x = StyledResBlock(2 * self.ch, up, dtype=self.dtype, name=f"block{i}")(
+                x, z_t, (None, None)
+            )
+        head = EqualConv(self.channels + 1, 1, act=False, name="layer")
+        y = 2.0 * head(x.astype(jnp.float32))
+        reflectance = 1.1 * nn.sigmoid(y[..., :-1])
+        density = nn.softplus(y[..., -1:] - 4.0)  # nearly clear at the start
+        amplitude = jnp.repeat(jnp.repeat(amplitude, stride, axis=1), stride, axis=2)
+        return reflectance, -jnp.expm1(-amplitude * density)
+
+
+class Filler(nn.Module):
+    """F: image [N, R, R, C], known [N, R, R, 1] in 0..1, z_t [N, Z] -> the surface everywhere.
+
+    Reads nothing where `known` is 0. A U-Net corrects the membrane that spans the known pixels.
+    """
+
+    ch: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image, known, z_t):
+        base = membrane(image, known)
+        x = jnp.concatenate([over(base, image, known), base, 1.0 - known], axis=-1)
+        skips = []
+        for i in range(2):
+            width = 2 * self.ch << i
+            x = EqualConv(width, 3, pad=1, dtype=self.dtype, name=f"down{i}")(x)
+            skips.append(x)
+            x = downsample(x)
+        x = EqualConv(8 * self.ch, 3, pad=1, dtype=self.dtype, name="middle0")(x)
+        style = EqualDense(8 * self.ch, bias_init=1.0, name="style")(z_t)
+        x = x * style.astype(x.dtype)[:, None, None]
+        x = EqualConv(8 * self.ch, 3, pad=1, dtype=self.dtype, name="middle1")(x)
+        for i in (1, 0):
+            x = jnp.concatenate([upsample(x), skips[i]], axis=-1)
+            x = EqualConv(2 * self.ch << i, 3, pad=1, dtype=self.dtype, name=f"up{i}")(x)
+        head = EqualConv(image.shape[-1], 1, act=False, name="to_image")
+        return base + 0.3 * head(x.astype(jnp.float32))
+
+
+def split_code(z_s):
+    """z_s = a (d, 1) -> direction d (0 where a is 0) and amplitude a [N, S, S, 1]."""
+    amplitude = z_s[..., DIRECTIONS:]
+    present = amplitude > 0
+    return jnp.where(present, z_s[..., :DIRECTIONS] / jnp.where(present, amplitude, 1.0), 0.0), (
+        amplitude
+    )
+
+
+def membrane(image, known):
+    """Spread the known pixels into the unknown: push and pull over a pyramid of weighted means.
+
+    image [N, R, R, C], known [N, R, R, 1] in 0..1 -> [N, R, R, C]; equal to `image` where known is
+    1, and finite where nothing is (0 then).
+    """
+    sums, weights = [image * known], [known]
+    while sums[-1].shape[1] > 2:
+        sums.append(downsample(sums[-1]))
+        weights.append(downsample(weights[-1]))
+    spread = sums[-1] / (weights[-1] + 1e-4)
+    for total, weight in zip(sums[-2::-1], weights[-2::-1], strict=True):
+        border = upsample(jnp.ones_like(spread[:1, ..., :1]))
+        spread = over(upsample(spread) / border, total / (weight + 1e-4), jnp.minimum(weight, 1.0))
+    return over(spread, image, known)
+
+
+def _smooth(x, axis):
+    """1-2-1 along an axis, the border repeated."""
+    n, widths = x.shape[axis], [(1, 1) if a == axis else (0, 0) for a in range(x.ndim)]
+    x = jnp.pad(x, widths, mode="edge")
+    a, b, c = (jax.lax.slice_in_dim(x, k, k + n, axis=axis) for k in range(3))
+    return (a + 2.0 * b + c) / 4.0
