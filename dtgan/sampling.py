@@ -10,7 +10,7 @@ import numpy as np
 
 from dtgan import checkpoints, images, sharding
 from dtgan import config as config_lib
-from dtgan.config import ConfigError
+from dtgan.config import ConfigError, nearest
 from dtgan.data import pipeline
 from dtgan.methods.registry import make_method
 
@@ -39,9 +39,16 @@ class Sampler:
     def __call__(self, request, seed=0):
         """Images of the family's `infer` as float32 NumPy arrays; the same seed, the same images.
 
-        request: {"image": uint8 [N, R, R, C] defects, "normal": uint8 [N, R, R, C] surfaces}. The
-        rows are split over all devices.
+        request: {"image": uint8 [N, R, R, C] defects, "normal": uint8 [N, R, R, C] surfaces}, and
+        the family's controls: see `control_request`. The rows are split over all devices. Raises
+        ConfigError for a control that the family does not have.
         """
+        known = ("image", "normal", *self.method.controls)
+        for name in set(request) - set(known):
+            raise ConfigError(
+                f"method={self.config.method} has no control {name!r}{nearest(name, known)}; "
+                f"known: {', '.join(self.method.controls) or 'none'}"
+            )
         key, rows = jax.random.key(seed), len(request["image"])
         (drawn,) = sharding.map_rows(
             lambda batch: self._infer(self.ema, batch, key), request, self.mesh, rows
@@ -125,25 +132,89 @@ class Pairs:
         }
 
 
+def control_request(config, source, num, classes=(), defects=1, seed=0, **controls):
+    """A request for `num` images with everything that can be controlled, for `Sampler`.
+
+    source: gives reference defects and surfaces (data.catalog). classes: names of the defects to
+    draw, in turn, as many in an image as `defects`; empty means all. controls, all optional:
+      references: indices in `source` of the defects, [num] or [num, defects], instead of `classes`
+      backgrounds: indices in `source` of the surfaces [num]
+      strength, scale: a number or an array [num] or [num, defects]; shift: (down, right) in image
+        sides; flip: (upside down, left to right); limit: uint8 [R, R] or [num, R, R, 1], 0 where no
+        defect may be. See the family's `infer`.
+    The same seed gives the same request. Raises ConfigError for what does not exist or cannot be.
+    """
+    cached, shape = pipeline.CachedSource.of(source, config), (num, defects)
+    references, backgrounds = controls.pop("references", None), controls.pop("backgrounds", None)
+    for name in classes:
+        if name not in source.classes[1:]:
+            raise ConfigError(
+                f"class {name!r} is no defect of these data{nearest(name, source.classes[1:])}; "
+                f"known: {', '.join(source.classes[1:])}"
+            )
+    labels = np.asarray(source.labels)
+    rng = np.random.default_rng(pipeline.stream_seed(seed, "request"))
+    if references is None:
+        wanted = [source.classes.index(c) for c in classes or source.classes[1:]]
+        groups = [group for label in wanted if (group := np.flatnonzero(labels == label)).size]
+        if not groups:
+            raise ConfigError(f"the data hold no image of {', '.join(classes) or 'a defect'}")
+        turns = [rng.choice(groups[k % len(groups)]) for k in range(num * defects)]
+        references = np.reshape(turns, shape)
+    if backgrounds is None:
+        backgrounds = rng.choice(np.flatnonzero(labels == 0), num)
+    references = np.broadcast_to(np.reshape(references, (num, -1)), shape)
+    images_of = pipeline.load_records(config, cached, references.reshape(-1))["image"]
+    request = {
+        "image": images_of.reshape(*shape, *images_of.shape[1:]),
+        "normal": pipeline.load_records(config, cached, backgrounds)["image"],
+    }
+    for name, value in controls.items():
+        request[name] = _control(name, value, shape, config.data.res)
+    return request
+
+
+def _control(name, value, shape, res):
+    """One control, checked, as the array that `infer` reads."""
+    if name == "limit":
+        value = np.asarray(value, np.uint8)
+        value = value[None, ..., None] if value.ndim == 2 else value
+        if value.shape[1:] != (res, res, 1):
+            raise ConfigError(f"limit is {value.shape[1:3]}, the images are {res} x {res} pixels")
+        return np.ascontiguousarray(np.broadcast_to(value, (shape[0], res, res, 1)))
+    value = np.asarray(value, bool if name == "flip" else np.float32)
+    pair = (2,) if name in ("shift", "flip") else ()
+    if not np.all(np.isfinite(value)) or (name in ("strength", "scale") and np.any(value < 0)):
+        raise ConfigError(f"{name}={value.tolist()} is not 0 or more")
+    if name == "scale" and np.any(value == 0):
+        raise ConfigError("scale=0 leaves no defect; use strength=0 for that")
+    if value.ndim == 1 + len(pair):
+        value = value[:, None]
+    return np.ascontiguousarray(np.broadcast_to(value, shape + pair))
+
+
 def request_of(batch):
     """The part of a batch that `infer` reads."""
     return {"image": batch["image"], "normal": batch["normal"]}
 
 
 def sample_grid(batch, drawn):
-    """One row a pair: x1, x2, x1r, x4, x3, (truth,) x1a, |x3 - x2|; uint8 [H, W, C], titled."""
+    """One row a pair: x1, mask, x1r, x1a, x2, x4, x3, (truth,) |x3 - x2|; uint8, titled."""
     x3 = images.to_uint8(drawn["image"])
     change = np.abs(x3.astype(np.int16) - batch["normal"]).astype(np.uint8)
+    mask = np.broadcast_to(images.to_uint8(2.0 * drawn["mask"] - 1.0), x3.shape)
     columns = {
         "x1": batch["image"],
-        "x2": batch["normal"],
+        "mask": mask,
         "x1r": images.to_uint8(drawn["rec"]),
+        "x1a": images.to_uint8(drawn["removed"]),
+        "x2": batch["normal"],
         "x4 anchor": images.to_uint8(drawn["clean"]),
         "x3 hybrid": x3,
     }
     if batch["truth"] is not None:
         columns["true x3"] = batch["truth"]
-    columns |= {"x1a": images.to_uint8(drawn["removed"]), "|x3 - x2|": change}
+    columns["|x3 - x2|"] = change
     cells = np.stack(list(columns.values()), axis=1)
     scale = max(1, 96 // cells.shape[2])
     cells = cells.repeat(scale, axis=2).repeat(scale, axis=3)

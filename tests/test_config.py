@@ -9,12 +9,17 @@ import pytest
 from dtgan import config as config_lib
 from dtgan.config import ConfigError, base_config
 from dtgan.data import pipeline
-from dtgan.methods.registry import make_method
+from dtgan.methods.registry import METHODS, make_method
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[1] / "configs"
 VARIANTS = {
-    "quickstart": ["", "anchor=learned", "anchor=fourier"],
-    "dtgan": ["", "smoke"],
+    "quickstart": [
+        "",
+        "method=dtgan",
+        "method=dtgan,anchor=learned",
+        "method=dtgan,anchor=fourier",
+    ],
+    "dtgan": ["", "smoke", "layered", "layered,smoke"],
 }
 
 
@@ -38,10 +43,11 @@ def test_every_config_builds(name, arg):
     assert out["image"].shape == spec["image"].shape
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("res", [32, 64, 128, 256])
-def test_grey_and_colour_of_every_size_build(res, channels):
-    config = base_config()
+def test_grey_and_colour_of_every_size_build(res, channels, method):
+    config = base_config(method)
     config.data.res, config.data.channels, config.model.ch = res, channels, 4
     method, spec = make_method(config, 4), pipeline.batch_spec(config)
     state = jax.eval_shape(lambda key: method.init(key, spec), jax.random.key(0))

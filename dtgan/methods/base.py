@@ -15,7 +15,8 @@ class Method(NamedTuple):
 
     init:  (rng, batch_spec) -> GanState; works under jax.eval_shape.
     step:  (GanState, batch) -> (GanState, {"loss/rec": f32[], ...}); sees the global batch.
-    infer: (ema, request, rng) -> images, see the family.
+    infer: (ema, request, rng) -> images, see the family. A request holds "image" and "normal",
+        and may hold what `controls` names.
     probe: (ema, uint8 images [N, R, R, C]) -> {"structure", "texture"}, the codes of the family,
         float32 [N, d], to ask what they hold; None where a family has no codes.
     classify: (nets, uint8 images) -> class logits [N, num_classes] of the family's classifier.
@@ -31,6 +32,7 @@ class Method(NamedTuple):
     probe: Callable | None = None
     regularize: Callable | None = None
     lazy_every: int = 0
+    controls: tuple = ()
 
 
 def adam(lr, b1, b2, lazy_every=0):

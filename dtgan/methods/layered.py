@@ -32,6 +32,7 @@ from dtgan.models.layered import (
 from dtgan.models.rehearsal import draw_layer
 
 AVERAGED = ("E", "G", "F")
+PER_DEFECT = ("strength", "shift", "scale", "flip")  # controls of a request, see `infer`
 
 
 class Layer(NamedTuple):
@@ -227,7 +228,8 @@ class LayeredDTGAN(DTGAN):
 def make(config, num_classes):
     """The layered `Method` for a config and a number of classes (with the normal one)."""
     m = LayeredDTGAN(config, num_classes)
-    return Method(m.init, m.step, m.infer, m.classify, m.probe, m.regularize, m.lazy_every)
+    functions = m.init, m.step, m.infer, m.classify, m.probe, m.regularize
+    return Method(*functions, m.lazy_every, (*PER_DEFECT, "limit"))
 
 
 def defects(request):
@@ -237,7 +239,7 @@ def defects(request):
     many = images.reshape(len(images), count, *images.shape[-3:])
     controls = {
         name: request[name].reshape(len(images), count, *request[name].shape[images.ndim - 3 :])
-        for name in ("strength", "shift", "scale", "flip")
+        for name in PER_DEFECT
         if name in request
     }
     for k in range(count):
@@ -268,7 +270,7 @@ def _resample(side, scale, shift):
     When shrinking, a cell takes the mean of what falls into it.
     """
     at = jnp.arange(side) + 0.5 - side / 2
-    source = (at[None] - shift[:, None] * side) / scale[:, None] + side / 2 - 0.5
+    source = (at[None] - shift[:, None] * side) / jnp.maximum(scale, 1e-3)[:, None] + side / 2 - 0.5
     narrow = jnp.minimum(scale, 1.0)[:, None, None]
     distance = jnp.abs(source[:, :, None] - jnp.arange(side)[None, None])
     return narrow * jnp.maximum(0.0, 1.0 - narrow * distance)

@@ -1,4 +1,4 @@
-"""Pins the DT-GAN step: who learns when, gradients over devices, loss weights, bf16."""
+"""Pins the steps of both DT-GANs: who learns when, gradients over devices, weights, bf16."""
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,8 @@ from dtgan.methods import base
 from dtgan.methods.registry import make_method
 
 
-def tiny(**fields):
-    config = base_config()
+def tiny(method="dtgan", **fields):
+    config = base_config(method)
     config.data.res, config.data.batch_size = 32, 8
     config.model.ch = 2
     for name, value in fields.items():
@@ -46,30 +46,32 @@ def moved(before, after):
     return any(not np.array_equal(a, b) for a, b in zip(leaves(before), leaves(after), strict=True))
 
 
-@pytest.fixture(scope="module")
-def one_step():
-    config = tiny(optim__lr=0.0, optim__lr_c=0.0)
+@pytest.fixture(scope="module", params=["dtgan", "layered"])
+def one_step(request):
+    config = tiny(request.param, optim__lr=0.0, optim__lr_c=0.0)
     method, state = start(config)
     batch = batch_of(config)
     return config, method, state, batch, *jax.jit(method.step)(state, batch)
 
 
+SHARED = ("rec", "adv_g", "cooccur_g", "structure", "feature", "cls_g", "anchor")
+OWN = {"dtgan": (), "layered": ("fill", "area", "smooth", "rehearse", "mask")}
+
+
 def test_all_losses_are_logged_finite_under_their_names(one_step):
-    metrics = one_step[-1]
-    assert set(metrics) == {
-        f"loss/{name}"
-        for name in (
-            *("G", "rec", "adv_g", "cooccur_g", "structure", "feature", "cls_g", "anchor"),
-            *("D", "adv_d", "cooccur_d", "cls_c"),
-        )
-    }
+    config, metrics = one_step[0], one_step[-1]
+    of_g, of_d = (*SHARED, *OWN[config.method]), ("adv_d", "cooccur_d")
+    assert set(metrics) == {f"loss/{name}" for name in ("G", "D", "cls_c", *of_g, *of_d)}
     assert all(np.isfinite(float(v)) for v in metrics.values())
     m = {name.removeprefix("loss/"): float(v) for name, v in metrics.items()}
-    total = (
-        m["rec"] + 0.5 * m["adv_g"] + m["cooccur_g"] + m["structure"] + m["feature"] + m["cls_g"]
-    )
-    np.testing.assert_allclose(m["G"], total, rtol=1e-5)
-    np.testing.assert_allclose(m["D"], m["adv_d"] + m["cooccur_d"], rtol=1e-5)
+    for total, names in (("G", of_g), ("D", of_d)):
+        expected = sum(config.loss[name] * m[name] for name in names)
+        np.testing.assert_allclose(m[total], expected, rtol=1e-5)
+
+
+def test_the_weights_of_the_thesis():
+    weight = base_config().loss
+    assert [weight[n] for n in SHARED] == [1, 0.5, 1, 1, 1, 1, 0]
 
 
 def test_every_parameter_gets_a_gradient(one_step):
@@ -100,7 +102,7 @@ def test_one_and_eight_devices_give_the_same_gradients(one_step):
 
 
 def test_regularize_moves_the_discriminators_alone():
-    config = tiny(data__batch_size=2)
+    config = tiny(data__batch_size=2, augment__prob=0.5)
     method, state = start(config)
     new, metrics = jax.jit(method.regularize)(state, batch_of(config))
     assert set(metrics) == {"loss/r1_d", "loss/r1_dpatch"}
@@ -111,9 +113,8 @@ def test_regularize_moves_the_discriminators_alone():
 
 def test_phases_train_their_own_nets(one_step):
     """Without D's losses D stays, without C's C stays: no gradient of the G phase reaches them."""
-    del one_step  # compiled first, so that this test's time is its own
     weights = {f"loss__{n}": 0.0 for n in ("adv_d", "cooccur_d", "cls_c")}
-    config = tiny(data__batch_size=2, optim__r1_every=0, **weights)
+    config = tiny(one_step[0].method, data__batch_size=2, optim__r1_every=0, **weights)
     method, state = start(config)
     assert method.lazy_every == 0
     new, _ = jax.jit(method.step)(state, batch_of(config))
@@ -132,7 +133,7 @@ def test_phases_train_their_own_nets(one_step):
 
 
 def test_bfloat16_keeps_float32_parameters_and_tracks_the_losses(one_step):
-    config = tiny(optim__lr=0.0, optim__lr_c=0.0)
+    config = one_step[0].copy_and_resolve_references()
     config.dtype = "bfloat16"
     method, state = start(config)
     new, metrics = jax.jit(method.step)(state, one_step[3])

@@ -1,0 +1,175 @@
+"""The parts of the layered model, one after the other: same data, steps, seeds and test pairs.
+
+    python benchmarks/ablation.py --out=runs/ablation --steps=400 --seeds=3 --jobs=2
+
+trains and evaluates every row and seed in its own process (OUT/<row>-<seed>, each resumes), then
+prints a table of means with 95 % intervals over seeds and writes OUT/ablation.json. `--rows` takes
+some of the rows; `--table` prints what is there.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+from scipy import stats
+
+BARE = {
+    "model.removal": False,
+    **{f"loss.{name}": 0.0 for name in ("anchor", "area", "smooth", "rehearse")},
+    "augment.prob": 0.0,
+}
+DISCIPLINE = {"loss.anchor": 1.0, "loss.area": 1.0, "loss.smooth": 0.1}
+ROWS = {  # name -> (argument of the config, fields); each of the later ones adds to the one before
+    "faithful": ("method=dtgan", {}),
+    "learned_anchor": ("method=dtgan,anchor=learned", {}),
+    "composition": ("", BARE),
+    "removal": ("", BARE | {"model.removal": True}),
+    "discipline": ("", BARE | {"model.removal": True} | DISCIPLINE),
+    "rehearsal": ("", {"augment.prob": 0.0}),
+    "augmentation": ("", {}),
+    "mask_supervision": ("", {"loss.mask": 1.0}),
+    "no_gan": ("", {f"loss.{name}": 0.0 for name in ("adv_g", "cooccur_g", "cls_g", "feature")}),
+}
+FIGURES = {  # heading -> path in the report
+    "skill": ("transfer", "skill"),
+    "mask IoU": ("transfer", "mask_iou"),
+    "background": ("transfer", "background_mae"),
+    "removal": ("transfer", "removal_skill"),
+    "class from z_t": ("probes", "class_from_texture", "accuracy"),
+    "family from z_s": ("probes", "family_from_structure", "accuracy"),
+    "KID x1e3": ("overall", "kid_x1e3"),
+    "copies": ("copies", "rate"),
+}
+
+
+def main(argv=None):
+    """Run what is missing, then print and write the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", required=True, help="directory of all runs")
+    parser.add_argument("--config", default="configs/quickstart.py", help="config file")
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--num_fake", type=int, default=1000)
+    parser.add_argument("--jobs", type=int, default=1, help="processes at once, a core each")
+    parser.add_argument("--rows", default=",".join(ROWS), help="rows, separated by commas")
+    parser.add_argument("--table", action="store_true", help="run nothing")
+    args = parser.parse_args(argv)
+    unknown = set(args.rows.split(",")) - set(ROWS)
+    if unknown:
+        parser.error(f"unknown rows {', '.join(sorted(unknown))}; known: {', '.join(ROWS)}")
+    out = pathlib.Path(args.out)
+    tasks = [(row, seed) for seed in range(args.seeds) for row in args.rows.split(",")]
+    if not args.table:
+        out.mkdir(parents=True, exist_ok=True)
+        first, *others = tasks
+        run(out, args, 0, *first)  # alone: it leaves the domain classifier to the others
+        with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+            jobs = [
+                pool.submit(run, out, args, i % args.jobs, *task) for i, task in enumerate(others)
+            ]
+            for job in jobs:
+                job.result()
+    table = summarise(out, tasks)
+    (out / "ablation.json").write_text(json.dumps(vars(args) | {"rows": table}, indent=2) + "\n")
+    print(markdown(table))
+
+
+def run(out, args, core, row, seed):
+    """Train and evaluate one row with one seed, where that is not done yet."""
+    argument, fields = ROWS[row]
+    workdir = out / f"{row}-{seed}"
+    pin = ["taskset", "-c", str(core)] if args.jobs > 1 else []
+    train = [
+        *(*pin, sys.executable, "-m", "dtgan.main", f"--config={args.config}:{argument}"),
+        *(f"--workdir={workdir}", f"--config.seed={seed}", "--config.train.summary_pairs=8"),
+        *(f"--config.train.duration={args.steps}steps", f"--config.checkpoint.every={args.steps}"),
+        *(f"--config.train.sample_every={args.steps}",),
+        *(f"--config.{name}={value}" for name, value in fields.items()),
+    ]
+    evaluate = [
+        *(*pin, sys.executable, "-m", "dtgan.evaluate", f"--workdir={workdir}"),
+        f"--num_fake={args.num_fake}",
+    ]
+    shared = sorted(out.glob("domain-*.safetensors"))
+    if shared:
+        evaluate.append(f"--weights={shared[0]}")
+    workdir.mkdir(parents=True, exist_ok=True)
+    with open(workdir / "log.txt", "a") as log:
+        for command in (train, evaluate):
+            subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
+    if not shared:
+        for file in (workdir / "eval").glob("domain-*.safetensors"):
+            (out / file.name).write_bytes(file.read_bytes())
+    print(f"{row} {seed} done", flush=True)
+
+
+def summarise(out, tasks):
+    """{row: {figure: {"values", "mean", "ci95"}}} of the finished runs."""
+    table = {}
+    for row, seed in tasks:
+        reports = sorted((out / f"{row}-{seed}" / "eval").glob("*.json"))
+        if not reports:
+            continue
+        report = json.loads(reports[-1].read_text())
+        values = {name: dig(report, path) for name, path in FIGURES.items()}
+        values["s/step"] = seconds_per_step(out / f"{row}-{seed}" / "metrics.jsonl")
+        for name, value in values.items():
+            cell = table.setdefault(row, {}).setdefault(name, {"values": []})
+            cell["values"].append(value)
+    for cells in table.values():
+        for cell in cells.values():
+            cell |= interval([v for v in cell["values"] if v is not None])
+    return table
+
+
+def interval(values):
+    """Mean and 95 % interval of Student's t over seeds."""
+    if not values:
+        return {"mean": None, "ci95": None}
+    mean, n = float(np.mean(values)), len(values)
+    if n < 2:
+        return {"mean": mean, "ci95": None}
+    half = float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+    return {"mean": mean, "ci95": [mean - half, mean + half]}
+
+
+def seconds_per_step(path):
+    """Median over a run's log lines, without its first (it warms up)."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rates = [row["rate/steps_per_s"] for row in rows if "rate/steps_per_s" in row]
+    return float(1.0 / np.median(rates[1:])) if len(rates) > 1 else None
+
+
+def dig(report, path):
+    """report[a][b]..., None where a part is missing."""
+    for name in path:
+        report = report.get(name) if isinstance(report, dict) else None
+    return report
+
+
+def markdown(table):
+    """The table as Markdown: mean +- half of the interval."""
+    heads = [*FIGURES, "s/step"]
+    lines = ["| row | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    for row, cells in table.items():
+        lines.append("| " + " | ".join([row, *(text(cells[name]) for name in heads)]) + " |")
+    return "\n".join(lines)
+
+
+def text(cell):
+    """'0.41 +- 0.03', '-' where there is no number."""
+    if cell["mean"] is None:
+        return "-"
+    digits = 3 if abs(cell["mean"]) < 10 else 0
+    spread = f" ± {cell['ci95'][1] - cell['mean']:.{digits}f}" if cell["ci95"] else ""
+    return f"{cell['mean']:.{digits}f}{spread}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Pins the layer: zero code, strength, composition, light, removal, shapes, gradients."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from dtgan.models import layered
+from dtgan.models.layered import CODE_CHANNELS, Filler, LayerEncoder, LayerGenerator
+
+KEY = jax.random.key(0)
+
+
+def random(shape, low=-1.0, high=1.0, seed=0):
+    return jax.random.uniform(jax.random.key(seed), shape, minval=low, maxval=high)
+
+
+def coded(n=2, side=32, seed=0):
+    """A structure code a (d, 1) with empty cells in its upper half."""
+    direction = jax.random.normal(jax.random.key(seed), (n, side, side, CODE_CHANNELS - 1))
+    amplitude = random((n, side, side, 1), 0.5, 3.0, seed + 1).at[:, : side // 2].set(0.0)
+    return amplitude * jnp.concatenate([direction, jnp.ones_like(amplitude)], axis=-1)
+
+
+@pytest.fixture(scope="module")
+def generator():
+    module = LayerGenerator(32, 2)
+    z_s, z_t = coded(), random((2, 16))
+    params = jax.jit(module.init)(KEY, z_s, z_t)
+    return jax.jit(lambda z_s, z_t: module.apply(params, z_s, z_t)), z_s, z_t
+
+
+def test_matte_is_zero_exactly_where_and_when_the_code_is(generator):
+    draw, z_s, z_t = generator
+    f, m = draw(z_s, z_t)
+    assert np.all(np.isfinite(f)) and f.min() >= 0 and m.max() <= 1
+    assert_array_equal(m[:, :16], 0.0)
+    assert np.all(np.asarray(m[:, 16:]) > 0)
+    assert_array_equal(draw(jnp.zeros_like(z_s), z_t)[1], 0.0)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_matte_follows_cells_of_any_stride(stride):
+    module, side = LayerGenerator(32, 2), 32 // stride
+    z_s, z_t = coded(side=side), random((2, 16))
+    f, m = module.apply(module.init(KEY, z_s, z_t), z_s, z_t)
+    assert f.shape == m.shape == (2, 32, 32, 1)
+    assert_array_equal(m[:, :16], 0.0)
+    assert np.all(np.asarray(m[:, 16:]) > 0)
+
+
+def test_strength_is_monotone_in_every_pixel(generator):
+    """Scaling z_s leaves the material and moves the matte one way, up to 1."""
+    draw, z_s, z_t = generator
+    mattes, materials = [], []
+    for strength in (0.0, 0.25, 0.5, 1.0, 2.0, 40.0):
+        f, m = draw(strength * z_s, z_t)
+        mattes.append(np.asarray(m[:, 16:]))
+        materials.append(np.asarray(f))
+    for weak, strong in itertools.pairwise(mattes):
+        assert np.all(weak <= strong) and weak.mean() < strong.mean()
+    for f in materials[2:]:
+        assert_allclose(f, materials[1], atol=1e-5)
+    assert mattes[-1].mean() > 0.5
+
+
+def test_composition_identities():
+    """m = 0 is the image below, bit for bit; m = 1 the image above; in between both show."""
+    below, above = random((2, 8, 8, 1)), random((2, 8, 8, 1), seed=1)
+    zero, one = jnp.zeros((2, 8, 8, 1)), jnp.ones((2, 8, 8, 1))
+    assert_array_equal(layered.over(below, above, zero), below)
+    assert_array_equal(layered.over(below, above, one), above)
+    assert_allclose(layered.over(below, above, 0.25 * one), 0.75 * below + 0.25 * above, atol=1e-6)
+    # A cycle through an empty layer loses nothing: L_rec = 0.
+    assert_array_equal(layered.over(layered.over(below, above, zero), above, zero), below)
+
+
+def test_gradient_reaches_the_matte_from_the_image(generator):
+    draw, z_s, z_t = generator
+    surface = random((2, 32, 32, 1))
+
+    def brightness(z_s):
+        f, m = draw(z_s, z_t)
+        return jnp.mean(layered.over(surface, layered.paint(f, surface), m))
+
+    gradient = jax.grad(brightness)(z_s)
+    assert np.all(np.isfinite(gradient))
+    assert np.all(np.abs(np.asarray(gradient[:, 16:, :, -1])) > 0)  # of the amplitude
+    assert np.abs(np.asarray(gradient[:, 16:, :, :-1])).max() > 0  # of the direction
+
+
+def test_light_is_the_slow_relative_brightness():
+    flat = jnp.full((1, 64, 64, 1), 0.2)
+    assert_allclose(layered.light(flat), 1.0, atol=1e-5)
+    ramp = jnp.broadcast_to(jnp.linspace(-0.5, 0.5, 64).reshape(1, 1, 64, 1), (1, 64, 64, 1))
+    lit = np.asarray(layered.light(ramp))
+    assert_allclose(lit.mean(), 1.0, atol=0.01)
+    assert_allclose(lit[0, 32, 8:56, 0], (np.asarray(ramp)[0, 0, 8:56, 0] + 1), atol=0.02)
+    grain = 0.2 * (-1.0) ** np.indices((64, 64)).sum(0)[None, ..., None]
+    assert_allclose(layered.light(flat + grain), 1.0, atol=0.02)  # grain is no light
+    assert np.all(np.isfinite(layered.light(jnp.full((1, 64, 64, 1), -1.0))))  # black
+
+
+def test_paint_shows_a_material_in_the_surface_light():
+    """The same bright material: a strong contrast on dark strip, a weak one on bright strip."""
+    material = jnp.full((1, 32, 32, 1), 0.9)
+    dark, bright = jnp.full((1, 32, 32, 1), -0.5), jnp.full((1, 32, 32, 1), 0.6)
+    on_dark, on_bright = (layered.paint(material, s) for s in (dark, bright))
+    assert_allclose(on_dark, 0.8, atol=1e-5)
+    assert_allclose(on_bright, 0.8, atol=1e-5)
+    assert np.mean(on_dark - dark) > 4 * np.mean(on_bright - bright)
+
+
+def test_reach_takes_a_thin_shadow_for_present():
+    assert_allclose(layered.reach(jnp.array([0.0, 0.1, 0.5, 1.0])), [0.0, 0.3, 1.0, 1.0], atol=1e-6)
+
+
+def test_membrane_keeps_what_is_known_and_spans_the_rest():
+    y, x = np.mgrid[:64, :64] / 64.0
+    plane = jnp.asarray((x + y - 1.0)[None, ..., None], jnp.float32)
+    known = jnp.ones((1, 64, 64, 1)).at[:, 24:40, 20:44].set(0.0)
+    spoiled = jnp.where(known > 0, plane, 9.0)
+    filled = layered.membrane(spoiled, known)
+    assert_allclose(filled[known > 0], plane[known > 0], atol=1e-6)
+    assert np.abs(np.asarray(filled - plane)).max() < 0.12  # 9 never shows, the slope goes on
+    assert np.all(np.isfinite(layered.membrane(plane, jnp.zeros_like(known))))
+
+
+def test_filler_reads_nothing_that_is_hidden():
+    module = Filler(2)
+    image, known = random((2, 32, 32, 1)), jnp.ones((2, 32, 32, 1)).at[:, 8:20, 8:20].set(0.0)
+    z_t = random((2, 16))
+    params = module.init(KEY, image, known, z_t)
+    other = jnp.where(known > 0, image, 5.0)
+    assert_allclose(
+        module.apply(params, image, known, z_t), module.apply(params, other, known, z_t), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(("res", "channels", "stride"), [(32, 1, 1), (64, 3, 2), (128, 1, 4)])
+def test_shapes(res, channels, stride):
+    ch, image = 2, jnp.zeros((3, res, res, channels))
+    encoder, generator = LayerEncoder(ch, stride), LayerGenerator(res, ch, channels)
+
+    def both(key):
+        z = encoder.apply(encoder.init(key, image), image)
+        drawn = generator.apply(generator.init(key, z.z_s, z.z_t), z.z_s, z.z_t)
+        filler = Filler(ch)
+        known = image[..., :1]
+        return z, drawn, filler.apply(filler.init(key, image, known, z.z_t), image, known, z.z_t)
+
+    z, (f, m), b = jax.eval_shape(both, KEY)
+    side = res // stride
+    assert z.z_s.shape == (3, side, side, CODE_CHANNELS) and z.z_t.shape == (3, ch * res // 4)
+    assert z.presence.shape == (3, side, side, 1)
+    assert f.shape == b.shape == image.shape and m.shape == (3, res, res, 1)
