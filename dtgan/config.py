@@ -122,6 +122,8 @@ _OWN = {
         "loss.structure": 0.0,
         "loss.anchor": 1.0,
         "augment.prob": 0.5,
+        "optim.lr": 0.004,
+        "optim.b1": 0.5,
     }
 }
 

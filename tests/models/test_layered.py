@@ -12,6 +12,7 @@ from dtgan.models import layered
 from dtgan.models.layered import CODE_CHANNELS, Filler, LayerEncoder, LayerGenerator
 
 KEY = jax.random.key(0)
+light, paint, membrane = map(jax.jit, (layered.light, layered.paint, layered.membrane))
 
 
 def random(shape, low=-1.0, high=1.0, seed=0):
@@ -46,7 +47,7 @@ def test_matte_is_zero_exactly_where_and_when_the_code_is(generator):
 def test_matte_follows_cells_of_any_stride(stride):
     module, side = LayerGenerator(32, 2), 32 // stride
     z_s, z_t = coded(side=side), random((2, 16))
-    f, m = module.apply(module.init(KEY, z_s, z_t), z_s, z_t)
+    f, m = jax.jit(lambda *z: module.apply(module.init(KEY, *z), *z))(z_s, z_t)
     assert f.shape == m.shape == (2, 32, 32, 1)
     assert_array_equal(m[:, :16], 0.0)
     assert np.all(np.asarray(m[:, 16:]) > 0)
@@ -84,9 +85,9 @@ def test_gradient_reaches_the_matte_from_the_image(generator):
 
     def brightness(z_s):
         f, m = draw(z_s, z_t)
-        return jnp.mean(layered.over(surface, layered.paint(f, surface), m))
+        return jnp.mean(layered.over(surface, paint(f, surface), m))
 
-    gradient = jax.grad(brightness)(z_s)
+    gradient = jax.jit(jax.grad(brightness))(z_s)
     assert np.all(np.isfinite(gradient))
     assert np.all(np.abs(np.asarray(gradient[:, 16:, :, -1])) > 0)  # of the amplitude
     assert np.abs(np.asarray(gradient[:, 16:, :, :-1])).max() > 0  # of the direction
@@ -94,21 +95,21 @@ def test_gradient_reaches_the_matte_from_the_image(generator):
 
 def test_light_is_the_slow_relative_brightness():
     flat = jnp.full((1, 64, 64, 1), 0.2)
-    assert_allclose(layered.light(flat), 1.0, atol=1e-5)
+    assert_allclose(light(flat), 1.0, atol=1e-5)
     ramp = jnp.broadcast_to(jnp.linspace(-0.5, 0.5, 64).reshape(1, 1, 64, 1), (1, 64, 64, 1))
-    lit = np.asarray(layered.light(ramp))
+    lit = np.asarray(light(ramp))
     assert_allclose(lit.mean(), 1.0, atol=0.01)
     assert_allclose(lit[0, 32, 8:56, 0], (np.asarray(ramp)[0, 0, 8:56, 0] + 1), atol=0.02)
     grain = 0.2 * (-1.0) ** np.indices((64, 64)).sum(0)[None, ..., None]
-    assert_allclose(layered.light(flat + grain), 1.0, atol=0.02)  # grain is no light
-    assert np.all(np.isfinite(layered.light(jnp.full((1, 64, 64, 1), -1.0))))  # black
+    assert_allclose(light(flat + grain), 1.0, atol=0.02)  # grain is no light
+    assert np.all(np.isfinite(light(jnp.full((1, 64, 64, 1), -1.0))))  # black
 
 
 def test_paint_shows_a_material_in_the_surface_light():
     """The same bright material: a strong contrast on dark strip, a weak one on bright strip."""
     material = jnp.full((1, 32, 32, 1), 0.9)
     dark, bright = jnp.full((1, 32, 32, 1), -0.5), jnp.full((1, 32, 32, 1), 0.6)
-    on_dark, on_bright = (layered.paint(material, s) for s in (dark, bright))
+    on_dark, on_bright = (paint(material, s) for s in (dark, bright))
     assert_allclose(on_dark, 0.8, atol=1e-5)
     assert_allclose(on_bright, 0.8, atol=1e-5)
     assert np.mean(on_dark - dark) > 4 * np.mean(on_bright - bright)
@@ -123,21 +124,20 @@ def test_membrane_keeps_what_is_known_and_spans_the_rest():
     plane = jnp.asarray((x + y - 1.0)[None, ..., None], jnp.float32)
     known = jnp.ones((1, 64, 64, 1)).at[:, 24:40, 20:44].set(0.0)
     spoiled = jnp.where(known > 0, plane, 9.0)
-    filled = layered.membrane(spoiled, known)
+    filled = membrane(spoiled, known)
     assert_allclose(filled[known > 0], plane[known > 0], atol=1e-6)
     assert np.abs(np.asarray(filled - plane)).max() < 0.12  # 9 never shows, the slope goes on
-    assert np.all(np.isfinite(layered.membrane(plane, jnp.zeros_like(known))))
+    assert np.all(np.isfinite(membrane(plane, jnp.zeros_like(known))))
 
 
 def test_filler_reads_nothing_that_is_hidden():
     module = Filler(2)
     image, known = random((2, 32, 32, 1)), jnp.ones((2, 32, 32, 1)).at[:, 8:20, 8:20].set(0.0)
     z_t = random((2, 16))
-    params = module.init(KEY, image, known, z_t)
+    params = jax.jit(module.init)(KEY, image, known, z_t)
+    fill = jax.jit(module.apply)
     other = jnp.where(known > 0, image, 5.0)
-    assert_allclose(
-        module.apply(params, image, known, z_t), module.apply(params, other, known, z_t), atol=1e-6
-    )
+    assert_allclose(fill(params, image, known, z_t), fill(params, other, known, z_t), atol=1e-6)
 
 
 @pytest.mark.parametrize(("res", "channels", "stride"), [(32, 1, 1), (64, 3, 2), (128, 1, 4)])
