@@ -11,6 +11,7 @@ import argparse
 import concurrent.futures
 import json
 import pathlib
+import queue
 import subprocess
 import sys
 
@@ -23,7 +24,7 @@ BARE = {
     "augment.prob": 0.0,
 }
 DISCIPLINE = {"loss.anchor": 1.0, "loss.area": 1.0, "loss.smooth": 0.1}
-ROWS = {  # name -> (argument of the config, fields); each of the later ones adds to the one before
+ROWS = {  # name -> (argument of the config, fields); each adds to the one before, but for the last
     "faithful": ("method=dtgan", {}),
     "learned_anchor": ("method=dtgan,anchor=learned", {}),
     "composition": ("", BARE),
@@ -69,13 +70,20 @@ def main(argv=None):
         out.mkdir(parents=True, exist_ok=True)
         first, *others = tasks
         run(out, args, 0, *first)  # alone: it leaves the domain classifier to the others
+        cores = queue.SimpleQueue()
+        for core in range(args.jobs):
+            cores.put(core)
+
+        def pinned(task):
+            core = cores.get()
+            try:
+                run(out, args, core, *task)
+            finally:
+                cores.put(core)
+
         with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-            jobs = [
-                pool.submit(run, out, args, i % args.jobs, *task) for i, task in enumerate(others)
-            ]
-            for job in jobs:
-                job.result()
-    table = summarise(out, tasks)
+            list(pool.map(pinned, others))
+    table = summarise(out, args.steps, [(row, seed) for seed in range(args.seeds) for row in ROWS])
     (out / "ablation.json").write_text(json.dumps(vars(args) | {"rows": table}, indent=2) + "\n")
     print(markdown(table))
 
@@ -109,14 +117,14 @@ def run(out, args, core, row, seed):
     print(f"{row} {seed} done", flush=True)
 
 
-def summarise(out, tasks):
+def summarise(out, steps, tasks):
     """{row: {figure: {"values", "mean", "ci95"}}} of the finished runs."""
     table = {}
     for row, seed in tasks:
-        reports = sorted((out / f"{row}-{seed}" / "eval").glob("*.json"))
-        if not reports:
+        file = out / f"{row}-{seed}" / "eval" / f"{steps}.json"
+        if not file.exists():
             continue
-        report = json.loads(reports[-1].read_text())
+        report = json.loads(file.read_text())
         values = {name: dig(report, path) for name, path in FIGURES.items()}
         values["s/step"] = seconds_per_step(out / f"{row}-{seed}" / "metrics.jsonl")
         for name, value in values.items():

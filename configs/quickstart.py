@@ -7,12 +7,16 @@ validation pairs: error of x3 against the true transfer 19.04 grey levels (doing
 pasting 2.16), C calls 3.5 % of x3 by the class of x1.
 """
 
-from dtgan.config import base_config, parse_arg
+from dtgan.config import ConfigError, base_config, parse_arg
 
 
 def get_config(arg=""):
     """Arguments: method=layered|dtgan; anchor=zero|learned|fourier, of the latter."""
     arg = parse_arg(arg, method="layered", anchor="zero")
+    if arg.method == "layered" and arg.anchor != "zero":
+        raise ConfigError(
+            f"anchor={arg.anchor} is of the thesis's model; write method=dtgan,anchor={arg.anchor}"
+        )
     config = base_config(arg.method)
     config.data.res = 64
     config.data.batch_size = 4

@@ -51,8 +51,8 @@ def base_config(method="dtgan"):
                 "ch": 16,  # width; 32 is the thesis base
                 "d_base": 0,  # D channels are min(d_base / res, d_cap); 0 = 512 ch
                 "d_cap": 0,  # 0 = 16 ch
-                "anchor_input": "zero",  # added to z_s: zero (faithful) | learned | fourier
-                "skip_gain": 4.0,  # up-blur gain of G's skip; 1.0 = as the base attenuates it
+                "anchor_input": "zero",  # dtgan: added to z_s: zero (faithful) | learned | fourier
+                "skip_gain": 4.0,  # dtgan: up-blur gain of G's skip; 1.0 = as the base attenuates it
                 "code_stride": 1,  # layered: pixels per cell of z_s along an axis: 1 | 2 | 4
                 "removal": True,  # layered: F fills the surface under the defect
             },
@@ -82,7 +82,7 @@ def base_config(method="dtgan"):
                 "shift": 0.125,  # of the image side
             },
             "optim": {
-                "lr": 0.002,  # E, G, and D and Dpatch before the lazy correction
+                "lr": 0.002,  # E, G, F, and D and Dpatch before the lazy correction
                 "lr_c": 0.001,  # classifier
                 "b1": 0.0,
                 "b2": 0.99,
@@ -224,7 +224,12 @@ def validate(config, num_devices=1):
         raise ConfigError(
             f"model.d_base={base} gives no channels at {res} px; use {2 * res} or more"
         )
-    for name in ("data.shortcut", "augment.prob", "augment.shift"):
+    if config.method == "layered" and 16 * config.model.code_stride > res:
+        raise ConfigError(
+            f"model.code_stride={config.model.code_stride} leaves fewer than 16 cells along "
+            f"data.res={res}; use {res // 16} or less"
+        )
+    for name in ("data.shortcut", "augment.prob", "augment.contrast", "augment.shift"):
         if not 0.0 <= flat[name] <= 1.0:
             raise ConfigError(f"{name}={flat[name]} is outside 0..1")
     if config.data.source in ("folder", "tfds") and not config.data.path:
@@ -281,7 +286,7 @@ def to_dict(config):
 
 def from_dict(fields):
     """The config of `to_dict`, with today's fields and types; unknown fields raise ConfigError."""
-    config = base_config()
+    config = base_config(fields.get("method", "dtgan"))
     known = flatten(config)
     for name, value in flatten(fields).items():
         if name not in known:

@@ -93,6 +93,7 @@ def variation(soft):
     return l1(soft[:, 1:], soft[:, :-1]) + l1(soft[:, :, 1:], soft[:, :, :-1])
 
 
-def binary_cross_entropy(logits, target):
-    """Mean sigmoid cross-entropy; target 0..1, of the shape of the logits."""
-    return jnp.mean(optax.sigmoid_binary_cross_entropy(logits, target))
+def binary_cross_entropy(logits, target, weight=1.0):
+    """Mean weight x sigmoid cross-entropy; target 0..1 and weight broadcast against the logits."""
+    target = jnp.broadcast_to(target, logits.shape)
+    return jnp.mean(weight * optax.sigmoid_binary_cross_entropy(logits, target))

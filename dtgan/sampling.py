@@ -146,51 +146,88 @@ def control_request(config, source, num, classes=(), defects=1, seed=0, **contro
     """
     cached, shape = pipeline.CachedSource.of(source, config), (num, defects)
     references, backgrounds = controls.pop("references", None), controls.pop("backgrounds", None)
-    for name in classes:
-        if name not in source.classes[1:]:
-            raise ConfigError(
-                f"class {name!r} is no defect of these data{nearest(name, source.classes[1:])}; "
-                f"known: {', '.join(source.classes[1:])}"
-            )
     labels = np.asarray(source.labels)
     rng = np.random.default_rng(pipeline.stream_seed(seed, "request"))
     if references is None:
-        wanted = [source.classes.index(c) for c in classes or source.classes[1:]]
-        groups = [group for label in wanted if (group := np.flatnonzero(labels == label)).size]
-        if not groups:
-            raise ConfigError(f"the data hold no image of {', '.join(classes) or 'a defect'}")
-        turns = [rng.choice(groups[k % len(groups)]) for k in range(num * defects)]
-        references = np.reshape(turns, shape)
+        groups = [_of_class(source, name) for name in classes or _with_images(source)]
+        references = [rng.choice(groups[k % len(groups)]) for k in range(num * defects)]
+        references = np.reshape(references, shape)
     if backgrounds is None:
+        pipeline.need_both_kinds(source)
         backgrounds = rng.choice(np.flatnonzero(labels == 0), num)
-    references = np.broadcast_to(np.reshape(references, (num, -1)), shape)
+    references = _spread("references", np.asarray(references), shape)
+    backgrounds = _spread("backgrounds", np.asarray(backgrounds), shape[:1])
+    for name, indices in (("references", references), ("backgrounds", backgrounds)):
+        wrong = indices[(indices < 0) | (indices >= len(source))]
+        if wrong.size:
+            raise ConfigError(f"{name}: {wrong[0]} is not an index of the {len(source)} images")
     images_of = pipeline.load_records(config, cached, references.reshape(-1))["image"]
     request = {
         "image": images_of.reshape(*shape, *images_of.shape[1:]),
         "normal": pipeline.load_records(config, cached, backgrounds)["image"],
     }
     for name, value in controls.items():
-        request[name] = _control(name, value, shape, config.data.res)
+        request[name] = _control(name, np.asarray(value), shape, config.data.res)
     return request
+
+
+def _with_images(source):
+    """The defect classes that have images."""
+    return [name for k, name in enumerate(source.classes) if k and np.any(source.labels == k)]
+
+
+def _of_class(source, name):
+    """Indices of the images of a defect class."""
+    if name not in source.classes[1:]:
+        raise ConfigError(
+            f"class {name!r} is no defect of these data{nearest(name, source.classes[1:])}; "
+            f"known: {', '.join(source.classes[1:])}"
+        )
+    found = np.flatnonzero(source.labels == source.classes.index(name))
+    if not found.size:
+        raise ConfigError(f"these data hold no image of class {name!r}")
+    return found
 
 
 def _control(name, value, shape, res):
     """One control, checked, as the array that `infer` reads."""
     if name == "limit":
-        value = np.asarray(value, np.uint8)
-        value = value[None, ..., None] if value.ndim == 2 else value
-        if value.shape[1:] != (res, res, 1):
-            raise ConfigError(f"limit is {value.shape[1:3]}, the images are {res} x {res} pixels")
-        return np.ascontiguousarray(np.broadcast_to(value, (shape[0], res, res, 1)))
-    value = np.asarray(value, bool if name == "flip" else np.float32)
+        return _limit(value, shape[0], res)
     pair = (2,) if name in ("shift", "flip") else ()
-    if not np.all(np.isfinite(value)) or (name in ("strength", "scale") and np.any(value < 0)):
-        raise ConfigError(f"{name}={value.tolist()} is not 0 or more")
-    if name == "scale" and np.any(value == 0):
-        raise ConfigError("scale=0 leaves no defect; use strength=0 for that")
-    if value.ndim == 1 + len(pair):
+    if name != "flip" and not np.all(np.isfinite(value)):
+        raise ConfigError(f"{name}={value.tolist()} is not finite")
+    if name == "strength" and np.any(value < 0):
+        raise ConfigError(f"strength={value.tolist()} is below 0; 0 leaves no defect")
+    if name == "scale" and np.any(value <= 0):
+        raise ConfigError(f"scale={value.tolist()} is not above 0; strength=0 leaves no defect")
+    return _spread(name, value.astype(bool if name == "flip" else np.float32), shape, pair)
+
+
+def _limit(value, num, res):
+    """The user's mask as uint8 [num, R, R, 1]; True or 255 is where a defect may be."""
+    if value.dtype == bool:
+        value = value * np.uint8(255)
+    if not np.issubdtype(value.dtype, np.integer) or value.min() < 0 or value.max() > 255:
+        raise ConfigError(f"limit is {value.dtype}; give bool, or uint8 with 255 = a defect may be")
+    value = value[None, ..., None] if value.ndim == 2 else value
+    if value.shape not in ((1, res, res, 1), (num, res, res, 1)):
+        raise ConfigError(
+            f"limit has the shape {value.shape}; use ({res}, {res}) or ({num}, {res}, {res}, 1)"
+        )
+    return np.ascontiguousarray(np.broadcast_to(value.astype(np.uint8), (num, res, res, 1)))
+
+
+def _spread(name, value, shape, pair=()):
+    """A value for all, for each image or for each defect, as [*shape, *pair]."""
+    if value.ndim == 1 + len(pair) and len(shape) == 2:
         value = value[:, None]
-    return np.ascontiguousarray(np.broadcast_to(value, shape + pair))
+    try:
+        return np.ascontiguousarray(np.broadcast_to(value, shape + pair))
+    except ValueError:
+        raise ConfigError(
+            f"{name} has the shape {value.shape}, but {shape[0]} images are asked for"
+            + (f" with {shape[1]} defect(s) each" if len(shape) == 2 else "")
+        ) from None
 
 
 def request_of(batch):
@@ -220,20 +257,6 @@ def sample_grid(batch, drawn):
     cells = cells.repeat(scale, axis=2).repeat(scale, axis=3)
     sheet = images.tile(cells.reshape(-1, *cells.shape[2:]), columns=len(columns))
     return images.with_header(sheet, list(columns))
-
-
-def validation_score(pairs, infer):
-    """mean |x1 - x1r| + |x2 - x4| over validation pairs, as in L_rec but with the EMA.
-
-    It needs no truth, so every data set has it; the best checkpoint is chosen by it.
-    """
-    total = [
-        np.mean(np.abs(images.to_float(batch["image"]) - drawn["rec"]))
-        + np.mean(np.abs(images.to_float(batch["normal"]) - drawn["clean"]))
-        for batch in pairs
-        for drawn in [infer(request_of(batch))]
-    ]
-    return float(np.mean(total))
 
 
 def transfer_summary(pairs, infer, classify):

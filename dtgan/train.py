@@ -84,6 +84,7 @@ class Run:
         whole, key = sharding.replicated(self.mesh), jax.random.key(config.seed)
         # One noise for all grids of a run: they differ by training alone.
         self.infer = jax.jit(lambda ema, x: self.method.infer(ema, x, key), out_shardings=whole)
+        self.score = jax.jit(lambda ema, x: self.method.score(ema, x, key), out_shardings=whole)
         self.classify = jax.jit(self.method.classify, out_shardings=whole)
 
     def train(self):
@@ -231,8 +232,9 @@ class Run:
                     f"the parameters of {name} are not finite after step {step}; the last good "
                     "checkpoint is kept. Lower optim.lr and run again"
                 )
-        score = sampling.validation_score(self.pairs, self._draw(state))
-        self.writer.scalars(step, {"val/rec": score})
+        (batch,) = self.pairs
+        score = float(jax.device_get(self.score(state.ema, sampling.request_of(batch))))
+        self.writer.scalars(step, {"val/score": score})
         data = {
             "position": stream.get_state(),
             "fingerprint": self.info.fingerprint,

@@ -17,6 +17,8 @@ class Method(NamedTuple):
     step:  (GanState, batch) -> (GanState, {"loss/rec": f32[], ...}); sees the global batch.
     infer: (ema, request, rng) -> images, see the family. A request holds "image" and "normal",
         and may hold what `controls` names.
+    score: (ema, request, rng) -> f32[], what chooses the best checkpoint on validation pairs; lower
+        is better.
     probe: (ema, uint8 images [N, R, R, C]) -> {"structure", "texture"}, the codes of the family,
         float32 [N, d], to ask what they hold; None where a family has no codes.
     classify: (nets, uint8 images) -> class logits [N, num_classes] of the family's classifier.
@@ -28,6 +30,7 @@ class Method(NamedTuple):
     init: Callable
     step: Callable
     infer: Callable
+    score: Callable
     classify: Callable
     probe: Callable | None = None
     regularize: Callable | None = None

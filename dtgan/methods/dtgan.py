@@ -118,7 +118,7 @@ class DTGAN:
 
         All images of a sample are disguised alike: the question is whether they share a surface.
         """
-        keys = jax.random.split(key, len(candidates) + 1)
+        key, *keys = jax.random.split(key, len(candidates) + 2)
         together = self.disguise(key, jnp.stack([*candidates, reference], axis=1))
         *candidates, reference = (together[:, i] for i in range(len(candidates) + 1))
         sets = [
@@ -153,12 +153,13 @@ class DTGAN:
     def r1_loss(self, params, x1, x2, y1, key):
         """R1 of D on the selected logit and of Dpatch on real crops (choice 7)."""
         gamma = {"r1_d": self.gamma_d, "r1_dpatch": self.weight.r1_dpatch}
-        label = join(y1, jnp.full_like(y1, NORMAL))
+        both, label = join(x1, x2), join(y1, jnp.full_like(y1, NORMAL))
 
         def d_score(x):
             return select(self.net32.D.apply(params["D"], self.disguise(key_d, x)), label)
 
-        key_d, key_real, key_reference = jax.random.split(key, 3)
+        key_d, key_patch, key_real, key_reference = jax.random.split(key, 4)
+        x2 = self.disguise(key_patch, x2)
         real = self.crops(key_real, x2, self.patches.count)
         reference = self.crops(key_reference, x2, self.patches.count * self.patches.reference)
         (reference,) = self.net32.Dpatch.apply(params["Dpatch"]["features"], reference)
@@ -168,7 +169,7 @@ class DTGAN:
             return self.net32.head.apply(params["Dpatch"]["head"], features, reference)
 
         terms = {
-            "r1_d": losses.r1(d_score, join(x1, x2)),
+            "r1_d": losses.r1(d_score, both),
             "r1_dpatch": losses.r1(patch_score, real),
         }
         return self.lazy_every * weigh(terms, gamma), terms
@@ -296,6 +297,12 @@ class DTGAN:
         mask = jnp.clip(jnp.mean(jnp.abs(x3 - x4), axis=-1, keepdims=True) / 2, 0.0, 1.0)
         return {"image": x3, "mask": mask, "clean": x4, "rec": x1r, "removed": x1a}
 
+    def score(self, ema, request, rng):
+        """mean |x1 - x1r| + mean |x2 - x4| of other images, as in L_rec; lower is better."""
+        drawn = self.infer(ema, request, rng)
+        x1, x2 = to_float(request["image"]), to_float(request["normal"])
+        return losses.reconstruction(x1, drawn["rec"], x2, drawn["clean"])
+
     def probe(self, ema, image):
         """The codes of uint8 images [N, R, R, C]: structure z_s as [N, d], texture z_t."""
         z_s, z_t = self.net.E.apply(ema["E"], to_float(image))
@@ -309,7 +316,8 @@ class DTGAN:
 def make(config, num_classes):
     """The DT-GAN `Method` for a config and a number of classes (with the normal one)."""
     m = DTGAN(config, num_classes)
-    return Method(m.init, m.step, m.infer, m.classify, m.probe, m.regularize, m.lazy_every)
+    functions = m.init, m.step, m.infer, m.score, m.classify, m.probe, m.regularize
+    return Method(*functions, m.lazy_every)
 
 
 def inputs(batch):
@@ -319,7 +327,7 @@ def inputs(batch):
 
 def step_keys(state):
     """The named keys of this step: fold_in(rng, step), split once."""
-    names = ("d_noise", "d_crops", "r1", "g_noise", "g_crops", "g_augment", "layer")
+    names = ("d_noise", "d_crops", "r1", "g_noise", "g_crops", "g_augment", "scene")
     keys = jax.random.split(jax.random.fold_in(state.rng, state.step), len(names))
     return dict(zip(names, keys, strict=True))
 

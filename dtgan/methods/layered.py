@@ -46,6 +46,24 @@ class Layer(NamedTuple):
         return over(surface, paint(self.reflectance, surface), self.matte)
 
 
+class Scene(NamedTuple):
+    """What G and F draw from a pair x1, x2 in training; names as at the top of the file."""
+
+    drawn: Layer  # at random, for the rehearsal
+    xs: Any
+    hole: Any  # a random one [N, R, R, 1], 0 or 1
+    z1: LayerCodes
+    z2: LayerCodes
+    zs: LayerCodes
+    layer1: Layer  # of z_s1, z_t1
+    layer3: Layer  # of z_s1, z_t2
+    layer_s: Layer  # the drawn layer, read back
+    hidden: Any  # what F could not see of x1, 0..1
+    b2: Any
+    x1a: Any
+    x1r: Any  # meant where `hidden` is 1
+
+
 class LayeredDTGAN(DTGAN):
     """The algorithm for one config; D, Dpatch and C, and how they learn, are DT-GAN's."""
 
@@ -78,70 +96,95 @@ class LayeredDTGAN(DTGAN):
         images, known, z_t = (join(*x) for x in zip(*triples, strict=True))
         return part(self.F.apply(params, images, known, z_t), len(triples))
 
-    # --- G phase: E, G and F learn, D, Dpatch and C are frozen ------------------------------------
-
-    def g_loss(self, params, frozen, x1, x2, y1, pixels, key):
-        """L_G -> (L_G, (terms, (x3, fakes, their labels) for the D phase)).
-
-        pixels: (mask, has_mask) of x1.
-        """
+    def scene(self, params, x1, x2, key):
+        """All that is drawn from x1 and x2 but the hybrid -> Scene."""
         fixed, n, res = jax.lax.stop_gradient, len(x1), x1.shape[1]
-        reflectance, mattes = draw_layer(key["layer"], 2 * n, res, x1.shape[-1])
-        (drawn_matte, hole), (tone, _) = part(mattes, 2), part(reflectance, 2)
-        drawn, hole = Layer(tone, drawn_matte), (hole > 0.1).astype(jnp.float32)
+        reflectances, mattes = draw_layer(key, 2 * n, res, x1.shape[-1])
+        (reflectance, _), (matte, other) = part(reflectances, 2), part(mattes, 2)
+        drawn, hole = Layer(reflectance, matte), (other > 0.1).astype(jnp.float32)
         xs = drawn.on(x2)
         z1, z2, zs = self.encode(params["E"], x1, x2, xs)
         # The drawn layer is read back with the texture of x1: a layer is not of its surface.
         layer1, layer3, layer_s = self.layers(
             params["G"], (z1.z_s, z1.z_t), (z1.z_s, z2.z_t), (zs.z_s, z1.z_t)
         )
-
-        # Removal: F sees of x1 what neither the matte nor a random hole hides.
         b1, b2, x1a, hidden = x1, x2, x1, jnp.ones_like(hole)
         if self.config.model.removal:
+            # F sees of x1 what neither the matte nor a random hole hides.
             reached = reach(layer1.matte)
             hidden = jnp.maximum(hole, fixed(reached))
             b1, b2 = self.fill(params["F"], (x1, 1.0 - hidden, z1.z_t), (x2, 1.0 - hole, z2.z_t))
             x1a = over(x1, b1, reached)
-        x3 = layer3.on(x2)
         # b is given: L_rec must not reward hiding the defect in it, nor bend F towards defects.
         x1r = over(fixed(b1), paint(layer1.reflectance, fixed(x1a)), layer1.matte)
+        return Scene(drawn, xs, hole, z1, z2, zs, layer1, layer3, layer_s, hidden, b2, x1a, x1r)
+
+    # --- G phase: E, G and F learn, D, Dpatch and C are frozen ------------------------------------
+
+    def g_loss(self, params, frozen, x1, x2, y1, pixels, key):
+        """L_G -> (L_G, (terms, (x3, fakes, their labels) for the D phase)).
+
+        pixels: (mask [N, R, R, 1] in 0..1, has_mask bool [N]) of x1.
+        """
+        fixed, s = jax.lax.stop_gradient, self.scene(params, x1, x2, key["scene"])
+        x3 = s.layer3.on(x2)
         (z3,) = self.encode(params["E"], x3)
 
         normal = jnp.full_like(y1, NORMAL)
-        fakes, labels = ((x3, x1a), (y1, normal)) if self.config.model.removal else ((x3,), (y1,))
+        fakes, labels = (x3,), (y1,)
+        if self.config.model.removal:
+            fakes, labels = (x3, s.x1a), (y1, normal)
         logits = self.judge(frozen["D"], key["g_augment"], fakes, labels)
         (patch_logits,) = self.compare(frozen["Dpatch"], key["g_crops"], (x3,), x2)
         class_logits = self.net.C.apply(frozen["C"], join(*fakes))
-        mask, has_mask = pixels
-        known = has_mask[:, None, None, None].astype(jnp.float32)
+        x1r = over(x1, s.x1r, s.hidden)
         terms = {
-            "rec": losses.weighted_l1(x1, x1r, hidden),  # |x2 - x4| is 0
+            "rec": losses.weighted_l1(x1, x1r, s.hidden),  # |x2 - x4| is 0
             "adv_g": jnp.mean(jnp.sum(losses.adversarial_g(logits), axis=1)),
             "cooccur_g": jnp.mean(losses.adversarial_g(patch_logits)),
-            "structure": losses.structure(x1, over(x1, x1r, hidden), x1a, x2, x3),
-            "feature": losses.mse(z3.z_s, fixed(z1.z_s)) + losses.mse(z3.z_t, fixed(z2.z_t)),
+            "structure": losses.structure(x1, x1r, s.x1a, x2, x3),
+            "feature": losses.mse(z3.z_s, fixed(s.z1.z_s)) + losses.mse(z3.z_t, fixed(s.z2.z_t)),
             "cls_g": losses.cross_entropy(class_logits, join(*labels)),
-            "anchor": losses.binary_cross_entropy(z2.presence, jnp.zeros_like(z2.presence)),
-            "fill": losses.weighted_l1(x2, b2, hole),
-            "area": jnp.mean(layer1.matte),
-            "smooth": losses.variation(layer1.matte),
-            "rehearse": self.rehearsal(drawn, layer_s, zs.presence, x2, xs),
-            "mask": losses.matte(reach(layer1.matte) * known, mask * known),
+            "anchor": losses.binary_cross_entropy(s.z2.presence, 0.0),
+            "fill": losses.weighted_l1(x2, s.b2, s.hole),
+            "area": jnp.mean(s.layer1.matte),
+            "smooth": losses.variation(s.layer1.matte),
+            "rehearse": self.rehearsal(s, x2),
+            "mask": self.mask_loss(s, *pixels),
         }
         return weigh(terms, self.weight), (terms, (x3, fakes, labels))
 
-    def rehearsal(self, drawn, layer, presence, x2, xs):
+    def rehearsal(self, scene, x2):
         """How far E and G are from the layer that was drawn on x2."""
-        stride = self.config.model.code_stride
-        cells = drawn.matte.reshape(len(xs), presence.shape[1], stride, -1, stride)
-        seen = (jnp.max(cells, axis=(2, 4))[..., None] > 0.15).astype(jnp.float32)
+        drawn, layer = scene.drawn, scene.layer_s
+        seen = (self.cells(drawn.matte) > 0.15).astype(jnp.float32)
         return (
-            losses.binary_cross_entropy(presence, seen)
+            losses.binary_cross_entropy(scene.zs.presence, seen)
             + 2.0 * losses.matte(layer.matte, drawn.matte)
             + 4.0 * losses.weighted_l1(layer.reflectance, drawn.reflectance, drawn.matte)
-            + 10.0 * losses.l1(layer.on(x2), xs)
+            + 10.0 * losses.l1(layer.on(x2), scene.xs)
         )
+
+    def mask_loss(self, scene, mask, has_mask):
+        """E's presence (a gradient everywhere) and the matte's reach against known masks."""
+        known = has_mask[:, None, None, None].astype(jnp.float32)
+        presence = losses.binary_cross_entropy(scene.z1.presence, self.cells(mask), known)
+        return presence + losses.matte(reach(scene.layer1.matte) * known, mask * known)
+
+    def cells(self, pixels):
+        """[N, R, R, 1] -> [N, S, S, 1]: the largest value in every cell of z_s."""
+        n, stride = len(pixels), self.config.model.code_stride
+        side = pixels.shape[1] // stride
+        return jnp.max(pixels.reshape(n, side, stride, side, stride, 1), axis=(2, 4))
+
+    def score(self, ema, request, rng):
+        """Rehearsal and L_rec, whose answers are known, on other images; lower is better.
+
+        Not |x1 - x1r| alone: a model that draws nothing would have 0.
+        """
+        x1, x2 = to_float(request["image"]), to_float(request["normal"])
+        s = self.scene(ema, x1, x2, rng)
+        return self.rehearsal(s, x2) + losses.weighted_l1(x1, s.x1r, s.hidden)
 
     # --- the algorithm ----------------------------------------------------------------------------
 
@@ -186,7 +229,8 @@ class LayeredDTGAN(DTGAN):
           flip: bool [..., 2] upside down, left to right
           limit: uint8 [N, R, R, 1], 0 where no defect may be
         Returns float32 images in about [-1, 1]: "image" x3, "clean" x4 = x2, "rec" x1r and
-        "removed" x1a of the first defect; and "mask" [N, R, R, 1], the matte of all defects.
+        "removed" x1a of the first defect, as x1 shows it; and "mask" [N, R, R, 1], the matte of
+        all defects.
         """
         del rng  # nothing here is random
         x2 = to_float(request["normal"])
@@ -200,7 +244,7 @@ class LayeredDTGAN(DTGAN):
             x3 = over(x3, paint(layer.reflectance, x2), matte)
             clear = clear * (1.0 - matte)
             if k == 0:
-                rec, removed = self.restore(ema, x1, z1)
+                rec, removed = (flip(x, control) for x in self.restore(ema, x1, z1))
         return {"image": x3, "mask": 1.0 - clear, "clean": x2, "rec": rec, "removed": removed}
 
     def restore(self, params, x1, z1):
@@ -228,12 +272,12 @@ class LayeredDTGAN(DTGAN):
 def make(config, num_classes):
     """The layered `Method` for a config and a number of classes (with the normal one)."""
     m = LayeredDTGAN(config, num_classes)
-    functions = m.init, m.step, m.infer, m.classify, m.probe, m.regularize
+    functions = m.init, m.step, m.infer, m.score, m.classify, m.probe, m.regularize
     return Method(*functions, m.lazy_every, (*PER_DEFECT, "limit"))
 
 
 def defects(request):
-    """Yield (x1, control) for every defect: its image, flipped as asked, and what else is asked."""
+    """Yield (x1, control) for every defect: its image, flipped as asked, and what is asked."""
     images = request["image"]
     count = images.shape[1] if images.ndim == 5 else 1
     many = images.reshape(len(images), count, *images.shape[-3:])
@@ -243,15 +287,22 @@ def defects(request):
         if name in request
     }
     for k in range(count):
-        x1, control = to_float(many[:, k]), {name: c[:, k] for name, c in controls.items()}
-        for axis, flip in enumerate(jnp.moveaxis(control.pop("flip", jnp.zeros((1, 2))), -1, 0)):
-            # The image, not its code: G's kernels know which way a code was seen.
-            x1 = jnp.where(flip.astype(bool)[:, None, None, None], jnp.flip(x1, axis + 1), x1)
-        yield x1, control
+        control = {name: value[:, k] for name, value in controls.items()}
+        # The image, not its code: G's kernels know which way a code was seen.
+        yield flip(to_float(many[:, k]), control), control
+
+
+def flip(images, control):
+    """Images [N, R, R, C] reversed along the axes that the control names, [N, 2]."""
+    if "flip" in control:
+        for axis in (0, 1):
+            chosen = control["flip"][:, axis].astype(bool)[:, None, None, None]
+            images = jnp.where(chosen, jnp.flip(images, axis + 1), images)
+    return images
 
 
 def place(z_s, control):
-    """z_s [N, S, S, 4] with the request's scale, shift and strength; 0 beyond what x1 shows."""
+    """z_s [N, S, S, 8] with the request's scale, shift and strength; 0 beyond what x1 shows."""
     n, side = z_s.shape[:2]
     if {"shift", "scale"} & set(control):
         shift = control.get("shift", jnp.zeros((n, 2), jnp.float32))

@@ -91,7 +91,7 @@ class Generator(nn.Module):
         plan = self.blocks()
         for i, (features, up, _) in enumerate(plan):
             pair = noise[i] if noise is not None else (None, None)
-            block = StyledResBlock(features, up, self.skip_gain, self.dtype, name=f"block{i}")
+            block = StyledResBlock(features, up, self.skip_gain, dtype=self.dtype, name=f"block{i}")
             x = block(x, z_t, pair)
         return EqualConv(self.channels, 1, act=False, name="to_image")(x.astype(jnp.float32))
 

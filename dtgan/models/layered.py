@@ -23,9 +23,10 @@ DIRECTIONS = CODE_CHANNELS - 1
 class LayerCodes(NamedTuple):
     """What E makes of an image.
 
-    z_s [N, S, S, 4]: structure, an amplitude a >= 0 and a direction, as a (d, 1); exactly 0 where E
-      sees no defect. z_t [N, Z]: texture. presence [N, S, S, 1]: logits of "here is a defect"; the
-      amplitude is max(0, 1 + presence / 2).
+    z_s [N, S, S, 8]: structure, an amplitude a in 0..5 and a direction d in -2..2, as a (d, 1);
+      exactly 0 where E sees no defect. z_t [N, Z]: texture, of mean square 1. presence
+      [N, S, S, 1]: logits of "here is a defect", -8..8; the amplitude is max(0, 1 + presence / 2).
+    All are bounded: free codes and fast learning rates blew up after some thousand steps.
     """
 
     z_s: jax.Array
@@ -78,9 +79,10 @@ def paint(reflectance, surface):
 class LayerEncoder(nn.Module):
     """E: image [N, R, R, C] -> LayerCodes, with z_s of side S = R / stride.
 
-    The trunk and the texture code are those of `models.dtgan.Encoder`; the structure code comes
-    from a top-down path (Lin et al. 2017, FPN), since defects are thinner than the cells of a
-    16 x 16 code while telling them from grain needs their surroundings.
+    The trunk and the texture branch are those of `models.dtgan.Encoder`, but the latter does not
+    see the defect. The structure code comes from a top-down path (Lin et al. 2017, FPN), since
+    defects are thinner than the cells of a 16 x 16 code while telling them from grain needs their
+    surroundings.
     """
 
     ch: int
@@ -89,39 +91,48 @@ class LayerEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        dtype, depth = self.dtype, int(math.log2(x.shape[1] // TOP_SIDE))
-        y = EqualConv(self.ch, 1, dtype=dtype, name="stem")(x)
+        depth = int(math.log2(x.shape[1] // TOP_SIDE))
+        y = EqualConv(self.ch, 1, dtype=self.dtype, name="stem")(x)
         pyramid = [x]
         for i in range(1, depth + 1):
-            y = ResBlock(self.ch << i, reflect=True, dtype=dtype, name=f"down{i}")(y)
+            y = ResBlock(self.ch << i, reflect=True, dtype=self.dtype, name=f"down{i}")(y)
             pyramid.append(y)
         top = self.ch << depth
 
-        def texture(i, y):
-            conv = EqualConv(top << (i + 1), stride=2, dtype=dtype, name=f"texture{i}")
-            return conv(blur(y, (2, 2)))
+        y = self.top_down(self.halve(2 * top, "context", y), pyramid)
+        y = EqualConv(CODE_CHANNELS, 1, act=False, dtype=jnp.float32, name="structure")(y)
+        presence = 8.0 * jnp.tanh(y[..., DIRECTIONS:] / 8.0)
+        amplitude = passing_relu(1.0 + presence / 2.0)
+        direction = 2.0 * jnp.tanh(y[..., :DIRECTIONS] / 2.0)
+        z_s = amplitude * jnp.concatenate([direction, jnp.ones_like(amplitude)], axis=-1)
 
-        context = texture(0, y)
-        pooled = jnp.mean(texture(1, context), axis=(1, 2), dtype=jnp.float32)
+        y = without_defect(pyramid[-1], jax.lax.stop_gradient(nn.sigmoid(presence)))
+        y = self.halve(4 * top, "texture1", self.halve(2 * top, "texture0", y))
+        pooled = jnp.mean(y, axis=(1, 2), dtype=jnp.float32)
         z_t = EqualDense(4 * top, act=True, name="texture2")(pooled)
+        z_t = z_t * jax.lax.rsqrt(jnp.mean(jnp.square(z_t), axis=-1, keepdims=True) + 1e-8)
+        return LayerCodes(z_s, z_t, presence)
 
-        y = context
+    def halve(self, width, name, y):
+        """A convolution of stride 2 after a blur."""
+        conv = EqualConv(width, stride=2, dtype=self.dtype, name=name)
+        return conv(blur(y, (2, 2)))
+
+    def top_down(self, y, pyramid):
+        """From the coarsest features back to side R / stride, joined by those of each level."""
+        depth = len(pyramid) - 1
         for level in range(depth, int(math.log2(self.stride)) - 1, -1):
             width = max(16, (self.ch << level) // (1 if level == depth else 2))
-            deep = EqualConv(width, 1, dtype=dtype, name=f"deep{level}")(y)
             kernel = 1 if level else 3  # the lowest level is the image itself
-            lateral = EqualConv(width, kernel, pad=kernel // 2, dtype=dtype, name=f"side{level}")
-            y = upsample(deep) + lateral(pyramid[level])
-            y = EqualConv(width, 3, pad=1, dtype=dtype, name=f"merge{level}")(y)
-        y = EqualConv(CODE_CHANNELS, 1, act=False, dtype=jnp.float32, name="structure")(y)
-        presence = y[..., DIRECTIONS:]
-        amplitude = nn.relu(1.0 + presence / 2.0)
-        z_s = amplitude * jnp.concatenate([y[..., :DIRECTIONS], jnp.ones_like(amplitude)], axis=-1)
-        return LayerCodes(z_s, z_t, presence)
+            deep = EqualConv(width, 1, dtype=self.dtype, name=f"deep{level}")
+            side = EqualConv(width, kernel, pad=kernel // 2, dtype=self.dtype, name=f"side{level}")
+            y = upsample(deep(y)) + side(pyramid[level])
+            y = EqualConv(width, 3, pad=1, dtype=self.dtype, name=f"merge{level}")(y)
+        return y
 
 
 class LayerGenerator(nn.Module):
-    """G: z_s [N, S, S, 4], z_t [N, Z] -> reflectance [N, R, R, channels], matte [N, R, R, 1].
+    """G: z_s [N, S, S, 8], z_t [N, Z] -> reflectance [N, R, R, channels], matte [N, R, R, 1].
 
     The matte is 1 - exp(-a h): a the amplitude of z_s in the pixel's cell and h > 0 a density that
     depends, as the reflectance does, on the code's direction alone (Beer-Lambert). So it is
@@ -140,9 +151,8 @@ class LayerGenerator(nn.Module):
         x = direction
         for i in range(2 + int(math.log2(stride))):
             up = 0 < i <= int(math.log2(stride))
-            x = StyledResBlock(2 * self.ch, up, dtype=self.dtype, name=f"block{i}")(
-                x, z_t, (None, None)
-            )
+            block = StyledResBlock(2 * self.ch, up, noisy=False, dtype=self.dtype, name=f"block{i}")
+            x = block(x, z_t)
         head = EqualConv(self.channels + 1, 1, act=False, name="layer")
         y = 2.0 * head(x.astype(jnp.float32))
         reflectance = 1.1 * nn.sigmoid(y[..., :-1])
@@ -181,13 +191,36 @@ class Filler(nn.Module):
         return base + 0.3 * head(x.astype(jnp.float32))
 
 
+def without_defect(features, presence):
+    """Features [N, H, W, C] whose cells near a defect show the mean of all others instead.
+
+    presence: [N, S, S, 1] in 0..1. A pooled texture code would else tell the class of the defect.
+    Near is two cells, about what a feature sees.
+    """
+    n, side = features.shape[:2]
+    cell = presence.shape[1] // side
+    near = jnp.max(presence.reshape(n, side, cell, side, cell, 1), axis=(2, 4))
+    near = jax.lax.reduce_window(near, 0.0, jax.lax.max, (1, 5, 5, 1), (1, 1, 1, 1), "SAME")
+    free = jnp.maximum(1.0 - near, 0.05).astype(features.dtype)  # an early E sees defects all over
+    total = jnp.sum(features * free, axis=(1, 2), keepdims=True)
+    return over(total / (jnp.sum(free, axis=(1, 2), keepdims=True)), features, free)
+
+
+def passing_relu(x):
+    """max(0, x) exactly, with a fifth of the gradient where it is 0.
+
+    Else what E holds for normal could never be called back by the losses of the image.
+    """
+    below = jnp.minimum(x, 0.0)
+    return nn.relu(x) + 0.2 * (below - jax.lax.stop_gradient(below))
+
+
 def split_code(z_s):
     """z_s = a (d, 1) -> direction d (0 where a is 0) and amplitude a [N, S, S, 1]."""
-    amplitude = z_s[..., DIRECTIONS:]
+    amplitude = jnp.maximum(z_s[..., DIRECTIONS:], 0.0)
     present = amplitude > 0
-    return jnp.where(present, z_s[..., :DIRECTIONS] / jnp.where(present, amplitude, 1.0), 0.0), (
-        amplitude
-    )
+    direction = z_s[..., :DIRECTIONS] / jnp.where(present, amplitude, 1.0)
+    return jnp.where(present, direction, 0.0), amplitude
 
 
 def membrane(image, known):

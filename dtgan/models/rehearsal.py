@@ -47,19 +47,20 @@ class _Draws:
 
 
 def draw_layer(key, n, res, channels=1):
-    """A random layer for n samples: (reflectance [n, R, R, channels], matte [n, R, R, 1]), 0..1.
+    """A random layer for n samples: (reflectance [n, R, R, channels] in 0..1.05, matte
+    [n, R, R, 1] in 0..1).
 
     One to ELEMENTS elements, each with a rim behind its body, laid over each other.
     """
     # Mapped over the elements, not looped: a third of the program to compile.
-    keys = jax.random.split(key, ELEMENTS)
-    tones, covers = jax.vmap(lambda k: _element(_Draws(k, n, res), channels))(keys)
+    key, *keys = jax.random.split(key, 1 + ELEMENTS)
+    tones, covers = jax.vmap(lambda k: _element(_Draws(k, n, res), channels))(jnp.stack(keys))
+    there = jax.random.uniform(key, (ELEMENTS, n, 1, 1, 1)) < 0.4
+    there = there.at[0].set(True)
     matte, paint = jnp.zeros((n, res, res, 1)), jnp.zeros((n, res, res, channels))
     for i in range(ELEMENTS):
-        chance = 0.4 if i else 1.0
-        there = jax.random.uniform(jax.random.fold_in(keys[i], 0), (n, 1, 1, 1)) < chance
         for tone, cover in zip(tones[i], covers[i], strict=True):
-            cover = cover * there
+            cover = cover * there[i]
             paint = paint * (1.0 - cover) + tone * cover  # matte x reflectance
             matte = matte * (1.0 - cover) + cover
     return jnp.clip(paint / (matte + 1e-6), 0.0, 1.05), matte

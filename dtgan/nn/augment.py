@@ -19,7 +19,7 @@ def augment(key, images, prob, axes=(), brightness=0.2, contrast=0.25, shift=0.1
     together = images.ndim == 5
     x = images if together else images[:, None]
     n, size = x.shape[0], x.shape[2]
-    keys = iter(jax.random.split(key, 9 + len(axes)))
+    keys = iter(jax.random.split(key, 8 + len(axes)))
 
     def on():
         return jax.random.uniform(next(keys), (n, 1, 1, 1, 1)) < prob
@@ -31,7 +31,7 @@ def augment(key, images, prob, axes=(), brightness=0.2, contrast=0.25, shift=0.1
         flipped = jnp.flip(x, axis + 1)
         half = jax.random.uniform(next(keys), (n, 1, 1, 1, 1)) < 0.5 * prob
         x = jnp.where(half, flipped, x)
-    mean = jnp.mean(x, axis=(2, 3, 4), keepdims=True)
+    mean = jnp.mean(x, axis=(1, 2, 3, 4), keepdims=True)  # of the row: its images change alike
     x = mean + (x - mean) * jnp.where(on(), 1.0 + number(contrast), 1.0)
     x = x + jnp.where(on(), number(brightness), 0.0)
     # Whole pixels as products with shifted identities: gathers are slow on CPU.

@@ -38,19 +38,20 @@ class ResBlock(nn.Module):
 class StyledResBlock(nn.Module):
     """Two styled convolutions and a 1x1 skip, optionally doubling the size; (res + skip) / sqrt(2).
 
-    noise: a pair of maps for the two convolutions, or (None, None).
+    noise: a pair of maps for the two convolutions, or (None, None); `noisy`: whether it takes any.
     """
 
     features: int
     up: bool = False
     skip_gain: float = 4.0  # of the skip's up-blur: 4 keeps the mean; 1 is the base's quirk
+    noisy: bool = True
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, z_t, noise):
-        x = x.astype(self.dtype)
-        y = StyledConv(self.features, self.up, self.dtype, name="conv1")(x, z_t, noise[0])
-        y = StyledConv(self.features, False, self.dtype, name="conv2")(y, z_t, noise[1])
+    def __call__(self, x, z_t, noise=(None, None)):
+        x, rest = x.astype(self.dtype), (self.noisy, self.dtype)
+        y = StyledConv(self.features, self.up, *rest, name="conv1")(x, z_t, noise[0])
+        y = StyledConv(self.features, False, *rest, name="conv2")(y, z_t, noise[1])
         if self.up or x.shape[-1] != self.features:
             skip = EqualConv(self.features, 1, bias=False, act=False, dtype=self.dtype, name="skip")
             x = skip(x)

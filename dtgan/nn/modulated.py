@@ -36,10 +36,12 @@ class StyledConv(nn.Module):
     """Modulated 3x3 convolution, noise, bias, leaky ReLU.
 
     x [N, H, W, I], z_t [N, Z], noise [N, H', W', 1] of N(0, 1) or None -> [N, H', W', features].
+    `noisy`: whether it has a strength for noise.
     """
 
     features: int
     up: bool = False
+    noisy: bool = True
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -49,8 +51,9 @@ class StyledConv(nn.Module):
         kernel = self.param("kernel", normal_init, (3, 3, in_ch, self.features))
         kernel = kernel / math.sqrt(9 * in_ch)
         x = modulated_conv(x.astype(self.dtype), kernel, style, self.up)
-        strength = self.param("noise", nn.initializers.zeros, ())
-        if noise is not None:
-            x = x + (strength * noise).astype(self.dtype)
+        if self.noisy:
+            strength = self.param("noise", nn.initializers.zeros, ())
+            if noise is not None:
+                x = x + (strength * noise).astype(self.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return lrelu(add_bias(x, bias))

@@ -8,10 +8,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from dtgan import sampling
 from dtgan.config import ConfigError, base_config
+from dtgan.data import pipeline
 from dtgan.data.procedural import ProceduralSteel
 from dtgan.images import to_float
 from dtgan.methods import layered
 from dtgan.methods.layered import place
+from dtgan.models.layered import CODE_CHANNELS
 
 
 def tiny():
@@ -54,11 +56,14 @@ def test_anchor_is_x2_bit_for_bit(sampler, source):
     assert change(sampler(ask(source)), request).max() > 0.1
 
 
-def test_strength_is_monotone_in_the_mean_change(sampler, source):
-    means = []
+def test_strength_is_monotone_in_every_pixel(sampler, source):
+    means, masks = [], []
     for strength in (0.0, 0.3, 0.6, 1.0, 2.0):
-        request = ask(source, strength=strength)
-        means.append(change(sampler(request), request).mean((1, 2, 3)))
+        request = ask(source, strength=strength, shift=(0.1, -0.2), scale=1.3)
+        drawn = sampler(request)
+        masks.append(drawn["mask"])
+        means.append(change(drawn, request).mean((1, 2, 3)))
+    assert np.all(np.diff(masks, axis=0) >= 0)
     assert np.all(np.diff(means, axis=0) > 0)
 
 
@@ -66,6 +71,7 @@ def test_matte_stays_inside_the_users_mask(sampler, source):
     limit = np.zeros((32, 32), np.uint8)
     limit[4:12, 4:12] = 255
     request = ask(source, limit=limit)
+    assert_array_equal(request["limit"], ask(source, limit=limit > 0)["limit"])
     drawn, free = sampler(request), sampler(ask(source))
     outside = limit == 0
     assert_array_equal(change(drawn, request)[:, outside], 0.0)
@@ -98,6 +104,7 @@ def test_flip_twice_and_zero_shift_change_nothing(sampler, source):
     flipped = {**request, "image": request["image"][:, :, ::-1]}
     back = sampler({**flipped, "flip": np.array([[[True, False]]] * 8)})
     assert_allclose(back["image"], plain["image"], atol=1e-6)
+    assert_allclose(back["removed"], plain["removed"][:, ::-1], atol=1e-6)  # as x1 shows it
 
 
 def test_place_shifts_and_scales_the_code():
@@ -129,10 +136,14 @@ def test_class_reference_and_background_of_a_request(source):
     [
         ({"classes": ("taer",)}, "did you mean 'tear'"),
         ({"classes": ("normal",)}, "no defect"),
-        ({"strength": -1.0}, "strength=-1.0 is not 0 or more"),
-        ({"scale": 0.0}, "scale=0"),
-        ({"shift": (np.nan, 0.0)}, "shift"),
-        ({"limit": np.zeros((8, 8))}, "32 x 32"),
+        ({"strength": -1.0}, "strength=-1.0 is below 0"),
+        ({"strength": [1.0] * 5}, r"strength has the shape \(5, 1\), but 2 images"),
+        ({"scale": 0.0}, "scale=0.0 is not above 0"),
+        ({"shift": (np.nan, 0.0)}, "shift=.* is not finite"),
+        ({"limit": np.zeros((8, 8), np.uint8)}, r"use \(32, 32\)"),
+        ({"limit": np.full((32, 32), 0.9)}, "limit is float64"),
+        ({"references": 10_000}, "10000 is not an index"),
+        ({"backgrounds": [1, 2, 3]}, "backgrounds has the shape"),
     ],
 )
 def test_impossible_requests_are_refused(source, controls, message):
@@ -145,23 +156,92 @@ def test_unknown_controls_are_refused(sampler, source):
         sampler({**ask(source), "strenght": np.ones(8, np.float32)})
 
 
-def test_mask_term_sees_only_images_that_have_a_mask():
-    config = tiny()
-    model = layered.LayeredDTGAN(config, 7)
+@pytest.fixture(scope="module")
+def pair():
+    """A model, its state, and a batch of bright squares on even grey."""
+    model = layered.LayeredDTGAN(tiny(), 7)
     batch = {
-        "image": np.zeros((8, 32, 32, 1), np.uint8) + 90,
-        "normal": np.zeros((8, 32, 32, 1), np.uint8) + 120,
+        "image": np.full((8, 32, 32, 1), 90, np.uint8),
+        "normal": np.full((8, 32, 32, 1), 120, np.uint8),
         "label": np.ones(8, np.int32),
         "mask": np.zeros((8, 32, 32, 1), np.uint8),
-        "has_mask": np.ones(8, bool),
+        "has_mask": np.arange(8) < 4,
     }
+    batch["image"][:, 8:16, 8:16] = 200
     batch["mask"][:, 8:16, 8:16] = 255
     state = jax.jit(lambda key: model.init(key, batch))(jax.random.key(0))
-    step = jax.jit(model.step)
+    return model, state, batch
 
-    def term(has_mask, mask):
-        values = {**batch, "has_mask": np.full(8, has_mask), "mask": mask}
-        return float(step(state, values)[1]["loss/mask"])
 
-    assert term(True, batch["mask"]) > 0.5
-    assert term(False, batch["mask"]) == term(False, np.zeros_like(batch["mask"])) < 0.01
+def scene_of(model, params, batch):
+    x1, x2 = to_float(batch["image"]), to_float(batch["normal"])
+    return x1, x2, model.scene(params, x1, x2, jax.random.key(5))
+
+
+def test_mask_term_sees_only_images_that_have_a_mask(pair):
+    model, state, batch = pair
+
+    def terms(presence, has_mask):
+        _, _, scene = scene_of(model, state.ema, batch)
+        scene = scene._replace(z1=scene.z1._replace(presence=presence))
+        return model.mask_loss(scene, jnp.asarray(batch["mask"]) / 255.0, has_mask)
+
+    presence = jnp.zeros((8, 32, 32, 1))
+    gradient = jax.jit(jax.grad(terms))(presence, batch["has_mask"])
+    assert np.all(np.asarray(gradient[:4, 8:16, 8:16]) < 0)  # towards the defect
+    assert np.all(np.asarray(gradient[:4, 20:]) > 0)  # away from clean surface
+    assert_array_equal(gradient[4:], 0.0)
+
+
+def test_reconstruction_teaches_encoder_and_generator_but_not_the_fill(pair):
+    model, state, batch = pair
+
+    def rec(params):
+        x1, _, s = scene_of(model, params, batch)
+        return jnp.sum(s.hidden * jnp.abs(x1 - s.x1r))
+
+    gradient = jax.jit(jax.grad(rec))(state.ema)
+    size = {n: max(float(jnp.abs(x).max()) for x in jax.tree.leaves(gradient[n])) for n in gradient}
+    assert size["E"] > 1e-4 and size["G"] > 1e-4 and size["F"] == 0
+
+
+def test_an_encoder_that_sees_nothing_can_be_called_back(pair):
+    """Where the amplitude is 0, the losses of the image still reach E: no dead end."""
+    model, state, batch = pair
+    params = jax.tree.map(jnp.copy, state.ema)
+    bias = params["E"]["params"]["structure"]["bias"]
+    params["E"]["params"]["structure"]["bias"] = bias.at[-1].set(-20.0)
+
+    def rec(params):
+        x1, _, s = scene_of(model, params, batch)
+        return jnp.sum(s.hidden * jnp.abs(x1 - s.x1r)), s.layer1.matte
+
+    gradient, matte = jax.jit(jax.grad(rec, has_aux=True))(params)
+    assert_array_equal(matte, 0.0)
+    assert np.abs(np.asarray(gradient["E"]["params"]["structure"]["bias"])[-1]) > 0
+
+
+def test_score_does_not_prefer_drawing_nothing(pair):
+    """The best checkpoint is not the one with an empty matte."""
+    model, state, batch = pair
+    empty = jax.tree.map(jnp.copy, state.ema)
+    bias = empty["E"]["params"]["structure"]["bias"]
+    empty["E"]["params"]["structure"]["bias"] = bias.at[-1].set(-20.0)
+    score = jax.jit(model.score)
+    request = {name: batch[name] for name in ("image", "normal")}
+    nothing = float(score(empty, request, jax.random.key(0)))
+    assert nothing > 2.0  # Dice and cross-entropy of an empty matte alone are above that
+
+
+@pytest.mark.parametrize("fields", [{"code_stride": 2}, {"removal": False}])
+def test_variants_step(fields):
+    config = tiny()
+    config.data.channels, config.data.batch_size = 3, 2
+    config.model.update(fields)
+    method = layered.make(config, 4)
+    spec = pipeline.batch_spec(config)
+    state = jax.eval_shape(lambda key: method.init(key, spec), jax.random.key(0))
+    new, metrics = jax.eval_shape(method.step, state, spec)
+    assert jax.tree.structure(new) == jax.tree.structure(state) and "loss/rec" in metrics
+    codes = jax.eval_shape(method.probe, state.ema, spec["image"])
+    assert codes["structure"].shape == (2, 16 * 16 * CODE_CHANNELS)

@@ -75,7 +75,7 @@ def test_the_weights_of_the_thesis():
 
 
 def test_every_parameter_gets_a_gradient(one_step):
-    """With b1 = 0 Adam's first moment is the gradient. Noise strengths start without one only in
+    """Adam's first moment after a step is the gradient times 1 - b1. Noise strengths start without one only in
     float rounding, so zero means disconnected."""
     state = one_step[4]
     for name, net in state.nets.items():

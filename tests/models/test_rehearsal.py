@@ -1,4 +1,4 @@
-"""Pins the drawn layers: ranges, variety, the same at every batch position, size and devices."""
+"""Pins the drawn layers: ranges, variety, the same layer for the same key."""
 
 import jax
 import numpy as np

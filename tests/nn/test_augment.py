@@ -24,6 +24,9 @@ def test_images_of_one_sample_change_alike_and_samples_differently():
     x = np.asarray(augment(KEY, pair, 1.0, (1, 2), brightness=0.0))
     assert_allclose(x[:, 0], -x[:, 1], atol=1e-6)
     assert np.abs(x[0, 0] - x[1, 0]).max() > 0.05
+    patched = ramp().at[:, 2:6, 2:6].set(1.0)  # as a defect: the rest must stay equal
+    x = np.asarray(augment(KEY, jnp.stack([ramp(), patched], axis=1), 1.0, (1, 2)))
+    assert (np.abs(x[:, 0] - x[:, 1]) > 1e-6).mean() < 0.08
 
 
 def test_flips_only_allowed_axes():
