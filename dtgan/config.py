@@ -52,7 +52,7 @@ def base_config(method="dtgan"):
                 "d_base": 0,  # D channels are min(d_base / res, d_cap); 0 = 512 ch
                 "d_cap": 0,  # 0 = 16 ch
                 "anchor_input": "zero",  # dtgan: added to z_s: zero (faithful) | learned | fourier
-                "skip_gain": 4.0,  # dtgan: up-blur gain of G's skip; 1.0 = as the base attenuates it
+                "skip_gain": 4.0,  # dtgan: gain of the skip's up-blur; 1.0 = attenuated
                 "code_stride": 1,  # layered: pixels per cell of z_s along an axis: 1 | 2 | 4
                 "removal": True,  # layered: F fills the surface under the defect
             },

@@ -81,8 +81,8 @@ def check_flags(argv):
             raise ConfigError(f"config field {field!r} does not exist{nearest(field, fields)}")
         if name == "--config.method":
             raise ConfigError(
-                "--config.method comes too late for the defaults of a method; give it to the config: "
-                "--config=configs/quickstart.py:method=dtgan"
+                "--config.method comes too late for the defaults of a method; give it to the "
+                "config: --config=configs/quickstart.py:method=dtgan"
             )
     if not any(arg.partition("=")[0] in ("--config", "--help", "--helpfull") for arg in argv):
         raise ConfigError(f"--config is missing; for example {EXAMPLE}")

@@ -75,8 +75,8 @@ def test_the_weights_of_the_thesis():
 
 
 def test_every_parameter_gets_a_gradient(one_step):
-    """Adam's first moment after a step is the gradient times 1 - b1. Noise strengths start without one only in
-    float rounding, so zero means disconnected."""
+    """Adam's first moment after a step is the gradient times 1 - b1. Noise strengths start without
+    one only in float rounding, so zero means disconnected."""
     state = one_step[4]
     for name, net in state.nets.items():
         mu = net.opt_state[0].mu
