@@ -23,9 +23,9 @@ DIRECTIONS = CODE_CHANNELS - 1
 class LayerCodes(NamedTuple):
     """What E makes of an image.
 
-    z_s [N, S, S, 8]: structure, an amplitude a in 0..5 and a direction d in -2..2, as a (d, 1);
+    z_s [N, S, S, 8]: structure, an amplitude a in 0..9 and a direction d in -2..2, as a (d, 1);
       exactly 0 where E sees no defect. z_t [N, Z]: texture, of mean square 1. presence
-      [N, S, S, 1]: logits of "here is a defect", -8..8; the amplitude is max(0, 1 + presence / 2).
+      [N, S, S, 1]: logits of "here is a defect", -8..8; the amplitude is max(0, 1 + presence).
     All are bounded: free codes and fast learning rates blew up after some thousand steps.
     """
 
@@ -102,7 +102,7 @@ class LayerEncoder(nn.Module):
         y = self.top_down(self.halve(2 * top, "context", y), pyramid)
         y = EqualConv(CODE_CHANNELS, 1, act=False, dtype=jnp.float32, name="structure")(y)
         presence = 8.0 * jnp.tanh(y[..., DIRECTIONS:] / 8.0)
-        amplitude = passing_relu(1.0 + presence / 2.0)
+        amplitude = passing_relu(1.0 + presence)
         direction = 2.0 * jnp.tanh(y[..., :DIRECTIONS] / 2.0)
         z_s = amplitude * jnp.concatenate([direction, jnp.ones_like(amplitude)], axis=-1)
 
