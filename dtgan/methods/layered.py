@@ -32,6 +32,7 @@ from dtgan.models.layered import (
 from dtgan.models.rehearsal import draw_layer
 
 AVERAGED = ("E", "G", "F")
+GRAIN = 2.5
 PER_DEFECT = ("strength", "shift", "scale", "flip")  # controls of a request, see `infer`
 
 
@@ -59,6 +60,7 @@ class Scene(NamedTuple):
     layer3: Layer  # of z_s1, z_t2
     layer_s: Layer  # the drawn layer, read back
     hidden: Any  # what F could not see of x1, 0..1
+    b1: Any
     b2: Any
     x1a: Any
     x1r: Any  # meant where `hidden` is 1
@@ -117,7 +119,8 @@ class LayeredDTGAN(DTGAN):
             x1a = over(x1, b1, reached)
         # b is given: L_rec must not reward hiding the defect in it, nor bend F towards defects.
         x1r = over(fixed(b1), paint(layer1.reflectance, fixed(x1a)), layer1.matte)
-        return Scene(drawn, xs, hole, z1, z2, zs, layer1, layer3, layer_s, hidden, b2, x1a, x1r)
+        layers = layer1, layer3, layer_s
+        return Scene(drawn, xs, hole, z1, z2, zs, *layers, hidden, fixed(b1), b2, x1a, x1r)
 
     # --- G phase: E, G and F learn, D, Dpatch and C are frozen ------------------------------------
 
@@ -137,12 +140,11 @@ class LayeredDTGAN(DTGAN):
         logits = self.judge(frozen["D"], key["g_augment"], fakes, labels)
         (patch_logits,) = self.compare(frozen["Dpatch"], key["g_crops"], (x3,), x2)
         class_logits = self.net.C.apply(frozen["C"], join(*fakes))
-        x1r = over(x1, s.x1r, s.hidden)
         terms = {
-            "rec": losses.weighted_l1(x1, x1r, s.hidden),  # |x2 - x4| is 0
+            "rec": self.reconstruction(s, x1, x2),  # |x2 - x4| is 0
             "adv_g": jnp.mean(jnp.sum(losses.adversarial_g(logits), axis=1)),
             "cooccur_g": jnp.mean(losses.adversarial_g(patch_logits)),
-            "structure": losses.structure(x1, x1r, s.x1a, x2, x3),
+            "structure": losses.structure(x1, over(x1, s.x1r, s.hidden), s.x1a, x2, x3),
             "feature": losses.mse(z3.z_s, fixed(s.z1.z_s)) + losses.mse(z3.z_t, fixed(s.z2.z_t)),
             "cls_g": losses.cross_entropy(class_logits, join(*labels)),
             "anchor": losses.binary_cross_entropy(s.z2.presence, 0.0),
@@ -153,6 +155,18 @@ class LayeredDTGAN(DTGAN):
             "mask": self.mask_loss(s, *pixels),
         }
         return weigh(terms, self.weight), (terms, (x3, fakes, labels))
+
+    def reconstruction(self, scene, x1, x2):
+        """L_rec over what F could not see, without a reward for drawing grain.
+
+        F never predicts grain. Where it misses x1 by no more than GRAIN times what it misses
+        normals by, a layer can only lose, by being worse than F: else texture would be drawn.
+        """
+        grain = GRAIN * losses.weighted_l1(x2, scene.b2, scene.hole)
+        missed = jnp.abs(x1 - scene.b1)
+        spared = jax.lax.stop_gradient(jnp.where(missed > grain, 0.0, missed))
+        left = jax.nn.relu(jnp.abs(x1 - scene.x1r) - spared)
+        return losses.weighted_l1(left, 0.0, scene.hidden)
 
     def rehearsal(self, scene, x2):
         """How far E and G are from the layer that was drawn on x2."""
@@ -184,7 +198,7 @@ class LayeredDTGAN(DTGAN):
         """
         x1, x2 = to_float(request["image"]), to_float(request["normal"])
         s = self.scene(ema, x1, x2, rng)
-        return self.rehearsal(s, x2) + losses.weighted_l1(x1, s.x1r, s.hidden)
+        return self.rehearsal(s, x2) + self.reconstruction(s, x1, x2)
 
     # --- the algorithm ----------------------------------------------------------------------------
 
