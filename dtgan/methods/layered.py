@@ -32,7 +32,6 @@ from dtgan.models.layered import (
 from dtgan.models.rehearsal import draw_layer
 
 AVERAGED = ("E", "G", "F")
-GRAIN = 2.5
 PER_DEFECT = ("strength", "shift", "scale", "flip")  # controls of a request, see `infer`
 
 
@@ -60,7 +59,6 @@ class Scene(NamedTuple):
     layer3: Layer  # of z_s1, z_t2
     layer_s: Layer  # the drawn layer, read back
     hidden: Any  # what F could not see of x1, 0..1
-    b1: Any
     b2: Any
     x1a: Any
     x1r: Any  # meant where `hidden` is 1
@@ -120,7 +118,7 @@ class LayeredDTGAN(DTGAN):
         # b is given: L_rec must not reward hiding the defect in it, nor bend F towards defects.
         x1r = over(fixed(b1), paint(layer1.reflectance, fixed(x1a)), layer1.matte)
         layers = layer1, layer3, layer_s
-        return Scene(drawn, xs, hole, z1, z2, zs, *layers, hidden, fixed(b1), b2, x1a, x1r)
+        return Scene(drawn, xs, hole, z1, z2, zs, *layers, hidden, b2, x1a, x1r)
 
     # --- G phase: E, G and F learn, D, Dpatch and C are frozen ------------------------------------
 
@@ -141,7 +139,7 @@ class LayeredDTGAN(DTGAN):
         (patch_logits,) = self.compare(frozen["Dpatch"], key["g_crops"], (x3,), x2)
         class_logits = self.net.C.apply(frozen["C"], join(*fakes))
         terms = {
-            "rec": self.reconstruction(s, x1, x2),  # |x2 - x4| is 0
+            "rec": losses.weighted_l1(x1, s.x1r, s.hidden),  # |x2 - x4| is 0
             "adv_g": jnp.mean(jnp.sum(losses.adversarial_g(logits), axis=1)),
             "cooccur_g": jnp.mean(losses.adversarial_g(patch_logits)),
             "structure": losses.structure(x1, over(x1, s.x1r, s.hidden), s.x1a, x2, x3),
@@ -155,18 +153,6 @@ class LayeredDTGAN(DTGAN):
             "mask": self.mask_loss(s, *pixels),
         }
         return weigh(terms, self.weight), (terms, (x3, fakes, labels))
-
-    def reconstruction(self, scene, x1, x2):
-        """L_rec over what F could not see, without a reward for drawing grain.
-
-        F never predicts grain. Where it misses x1 by no more than GRAIN times what it misses
-        normals by, a layer can only lose, by being worse than F: else texture would be drawn.
-        """
-        grain = GRAIN * losses.weighted_l1(x2, scene.b2, scene.hole)
-        missed = jnp.abs(x1 - scene.b1)
-        spared = jax.lax.stop_gradient(jnp.where(missed > grain, 0.0, missed))
-        left = jax.nn.relu(jnp.abs(x1 - scene.x1r) - spared)
-        return losses.weighted_l1(left, 0.0, scene.hidden)
 
     def rehearsal(self, scene, x2):
         """How far E and G are from the layer that was drawn on x2."""
@@ -198,7 +184,7 @@ class LayeredDTGAN(DTGAN):
         """
         x1, x2 = to_float(request["image"]), to_float(request["normal"])
         s = self.scene(ema, x1, x2, rng)
-        return self.rehearsal(s, x2) + self.reconstruction(s, x1, x2)
+        return self.rehearsal(s, x2) + losses.weighted_l1(x1, s.x1r, s.hidden)
 
     # --- the algorithm ----------------------------------------------------------------------------
 
