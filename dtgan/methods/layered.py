@@ -101,7 +101,7 @@ class LayeredDTGAN(DTGAN):
         fixed, n, res = jax.lax.stop_gradient, len(x1), x1.shape[1]
         reflectances, mattes = draw_layer(key, 2 * n, res, x1.shape[-1])
         (reflectance, _), (matte, other) = part(reflectances, 2), part(mattes, 2)
-        drawn, hole = Layer(reflectance, matte), (other > 0.1).astype(jnp.float32)
+        drawn, hole = visible(Layer(reflectance, matte), x2), (other > 0.1).astype(jnp.float32)
         xs = drawn.on(x2)
         z1, z2, zs = self.encode(params["E"], x1, x2, xs)
         # The drawn layer is read back with the texture of x1: a layer is not of its surface.
@@ -274,6 +274,16 @@ def make(config, num_classes):
     m = LayeredDTGAN(config, num_classes)
     functions = m.init, m.step, m.infer, m.score, m.classify, m.probe, m.regularize
     return Method(*functions, m.lazy_every, (*PER_DEFECT, "limit"))
+
+
+def visible(layer, surface):
+    """The layer without what could not be seen on the surface: E must not learn to guess.
+
+    Fainter where nothing within two pixels changes by a tenth of the range [0, 1].
+    """
+    change = jnp.mean(jnp.abs(layer.on(surface) - surface), axis=-1, keepdims=True) / 2.0
+    near = jax.lax.reduce_window(change, 0.0, jax.lax.max, (1, 5, 5, 1), (1, 1, 1, 1), "SAME")
+    return layer._replace(matte=layer.matte * jnp.minimum(1.0, near / 0.1))
 
 
 def defects(request):

@@ -102,7 +102,7 @@ class LayerEncoder(nn.Module):
         y = self.top_down(self.halve(2 * top, "context", y), pyramid)
         y = EqualConv(CODE_CHANNELS, 1, act=False, dtype=jnp.float32, name="structure")(y)
         presence = 8.0 * jnp.tanh(y[..., DIRECTIONS:] / 8.0)
-        amplitude = passing_relu(1.0 + presence)
+        amplitude = nn.relu(1.0 + presence)
         direction = 2.0 * jnp.tanh(y[..., :DIRECTIONS] / 2.0)
         z_s = amplitude * jnp.concatenate([direction, jnp.ones_like(amplitude)], axis=-1)
 
@@ -204,15 +204,6 @@ def without_defect(features, presence):
     free = jnp.maximum(1.0 - near, 0.05).astype(features.dtype)  # an early E sees defects all over
     total = jnp.sum(features * free, axis=(1, 2), keepdims=True)
     return over(total / (jnp.sum(free, axis=(1, 2), keepdims=True)), features, free)
-
-
-def passing_relu(x):
-    """max(0, x) exactly, with a fifth of the gradient where it is 0.
-
-    Else what E holds for normal could never be called back by the losses of the image.
-    """
-    below = jnp.minimum(x, 0.0)
-    return nn.relu(x) + 0.2 * (below - jax.lax.stop_gradient(below))
 
 
 def split_code(z_s):
