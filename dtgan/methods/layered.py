@@ -28,10 +28,12 @@ from dtgan.models.layered import (
     over,
     paint,
     reach,
+    split_code,
 )
 from dtgan.models.rehearsal import draw_layer
 
 AVERAGED = ("E", "G", "F")
+MARGIN = 0.5  # of the amplitude, chosen on validation images: see `sure`
 PER_DEFECT = ("strength", "shift", "scale", "flip")  # controls of a request, see `infer`
 
 
@@ -239,7 +241,7 @@ class LayeredDTGAN(DTGAN):
         limit = request["limit"].astype(jnp.float32) / 255.0 if "limit" in request else 1.0
         for k, (x1, control) in enumerate(defects(request)):
             (z1,) = self.encode(ema["E"], x1)
-            (layer,) = self.layers(ema["G"], (place(z1.z_s, control), z2.z_t))
+            (layer,) = self.layers(ema["G"], (place(sure(z1.z_s), control), z2.z_t))
             matte = layer.matte * limit
             x3 = over(x3, paint(layer.reflectance, x2), matte)
             clear = clear * (1.0 - matte)
@@ -309,6 +311,13 @@ def flip(images, control):
             chosen = control["flip"][:, axis].astype(bool)[:, None, None, None]
             images = jnp.where(chosen, jnp.flip(images, axis + 1), images)
     return images
+
+
+def sure(z_s):
+    """z_s with its amplitude lowered by MARGIN: what E doubts is removed from x1 but not drawn."""
+    direction, amplitude = split_code(z_s)
+    amplitude = jax.nn.relu(amplitude - MARGIN)
+    return amplitude * jnp.concatenate([direction, jnp.ones_like(amplitude)], axis=-1)
 
 
 def place(z_s, control):
