@@ -1,10 +1,10 @@
-"""DT-GAN on procedural steel, small enough for a laptop's CPU.
+"""Layered DT-GAN (or the thesis's) on procedural steel, small enough for a laptop's CPU.
 
 python -m dtgan.main --config=configs/quickstart.py --workdir=runs/quickstart
 
-2 CPU cores, float32: 452 s in all (34 s compiling), 20 images/s, 3.4 GB. After 1000 steps, on 256
-validation pairs: error of x3 against the true transfer 19.04 grey levels (doing nothing 4.52,
-pasting 2.16), C calls 3.5 % of x3 by the class of x1.
+2 CPU cores, float32: about 5 minutes, 0.25 s a step after compiling for 45 s. After 1000 steps, on
+182 held-out pairs: skill 0.505 (paste 0.491), mask IoU 0.681, background 0.15 grey levels, removal
+skill 0.658. With method=dtgan 0.40 s a step, skill -0.057.
 """
 
 from dtgan.config import ConfigError, base_config, parse_arg
