@@ -46,7 +46,7 @@ def test_smoke_run_leaves_everything_the_readme_promises(smoke):
         assert np.isfinite(summary[name])
     # 2 rows of 8 columns of 32 px, enlarged 3 times, and a title.
     grid = images.read_image(workdir / "samples" / "4.png")
-    assert grid.shape[1] == 8 * (96 + 2) + 2 and grid.shape[0] == 2 * (96 + 2) + 2 + 18
+    assert grid.shape[1] == 9 * (96 + 2) + 2 and grid.shape[0] == 2 * (96 + 2) + 2 + 18
     assert output.count("compiled step") == 1 and "Traceback" not in output
     assert len(output.splitlines()) < 15, output  # readable: no wall of warnings
 
@@ -147,7 +147,7 @@ def test_folder_of_images_trains_by_flags(run_main, tmp_path):
     rc, output = finish(run_main(SMOKE, f"--workdir={tmp_path / 'run'}", *flags))
     assert rc == 0, output
     grid = images.read_image(tmp_path / "run" / "samples" / "4.png")
-    assert grid.shape[1] == 7 * 98 + 2  # no true x3
+    assert grid.shape[1] == 8 * 98 + 2  # no true x3
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert "c_agrees" in summary and "error_x3" not in summary
 
