@@ -79,10 +79,10 @@ def paint(reflectance, surface):
 class LayerEncoder(nn.Module):
     """E: image [N, R, R, C] -> LayerCodes, with z_s of side S = R / stride.
 
-    The trunk and the texture branch are those of `models.dtgan.Encoder`, but the latter does not
-    see the defect. The structure code comes from a top-down path (Lin et al. 2017, FPN), since
-    defects are thinner than the cells of a 16 x 16 code while telling them from grain needs their
-    surroundings.
+    The trunk is that of `models.dtgan.Encoder`; the texture code is pooled from its deepest
+    features, without those that see a defect. The structure code comes from a top-down path (Lin
+    et al. 2017, FPN), since defects are thinner than the cells of a 16 x 16 code while telling
+    them from grain needs their surroundings.
     """
 
     ch: int
@@ -106,9 +106,10 @@ class LayerEncoder(nn.Module):
         direction = 2.0 * jnp.tanh(y[..., :DIRECTIONS] / 2.0)
         z_s = amplitude * jnp.concatenate([direction, jnp.ones_like(amplitude)], axis=-1)
 
-        y = without_defect(pyramid[-1], jax.lax.stop_gradient(nn.sigmoid(presence)))
-        y = self.halve(4 * top, "texture1", self.halve(2 * top, "texture0", y))
-        pooled = jnp.mean(y, axis=(1, 2), dtype=jnp.float32)
+        y = pyramid[-1]
+        for i, width in enumerate((2 * top, 4 * top)):
+            y = EqualConv(width, 1, dtype=self.dtype, name=f"texture{i}")(y)
+        pooled = mean_without(y, jax.lax.stop_gradient(nn.sigmoid(presence)))
         z_t = EqualDense(4 * top, act=True, name="texture2")(pooled)
         z_t = z_t * jax.lax.rsqrt(jnp.mean(jnp.square(z_t), axis=-1, keepdims=True) + 1e-8)
         return LayerCodes(z_s, z_t, presence)
@@ -191,19 +192,20 @@ class Filler(nn.Module):
         return base + 0.3 * head(x.astype(jnp.float32))
 
 
-def without_defect(features, presence):
-    """Features [N, H, W, C] whose cells near a defect show the mean of all others instead.
+def mean_without(features, presence):
+    """The mean [N, C] of the features [N, H, W, C] that see no defect.
 
-    presence: [N, S, S, 1] in 0..1. A pooled texture code would else tell the class of the defect.
-    Near is two cells, about what a feature sees.
+    presence: [N, S, S, 1] in 0..1. A texture code pooled from all of them would tell the class of
+    the defect. A feature sees two cells, beside its own, in every direction.
     """
     n, side = features.shape[:2]
     cell = presence.shape[1] // side
     near = jnp.max(presence.reshape(n, side, cell, side, cell, 1), axis=(2, 4))
     near = jax.lax.reduce_window(near, 0.0, jax.lax.max, (1, 5, 5, 1), (1, 1, 1, 1), "SAME")
-    free = jnp.maximum(1.0 - near, 0.05).astype(features.dtype)  # an early E sees defects all over
-    total = jnp.sum(features * free, axis=(1, 2), keepdims=True)
-    return over(total / (jnp.sum(free, axis=(1, 2), keepdims=True)), features, free)
+    # Sharp, since a doubt of 0.3 is a rim of a defect; an early E doubts all: they count alike.
+    free = (1.0 - near) ** 16 + 1e-4
+    free = free / jnp.sum(free, axis=(1, 2), keepdims=True)
+    return jnp.sum(features.astype(jnp.float32) * free, axis=(1, 2))
 
 
 def split_code(z_s):

@@ -119,6 +119,23 @@ def test_reach_takes_a_thin_shadow_for_present():
     assert_allclose(layered.reach(jnp.array([0.0, 0.1, 0.5, 1.0])), [0.0, 0.3, 1.0, 1.0], atol=1e-6)
 
 
+def test_texture_is_pooled_where_no_defect_is_seen():
+    """Features in cells with a defect, or two beside one, do not move the mean; without defects,
+    and with defects all over, it is the plain one."""
+    features, presence = np.array(random((1, 16, 16, 3))), np.zeros((1, 32, 32, 1), np.float32)
+    presence[0, 13, 6] = 1.0  # in cell (6, 3)
+    pooled = layered.mean_without(features, presence)
+    changed = features.copy()
+    changed[0, 4:9, 1:6] = 5.0
+    assert_allclose(layered.mean_without(changed, presence), pooled, atol=1e-4)
+    changed[0, 9, 6] = 50.0
+    assert np.abs(layered.mean_without(changed, presence) - pooled).max() > 0.1
+    plain = features.mean(axis=(1, 2))
+    for everywhere in (0.0, 0.7, 1.0):
+        level = np.full_like(presence, everywhere)
+        assert_allclose(layered.mean_without(features, level), plain, rtol=1e-4, atol=1e-6)
+
+
 def test_membrane_keeps_what_is_known_and_spans_the_rest():
     y, x = np.mgrid[:64, :64] / 64.0
     plane = jnp.asarray((x + y - 1.0)[None, ..., None], jnp.float32)
