@@ -112,7 +112,7 @@ def run(out, args, core, row, seed):
         for command in (train, evaluate):
             subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
     if not shared:
-        for file in (workdir / "eval").glob("domain-*.safetensors"):
+        for file in workdir.glob("domain-*.safetensors"):
             (out / file.name).write_bytes(file.read_bytes())
     print(f"{row} {seed} done", flush=True)
 
