@@ -59,3 +59,13 @@ def run_main(compilation_cache):
         )
 
     return start
+
+
+@pytest.fixture(scope="session")
+def smoke_run(run_main, tmp_path_factory):
+    """The workdir of a layered run of the smoke config: 4 steps, checkpoints at 2 and 4."""
+    workdir = tmp_path_factory.mktemp("run")
+    process = run_main("--config=configs/dtgan.py:layered,smoke", f"--workdir={workdir}")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return workdir

@@ -13,8 +13,8 @@ LAYERS = [
     {"models", "losses"},
     {"state", "methods", "sharding", "checkpoints", "writers", "workdir", "signals", "metrics"},
     {"train", "sampling"},
-    {"inspection", "evaluation", "cli"},
-    {"main", "evaluate", "audit"},
+    {"inspection", "evaluation", "generation", "cli"},
+    {"main", "evaluate", "generate", "audit"},
 ]
 # Imports inside one layer.
 WITHIN = {
@@ -24,6 +24,7 @@ WITHIN = {
     "methods": {"methods", "state"},
     "train": {"sampling"},
     "evaluation": {"evaluation"},
+    "generation": {"generation"},
     "metrics": {"metrics", "sharding"},
 }
 NEVER = {

@@ -26,11 +26,11 @@ class Reference(NamedTuple):
     """The training images that may have been copied; for hybrids, those with a defect.
 
     A hybrid stands on the surface of a training normal by design. images: uint8 [M, R, R, C].
-    features: float [M, d], of whatever extractor.
+    features: float [M, d], of whatever extractor; None to do without the second opinion.
     """
 
     images: np.ndarray
-    features: np.ndarray
+    features: np.ndarray | None = None
 
 
 class Nearest(NamedTuple):
@@ -40,15 +40,15 @@ class Nearest(NamedTuple):
     [N]. flip, window: how that training image is laid over the query, see `correlation.Match`.
     distance: float64 [N] in [0, 1], Euclidean, of features to the nearest image as a share of that
     to the NEIGHBOURS-th nearest: a copy is far nearer to one image than to others, while a blurred
-    or typical image is near to many. distance_index: int [N].
+    or typical image is near to many. distance_index: int [N]. Both None without features.
     """
 
     ncc: np.ndarray
     ncc_index: np.ndarray
     flip: np.ndarray
     window: np.ndarray
-    distance: np.ndarray
-    distance_index: np.ndarray
+    distance: np.ndarray | None = None
+    distance_index: np.ndarray | None = None
 
 
 class Threshold(NamedTuple):
@@ -60,11 +60,11 @@ class Threshold(NamedTuple):
     note: str
 
 
-def nearest(reference, images, masks, features):
+def nearest(reference, images, masks, features=None):
     """The Nearest of uint8 [N, R, R, C] images in a Reference.
 
     masks: uint8 [N, R, R, 1]; where all is 0, the whole image is compared as one region. features:
-    float [N, d], of the same extractor.
+    float [N, d], of the same extractor, where the reference has some.
     Raises ConfigError for an empty reference, other shapes and features that are not finite.
     """
     _check(reference, images, masks, features)
@@ -73,6 +73,8 @@ def nearest(reference, images, masks, features):
         correlation.normalise(images),
         correlation.regions(masks),
     )
+    if features is None:
+        return Nearest(*match)
     return Nearest(*match, *_nearest_features(reference.features, features))
 
 
@@ -232,17 +234,20 @@ def worst_pairs(images, reference, nearest, threshold, num=8, size=128):
 
 def _check(reference, images, masks, features):
     """Raise ConfigError, see `nearest`."""
-    shapes = (
+    shapes = [
         ("images", images.shape[1:], reference.images.shape[1:]),
         ("masks", masks.shape, (*images.shape[:3], 1)),
-        ("features", features.shape, (len(images), *reference.features.shape[1:])),
-        ("reference features", reference.features.shape[:1], reference.images.shape[:1]),
-    )
+    ]
+    if features is not None:
+        shapes += [
+            ("features", features.shape, (len(images), *reference.features.shape[1:])),
+            ("reference features", reference.features.shape[:1], reference.images.shape[:1]),
+        ]
     for name, shape, needed in shapes:
         if shape != needed:
             raise ConfigError(f"{name} of shape {shape} do not fit the others; needed is {needed}")
     for name, values in (("features", features), ("reference features", reference.features)):
-        if not np.isfinite(values).all():
+        if values is not None and not np.isfinite(values).all():
             raise ConfigError(f"{name} are not all finite; check the extractor and its weights")
     if not len(reference.images):
         raise ConfigError("the reference holds no training image to compare with; give defects")

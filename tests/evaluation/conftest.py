@@ -1,4 +1,4 @@
-"""A finished small run, and a domain classifier for it, shared by the tests of this folder."""
+"""The training images of the smoke run and a domain classifier for it."""
 
 import numpy as np
 import pytest
@@ -10,16 +10,6 @@ from dtgan.data.procedural import CLASSES
 from dtgan.evaluation import domain
 
 QUICK = domain.Recipe(steps=3, batch_size=8)
-
-
-@pytest.fixture(scope="session")
-def smoke_run(run_main, tmp_path_factory):
-    """The workdir of a layered run of the smoke config: 4 steps, checkpoints at 2 and 4."""
-    workdir = tmp_path_factory.mktemp("run")
-    process = run_main("--config=configs/dtgan.py:layered,smoke", f"--workdir={workdir}")
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
-    return workdir
 
 
 @pytest.fixture(scope="session")

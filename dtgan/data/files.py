@@ -1,0 +1,107 @@
+"""Loose image files as a source: a user's own surfaces, or defects to carry to them."""
+
+import hashlib
+import pathlib
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from dtgan import images
+from dtgan.config import NORMAL, ConfigError, nearest
+
+
+class FileSource:
+    """Random access to image files with known labels; the contract of `data.catalog`, no masks.
+
+    paths: image files below `root`. Sizes are read from the headers at once, so that a file that is
+    no image is found before anything starts. Raises ConfigError for such a file.
+    """
+
+    def __init__(self, root, paths, labels, classes, channels):
+        self._root, self._paths = pathlib.Path(root), [pathlib.Path(path) for path in paths]
+        self._channels, self.classes = channels, tuple(classes)
+        self.labels = np.asarray(labels, np.int32)
+        self.sizes = np.asarray([_size(path) for path in self._paths], np.int32).reshape(-1, 2)
+        described = hashlib.sha256(repr((self.classes, self.labels.tolist())).encode())
+        for path in self._paths:
+            described.update(path.read_bytes())
+        self.fingerprint = described.hexdigest()[:16]
+
+    def __len__(self):
+        return len(self._paths)
+
+    def __getitem__(self, index):
+        path = self._paths[index]
+        try:
+            image = images.read_image(path, self._channels)
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"{path} cannot be read ({error}); repair it or take it out"
+            ) from None
+        return {
+            "image": image,
+            "mask": np.zeros((*image.shape[:2], 1), np.uint8),
+            "has_mask": np.bool_(False),
+            "label": int(self.labels[index]),
+            "id": str(path.relative_to(self._root)),
+        }
+
+
+def open_surfaces(path, classes, channels):
+    """A FileSource of the defect-free images in `path` or, where it is a data set, of its normals.
+
+    Raises ConfigError where there are none.
+    """
+    root = pathlib.Path(path)
+    inside = root / "images" / NORMAL
+    paths = _images(inside if inside.is_dir() else root)
+    if not paths:
+        raise ConfigError(
+            f"--backgrounds={path} holds no images; put defect-free ones there, or in "
+            f"images/{NORMAL}/ below it ({' '.join(images.SUFFIXES)})"
+        )
+    return FileSource(root, paths, [0] * len(paths), classes, channels)
+
+
+def open_references(path, classes, channels):
+    """A FileSource of the defects in path/<class>/ or path/images/<class>/.
+
+    classes: those of the run, NORMAL first; a folder of another name raises ConfigError, as does a
+    path without defects.
+    """
+    root = pathlib.Path(path)
+    top = root / "images" if (root / "images").is_dir() else root
+    paths, labels = [], []
+    for folder in sorted(p for p in top.iterdir() if p.is_dir()) if top.is_dir() else ():
+        if folder.name == NORMAL:
+            continue
+        found = _images(folder)
+        if found and folder.name not in classes:
+            raise ConfigError(
+                f"--references={path} holds the class {folder.name!r}, which the run does not know"
+                f"{nearest(folder.name, classes[1:])}; its classes: {', '.join(classes[1:])}"
+            )
+        paths += found
+        labels += [classes.index(folder.name)] * len(found) if found else []
+    if not paths:
+        raise ConfigError(
+            f"--references={path} holds no defects; put images in one folder a class: "
+            f"{', '.join(classes[1:])}"
+        )
+    return FileSource(root, paths, labels, classes, channels)
+
+
+def _images(folder):
+    """The image files of a folder, sorted by name."""
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in images.SUFFIXES)
+
+
+def _size(path):
+    """(height, width) from the header."""
+    try:
+        with Image.open(path) as file:
+            return file.height, file.width
+    except (OSError, UnidentifiedImageError) as error:
+        raise ConfigError(f"{path} is no image ({error}); take it out") from None

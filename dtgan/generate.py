@@ -1,0 +1,79 @@
+"""Make a labelled set of synthetic defect images.
+
+    python -m dtgan.generate --workdir=runs/quickstart --out=synthetic --num_per_class=100
+
+carries defects of the run's training images to its defect-free surfaces, or those of your own
+folders (--references, --backgrounds), and writes for every image its class, masks, box, the same
+surface without the defect, and where all of it came from: manifest.jsonl, COCO and YOLO labels,
+images/<class>/ for everything that reads folders. OUT/_SUCCESS appears last. The same command
+again goes on where it was stopped; several machines share the work with --shard=0/4 ... 3/4.
+"""
+
+import argparse
+import sys
+
+from dtgan import cli
+from dtgan.config import ConfigError
+
+
+def main(argv=None):
+    """Parse flags, generate; returns the exit code."""
+    args = _parser().parse_args(argv)
+    cli.start_jax(args.compilation_cache)
+    cli.setup_logging()
+    from dtgan.generation import plan, runner
+
+    classes = tuple(name for name in args.classes.split(",") if name)
+    known = {name: getattr(args, name) for name in plan.Settings._fields if name != "classes"}
+    step = args.step if args.step in ("latest", "best") else int(args.step)
+    try:
+        records = runner.generate(
+            *(args.workdir, args.out, plan.Settings(classes=classes, **known), step),
+            *(args.shard, args.data_path, args.mvtec),
+        )
+    except (ConfigError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if records is None:
+        print(f"shard {args.shard} is done; {args.out} waits for the others")
+    else:
+        fakes = [record for record in records if record["synthetic"]]
+        print(f"{args.out}: {len(fakes)} defect images, {len(records) - len(fakes)} surfaces")
+    return 0
+
+
+def _step(text):
+    """latest, best or a number."""
+    if text not in ("latest", "best") and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is not latest, best or a number")
+    return text
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        *("python -m dtgan.generate",),
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--workdir", required=True, help="directory of the run that draws")
+    add("--out", required=True, help="directory of the set, new or to be continued")
+    add("--num_per_class", type=int, required=True, help="images of every class")
+    add("--classes", default="", help="defect classes, separated by commas; default all")
+    add("--step", type=_step, default="latest", help="latest (default), best, or N")
+    add("--backgrounds", default="", help="folder of your own defect-free images")
+    add("--references", default="", help="folder of your own defects, one folder a class in it")
+    add("--seed", type=int, default=0, help="the same seed, the same bytes (default 0)")
+    add("--strength", type=float, default=1.0, help="of the defects; 1 (default) as in their image")
+    add("--mask_threshold", type=float, default=0.2, help="of the binary mask (default 0.2)")
+    add("--copy_filter", action="store_true", help="replace images that copy a training image")
+    add("--mvtec", action="store_true", help="also make a tree shaped like MVTec AD")
+    add("--shard", default="0/1", help="this job's part, i/n with 0 <= i < n")
+    add("--data_path", default="", help="where the run's data are now, if they were moved")
+    add("--compilation_cache", default=cli.CACHE, help=cli.CACHE_HELP)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Labelled synthetic defect images as a data set on disk."""

@@ -1,0 +1,146 @@
+"""A set of synthetic images on disk: complete, or visibly not, and the same whoever made it.
+
+OUT/plan.json                     what was asked for, of which checkpoint and data
+OUT/images/<class>/*.png          hybrids; images/normal/*.png: the surfaces they stand on
+OUT/masks/  soft_masks/  twins/   the same names: binary mask, matte, image without the defect
+OUT/manifest.jsonl                a record an image, see `draw.py`
+OUT/annotations/  labels/  data.yaml  mvtec/     see `annotations.py`
+OUT/_SUCCESS                      last of all
+OUT/.parts/<block>.jsonl          records of a finished block
+"""
+
+import errno
+import json
+import pathlib
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+from dtgan import images
+from dtgan.config import NORMAL, ConfigError
+from dtgan.generation import annotations
+from dtgan.workdir import write_text
+
+THREADS = 4  # that encode PNG files
+
+
+class Dataset:
+    """The set of one plan in the directory `out`, however many jobs write to it."""
+
+    def __init__(self, out, described):
+        """described: JSON-able, all that the bytes depend on.
+
+        Raises ConfigError where `out` holds other things, or a set described otherwise.
+        """
+        self.out = pathlib.Path(out)
+        self._parts = self.out / ".parts"
+        described = json.loads(json.dumps(described))
+        file = self.out / "plan.json"
+        if file.exists():
+            _compare(self.out, json.loads(file.read_text()), described)
+        elif self.out.exists() and any(self.out.iterdir()):
+            raise ConfigError(
+                f"--out={out} is not empty and holds no such set; use a new directory"
+            )
+        try:
+            self._parts.mkdir(parents=True, exist_ok=True)
+            write_text(file, json.dumps(described, indent=2) + "\n")
+        except OSError as error:
+            raise _unwritten(error, self.out, "") from error
+        self._pool, self._begun = ThreadPoolExecutor(THREADS), set()
+
+    @property
+    def complete(self):
+        """Whether all is there."""
+        return (self.out / "_SUCCESS").exists()
+
+    def has(self, block):
+        """Whether a block is finished."""
+        return self._part(block).exists()
+
+    def write(self, block, records, pictures):
+        """Start writing a block -> a function that waits for its files and marks it finished.
+
+        records: a dict an image; pictures: {path below `out`: uint8 [H, W, C]}.
+        """
+        new = pictures.keys() - self._begun  # blocks share surfaces
+        self._begun |= new
+        waiting = [
+            self._pool.submit(images.write_image, self.out / path, pictures[path]) for path in new
+        ]
+
+        def finish():
+            try:
+                for future in waiting:
+                    future.result()
+                write_text(self._part(block), "".join(json.dumps(r) + "\n" for r in records))
+            except OSError as error:
+                for future in waiting:
+                    future.cancel()
+                raise _unwritten(error, self.out, "; finished blocks are kept") from error
+
+        return finish
+
+    def finish(self, num_blocks, classes, mvtec):
+        """Join the blocks once all are there; returns the records, None while some are missing."""
+        if not all(self.has(block) for block in range(num_blocks)):
+            return None
+        records = [
+            json.loads(line)
+            for block in range(num_blocks)
+            for line in self._part(block).read_text().splitlines()
+        ]
+        records += _normals(records)
+        try:
+            annotations.write(self.out, records, classes, mvtec)
+            lines = "".join(json.dumps(record) + "\n" for record in records)
+            write_text(self.out / "manifest.jsonl", lines)
+            write_text(self.out / "_SUCCESS", "")
+        except OSError as error:
+            raise _unwritten(error, self.out, "; all images are kept") from error
+        shutil.rmtree(self._parts, ignore_errors=True)
+        return records
+
+    def _part(self, block):
+        return self._parts / f"{block:06d}.jsonl"
+
+
+def normal_file(index):
+    """Where the surface with an index lies in a set."""
+    return f"images/{NORMAL}/{NORMAL}_{index:06d}.png"
+
+
+def _normals(records):
+    """Records of the surfaces that the hybrids stand on, each once; they are real images."""
+    used = {record["surface_index"]: record for record in records}
+    return [
+        {
+            "file": normal_file(index),
+            "class": NORMAL,
+            "label": 0,
+            "size": used[index]["size"],
+            "surface": used[index]["surface"],
+            "surface_index": index,
+            "synthetic": False,
+        }
+        for index in sorted(used)
+    ]
+
+
+def _compare(out, known, asked):
+    """Raise ConfigError where a directory holds a set that was asked for otherwise."""
+    for name in asked:
+        if known.get(name) != asked[name]:
+            raise ConfigError(
+                f"--out={out} holds a set with {name}={known.get(name)}, this one has "
+                f"{name}={asked[name]}; use another directory, or the old values to go on"
+            )
+
+
+def _unwritten(error, out, kept):
+    """The user's line for a file that could not be written."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    remedy = "free some space" if full else "check the directory"
+    return ConfigError(
+        f"{error.filename or out} cannot be written ({error.strerror}){kept}; {remedy} and run the "
+        "same command again"
+    )

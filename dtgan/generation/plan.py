@@ -1,0 +1,106 @@
+"""Which defect goes to which surface: a function of the settings, so that shards need not talk."""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from dtgan.config import ConfigError, nearest
+from dtgan.data import pipeline
+
+BLOCK = 64  # images drawn and finished together: what a killed job loses at most
+
+
+class Settings(NamedTuple):
+    """What is asked for; two jobs with equal settings make equal bytes."""
+
+    num_per_class: int
+    classes: tuple = ()  # names; () = all defect classes
+    seed: int = 0
+    strength: float = 1.0  # of the defects; 1 = as in the reference
+    mask_threshold: float = 0.2  # of the soft mask, above it is defect
+    copy_filter: bool = False  # replace images that copy a training image
+    backgrounds: str = ""  # folder of surfaces; "" = the run's training normals
+    references: str = ""  # folder of defects; "" = the run's training defects
+
+
+class Plan:
+    """Image number n of the set: its class, and for each attempt its defect and its surface.
+
+    labels: of the defects' source, int [N]; classes: names of all labels; num_surfaces: how many
+    there are. The images of one class have consecutive numbers. Within a class every defect and
+    every surface is used before one is used again, in a random order; a further attempt, where an
+    image was refused, draws both anew.
+    """
+
+    def __init__(self, settings, classes, labels, num_surfaces):
+        """Raises ConfigError for settings that cannot be met."""
+        _check(settings, classes, labels)
+        self.settings, self._surfaces = settings, num_surfaces
+        self.labels = [classes.index(name) for name in settings.classes or classes[1:]]
+        self._defects = {label: np.flatnonzero(labels == label) for label in self.labels}
+        self.num = settings.num_per_class * len(self.labels)
+        self.num_blocks = -(-self.num // BLOCK)
+
+    def numbers(self, block):
+        """The numbers of the images of a block."""
+        return range(block * BLOCK, min((block + 1) * BLOCK, self.num))
+
+    def label(self, number):
+        """The class of an image."""
+        return self.labels[number // self.settings.num_per_class]
+
+    def pair(self, number, attempt):
+        """(index of the defect, index of the surface)."""
+        defects, seed = self._defects[self.label(number)], self.settings.seed
+        if attempt:
+            rng = np.random.default_rng(pipeline.stream_seed(seed, f"retry/{number}/{attempt}"))
+            return int(rng.choice(defects)), int(rng.integers(self._surfaces))
+        place = number % self.settings.num_per_class
+        defect = defects[_shuffled(len(defects), place, seed, f"defects/{self.label(number)}")]
+        return int(defect), _shuffled(self._surfaces, number, seed, "surfaces")
+
+    def shard(self, text):
+        """The blocks of the shard "i/n", 0 <= i < n. Raises ConfigError for another text."""
+        part, _, count = text.partition("/")
+        if not (part.isdecimal() and count.isdecimal() and int(part) < int(count)):
+            raise ConfigError(
+                f"--shard={text} is not i/n with 0 <= i < n; write 0/4, 1/4, 2/4, 3/4"
+            )
+        return range(int(part), self.num_blocks, int(count))
+
+
+def _shuffled(n, place, seed, name):
+    """The index at a place in endless rounds of 0..n-1, each in another random order."""
+    turn, place = divmod(place, n)
+    return int(_order(n, pipeline.stream_seed(seed, f"{name}/{turn}"))[place])
+
+
+@functools.lru_cache(maxsize=64)
+def _order(n, seed):
+    return np.random.default_rng(seed).permutation(n)
+
+
+def _check(settings, classes, labels):
+    if settings.num_per_class < 1:
+        raise ConfigError(f"--num_per_class={settings.num_per_class} is not at least 1")
+    if not 0.0 < settings.mask_threshold < 1.0:
+        raise ConfigError(f"--mask_threshold={settings.mask_threshold} is outside (0, 1)")
+    if not (np.isfinite(settings.strength) and settings.strength > 0):
+        raise ConfigError(
+            f"--strength={settings.strength} is not above 0; 1 draws defects as in the reference"
+        )
+    for name in settings.classes:
+        if name not in classes[1:]:
+            raise ConfigError(
+                f"--classes={','.join(settings.classes)}: {name!r} is no defect class of this run"
+                f"{nearest(name, classes[1:])}; known: {', '.join(classes[1:])}"
+            )
+    if len(set(settings.classes)) < len(settings.classes):
+        raise ConfigError(f"--classes={','.join(settings.classes)} names a class twice")
+    for name in settings.classes or classes[1:]:
+        if not np.any(labels == classes.index(name)):
+            raise ConfigError(
+                f"there is no defect image of class {name!r} to start from; leave it out with "
+                "--classes, or give --references"
+            )

@@ -1,0 +1,137 @@
+"""From a workdir to a complete labelled set."""
+
+import logging
+import math
+import time
+
+import numpy as np
+
+from dtgan import checkpoints, sampling
+from dtgan.config import ConfigError
+from dtgan.data import catalog, files, pipeline
+from dtgan.generation.dataset import Dataset
+from dtgan.generation.draw import CopyCheck, Drawer
+from dtgan.generation.plan import Plan
+
+log = logging.getLogger("dtgan")
+
+LOG_SECONDS = 10.0
+
+
+def generate(workdir, out, settings, step="latest", shard="0/1", data_path="", mvtec=False):
+    """Make the set that `settings` (plan.Settings) asks for, or a shard's part of it.
+
+    The job that finds all blocks finished completes the set. The same command after a kill goes on
+    where it was. Returns the records of the complete set, None where other shards' are missing.
+    Raises ConfigError for what cannot be had, before anything is drawn where that can be known.
+    """
+    sampler = sampling.load(workdir, step)
+    config = sampler.config
+    if data_path:
+        config.data.path = data_path
+    trained = catalog.open_source(config, config.data.split)
+    classes, channels = sampler.classes, config.data.channels
+    if tuple(trained.classes) != tuple(classes):
+        raise ConfigError(
+            f"the data have the classes {', '.join(trained.classes)}, the run was trained on "
+            f"{', '.join(classes)}; give the run's data with --data_path"
+        )
+    defects = surfaces = trained
+    if settings.references:
+        defects = files.open_references(settings.references, classes, channels)
+    if settings.backgrounds:
+        surfaces = files.open_surfaces(settings.backgrounds, classes, channels)
+    for source in (defects, surfaces):
+        catalog.check_sizes(source, config)
+    surfaces = OnlyNormals(surfaces)
+    plan = Plan(settings, classes, defects.labels, len(surfaces))
+    blocks = plan.shard(shard)
+    digest = checkpoints.step_digest(workdir, sampler.step)
+    described = settings._asdict() | {
+        "backgrounds": surfaces.fingerprint,  # of the images, wherever they lie
+        "references": defects.fingerprint,
+        "checkpoint": digest,
+        "step": sampler.step,
+        "mvtec": mvtec,
+    }
+    dataset = Dataset(out, described)
+    if dataset.complete:
+        log.info("%s is complete already", out)
+    else:
+        check = _copy_check(config, trained, defects if settings.references else None)
+        drawer = Drawer(sampler, plan, defects, surfaces, check, digest)
+        _draw_all(dataset, drawer, plan, blocks)
+    return dataset.finish(plan.num_blocks, classes[1:], mvtec)
+
+
+class OnlyNormals:
+    """The defect-free images of a source, as a source."""
+
+    def __init__(self, source):
+        self._source = source
+        self._rows = [k for k, label in enumerate(source.labels) if label == 0]
+        self.classes, self.fingerprint = source.classes, source.fingerprint
+        self.labels, self.sizes = source.labels[self._rows], source.sizes[self._rows]
+
+    def __len__(self):
+        return len(self._rows)
+
+    def __getitem__(self, index):
+        return self._source[self._rows[index]]
+
+
+def _copy_check(config, trained, references):
+    """The CopyCheck against training defects and references; None without held-out defects."""
+    split = next((s for s in ("val", "test") if s not in config.data.split.split("+")), "")
+    held_out = catalog.open_source(config, split) if split else ()
+    rows = [k for k, label in enumerate(held_out.labels) if label] if len(held_out) else []
+    if not rows:
+        log.warning("no copy scores: there are no held-out defects to calibrate them on")
+        return None
+    known = [
+        (source, [k for k, label in enumerate(source.labels) if label])
+        for source in (trained, references)
+        if source is not None
+    ]
+    parts = [pipeline.load_records(config, source, indices) for source, indices in known]
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return CopyCheck(joined, pipeline.load_records(config, held_out, rows))
+
+
+def _draw_all(dataset, drawer, plan, blocks):
+    """Draw the missing blocks; files of one block are written while the next is drawn."""
+    missing = [block for block in blocks if not dataset.has(block)]
+    if len(missing) < len(blocks):
+        log.info("%d of %d blocks are there already", len(blocks) - len(missing), len(blocks))
+    start = told = time.monotonic()
+    finish, done, refused = None, 0, {"empty": 0, "copied": 0}
+    for block in missing:
+        records, pictures = drawer.block(block)
+        if finish:
+            finish()
+        finish = dataset.write(block, records, pictures)
+        done += len(records)
+        for name in refused:
+            refused[name] += sum(record["refused"][name] for record in records)
+        if time.monotonic() - told > LOG_SECONDS:
+            told = time.monotonic()
+            total = sum(len(plan.numbers(block)) for block in missing)
+            rate = done / (told - start)
+            log.info(
+                "%d of %d images, %.1f images/s, %.0f s to go",
+                done,
+                total,
+                rate,
+                math.ceil((total - done) / rate),
+            )
+    if finish:
+        finish()
+        seconds = time.monotonic() - start
+        log.info(
+            "%d images in %.0f s (%.1f images/s); replaced: %d empty, %d copies",
+            done,
+            seconds,
+            done / seconds,
+            refused["empty"],
+            refused["copied"],
+        )

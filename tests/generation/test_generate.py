@@ -1,0 +1,185 @@
+"""Pins the binary: a complete labelled set, the same bytes however made, and bad input."""
+
+import errno
+import json
+import shutil
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+from dtgan import generate, images
+from dtgan.data.folder import FolderSource
+from dtgan.generation import draw, plan
+
+STRONG = "--strength=60"  # the smoke run has hardly been trained: its mattes are nearly clear
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_blocks():
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (plan, draw):
+            patch.setattr(module, "BLOCK", 8)
+        yield
+
+
+@pytest.fixture(scope="module")
+def arguments(smoke_run):
+    return [f"--workdir={smoke_run}", "--num_per_class=3", STRONG, "--compilation_cache="]
+
+
+@pytest.fixture(scope="module")
+def whole(arguments, tmp_path_factory):
+    """A complete set."""
+    out = tmp_path_factory.mktemp("set") / "whole"
+    assert generate.main([*arguments, f"--out={out}", "--mvtec"]) == 0
+    return out
+
+
+def contents(out):
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file()
+    }
+
+
+def manifest(out):
+    return [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+
+
+def test_records_say_what_the_files_are(whole):
+    fakes = [record for record in manifest(whole) if record["synthetic"]]
+    assert [r["number"] for r in fakes] == list(range(18))
+    assert {r["class"] for r in fakes} == set(FolderSource(whole).classes) - {"normal"}
+    for r in fakes:
+        mask = images.read_image(whole / r["mask"], 1)
+        x3, x4 = (images.read_image(whole / r[name], 1).astype(int) for name in ("file", "twin"))
+        soft = images.read_image(whole / r["soft_mask"], 1)
+        assert r["area"] == (mask > 0).sum() >= 4
+        x, y, width, height = r["box"]
+        assert (mask[y : y + height, x : x + width] > 0).sum() == r["area"]
+        assert np.all((x3 == x4)[soft == 0]) and np.any(x3 != x4)
+        surface = whole / f"images/normal/normal_{r['surface_index']:06d}.png"
+        np.testing.assert_array_equal(x4, images.read_image(surface, 1))
+        assert 0 <= r["copy_score"] < 1 and len(r["checkpoint"]) == 64
+        assert r["defect"].split("/")[1] == r["class"]
+    surfaces = {r["surface_index"] for r in manifest(whole) if not r["synthetic"]}
+    assert surfaces == {r["surface_index"] for r in fakes}
+
+
+def test_other_readers_read_the_set(whole):
+    coco = COCO(whole / "annotations/instances.json")
+    records = {r["file"]: r for r in manifest(whole)}
+    assert len(coco.getImgIds()) == len(records) and len(coco.getAnnIds()) == 18
+    for annotation in coco.loadAnns(coco.getAnnIds()):
+        file = coco.loadImgs(annotation["image_id"])[0]["file_name"]
+        mask = images.read_image(whole / records[file]["mask"], 1)[..., 0]
+        np.testing.assert_array_equal(coco.annToMask(annotation), mask > 0)
+        name = coco.loadCats(annotation["category_id"])[0]["name"]
+        assert name == records[file]["class"]
+        label = (whole / file.replace("images/", "labels/")).with_suffix(".txt")
+        assert {line.split()[0] for line in label.read_text().splitlines()} == {
+            str(annotation["category_id"] - 1)
+        }
+    source = FolderSource(whole)
+    assert all(source[i]["mask"].any() == (source[i]["label"] > 0) for i in range(len(source)))
+    for r in manifest(whole):
+        name = r["file"].rpartition("/")[2]
+        part = f"test/{r['class']}" if r["synthetic"] else "train/good"
+        assert (whole / "mvtec" / part / name).read_bytes() == (whole / r["file"]).read_bytes()
+
+
+def test_shards_and_a_kill_make_the_same_bytes(whole, arguments, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "set"
+    arguments = [*arguments, f"--out={out}", "--mvtec"]
+    assert generate.main([*arguments, "--shard=1/2"]) == 0
+    assert "waits for the others" in capsys.readouterr().out
+    assert not (out / "_SUCCESS").exists()
+
+    # Killed while the second block of this shard was written: one file is missing, no part says so.
+    write, seen = images.write_image, []
+
+    def dying(path, image):
+        seen.append(path)
+        if len(seen) > 30:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(path, image)
+
+    monkeypatch.setattr(images, "write_image", dying)
+    assert generate.main([*arguments, "--shard=0/2"]) == 1
+    error = capsys.readouterr().err
+    assert "cannot be written (No space left on device)" in error and "free some space" in error
+    assert error.count("\n") == 1 and not (out / "_SUCCESS").exists()
+    monkeypatch.setattr(images, "write_image", write)
+    assert generate.main([*arguments, "--shard=0/2"]) == 0
+    assert contents(out) == contents(whole)
+    assert generate.main(arguments) == 0  # complete already
+    assert contents(out) == contents(whole)
+
+
+def test_another_request_in_the_same_place_is_refused(whole, arguments, capsys):
+    assert generate.main([*arguments, f"--out={whole}", "--mvtec", "--seed=1"]) == 1
+    assert "holds a set with seed=0, this one has seed=1" in capsys.readouterr().err
+
+
+def test_own_surfaces_and_defects(whole, arguments, tmp_path):
+    surfaces, defects = tmp_path / "surfaces", tmp_path / "defects"
+    shutil.copytree(whole / "images/normal", surfaces)
+    shutil.copytree(whole / "images/tear", defects / "tear")
+    out = tmp_path / "set"
+    own = [f"--backgrounds={surfaces}", f"--references={defects}", "--classes=tear"]
+    assert generate.main([*arguments, *own, f"--out={out}"]) == 0
+    fakes = [r for r in manifest(out) if r["synthetic"]]
+    assert len(fakes) == 3
+    assert all((defects / r["defect"]).exists() for r in fakes)
+    assert all((surfaces / r["surface"]).exists() for r in fakes)
+
+
+def test_copies_are_replaced_and_counted(arguments, tmp_path, monkeypatch):
+    calls = []
+
+    def check(self, image, mask):
+        calls.append(len(image))
+        flagged = np.zeros(len(image), bool)
+        flagged[0] = len(calls) == 1  # the first image of the first attempt
+        return np.where(flagged, 0.995, 0.5), flagged
+
+    monkeypatch.setattr(draw.CopyCheck, "__call__", check)
+    arguments = [*arguments, "--classes=tear,mark", "--copy_filter", f"--out={tmp_path / 'set'}"]
+    assert generate.main(arguments) == 0
+    fakes = [r for r in manifest(tmp_path / "set") if r["synthetic"]]
+    assert calls == [6, 1]
+    assert [r["refused"]["copied"] for r in fakes] == [1, 0, 0, 0, 0, 0]
+    assert all(r["copy_score"] == 0.5 for r in fakes)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--classes=tea"], "'tea' is no defect class"),
+        (["--backgrounds=EMPTY"], "holds no images"),
+        (["--references=EMPTY"], "holds no defects"),
+        (["--references=UNKNOWN"], "the class 'dent', which the run does not know"),
+        (["--backgrounds=BROKEN"], "broken.png is no image"),
+        (["--shard=2/2"], "not i/n"),
+        (["--strength=1e-6"], "hybrids in a row were refused (20 empty"),
+        (["--out=FULL"], "is not empty and holds no such set"),
+        (["--workdir=EMPTY"], "no good checkpoint"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, flags, message, tmp_path, capsys):
+    for name in ("EMPTY", "UNKNOWN/dent", "BROKEN", "FULL"):
+        (tmp_path / name).mkdir(parents=True)
+    images.write_image(tmp_path / "UNKNOWN/dent/a.png", np.zeros((32, 32, 1), np.uint8))
+    (tmp_path / "BROKEN/broken.png").write_text("text")
+    (tmp_path / "FULL/letter.txt").write_text("text")
+    flags = [
+        f"{name}={tmp_path / value}" if value.isupper() else flag
+        for flag in flags
+        for name, _, value in [flag.partition("=")]
+    ]
+    assert generate.main([*arguments, f"--out={tmp_path / 'set'}", *flags]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ") and message in error
+    assert not (tmp_path / "set" / "_SUCCESS").exists()

@@ -1,0 +1,66 @@
+"""Pins which images a set is made of: balance, order, shards, refusals."""
+
+import collections
+
+import numpy as np
+import pytest
+
+from dtgan.config import ConfigError
+from dtgan.generation.plan import BLOCK, Plan, Settings
+
+CLASSES = ("normal", "crack", "spot", "hole")
+LABELS = np.array([0] * 9 + [1] * 5 + [2] * 3)  # no image of a hole
+
+
+def plan(num=40, **fields):
+    return Plan(Settings(num, **{"classes": ("crack", "spot")} | fields), CLASSES, LABELS, 9)
+
+
+def test_every_class_has_its_number_and_every_defect_its_turn():
+    p = plan()
+    numbers = [n for block in range(p.num_blocks) for n in p.numbers(block)]
+    assert numbers == list(range(80))
+    assert collections.Counter(map(p.label, numbers)) == {1: 40, 2: 40}
+    used = collections.Counter(p.pair(n, 0)[0] for n in numbers)
+    assert {used[i] for i in range(9, 14)} == {8}
+    assert {used[i] for i in range(14, 17)} <= {13, 14}
+    surfaces = collections.Counter(p.pair(n, 0)[1] for n in numbers)
+    assert set(surfaces) == set(range(9)) and max(surfaces.values()) - min(surfaces.values()) <= 1
+    assert all(LABELS[p.pair(n, attempt)[0]] == p.label(n) for n in numbers for attempt in (0, 3))
+
+
+def test_a_plan_is_a_function_of_its_settings():
+    numbers = range(80)
+    pairs = [plan().pair(n, a) for n in numbers for a in (0, 1)]
+    assert pairs == [plan().pair(n, a) for n in numbers for a in (0, 1)]
+    assert pairs != [plan(seed=1).pair(n, a) for n in numbers for a in (0, 1)]
+
+
+def test_shards_share_the_blocks():
+    p = plan(5 * BLOCK)
+    assert sorted(b for i in range(3) for b in p.shard(f"{i}/3")) == list(range(p.num_blocks))
+
+
+@pytest.mark.parametrize("text", ["3/3", "1", "a/2", "-1/2", "1/0"])
+def test_impossible_shards_are_refused(text):
+    with pytest.raises(ConfigError, match=r"not i/n with 0 <= i < n"):
+        plan().shard(text)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"num": 0}, "num_per_class=0 is not at least 1"),
+        ({"classes": ("crak",)}, r"'crak' is no defect class .*did you mean 'crack'"),
+        ({"classes": ("normal",)}, "'normal' is no defect class"),
+        ({"classes": ("spot", "spot")}, "names a class twice"),
+        ({"classes": ("hole",)}, "no defect image of class 'hole'"),
+        ({"classes": ()}, "no defect image of class 'hole'"),
+        ({"strength": 0.0}, "strength=0.0 is not above 0"),
+        ({"strength": float("nan")}, "strength=nan is not above 0"),
+        ({"mask_threshold": 1.0}, "mask_threshold=1.0 is outside"),
+    ],
+)
+def test_impossible_settings_are_refused(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        plan(**fields)
