@@ -13,7 +13,7 @@ LAYERS = [
     {"models", "losses"},
     {"state", "methods", "sharding", "checkpoints", "writers", "workdir", "signals", "metrics"},
     {"train", "sampling"},
-    {"inspection", "evaluation", "generation", "cli"},
+    {"inspection", "evaluation", "generation", "classification", "exporting", "cli"},
     {"main", "evaluate", "generate", "audit"},
 ]
 # Imports inside one layer.
@@ -25,6 +25,8 @@ WITHIN = {
     "train": {"sampling"},
     "evaluation": {"evaluation"},
     "generation": {"generation"},
+    "classification": {"classification"},
+    "exporting": {"exporting"},
     "metrics": {"metrics", "sharding"},
 }
 NEVER = {

@@ -63,30 +63,30 @@ def open_surfaces(path, classes, channels):
     return FileSource(root, paths, [0] * len(paths), classes, channels)
 
 
-def open_references(path, classes, channels):
-    """A FileSource of the defects in path/<class>/ or path/images/<class>/.
+def open_labelled(path, classes, channels, flag, normals=False):
+    """A FileSource of the images in path/<class>/ or path/images/<class>/.
 
-    classes: those of the run, NORMAL first; a folder of another name raises ConfigError, as does a
-    path without defects.
+    classes: those known, NORMAL first; a folder of another name raises ConfigError, which names
+    `flag`, as does a path without images. normals: whether to take NORMAL too.
     """
     root = pathlib.Path(path)
     top = root / "images" if (root / "images").is_dir() else root
     paths, labels = [], []
     for folder in sorted(p for p in top.iterdir() if p.is_dir()) if top.is_dir() else ():
-        if folder.name == NORMAL:
+        found = _images(folder) if normals or folder.name != NORMAL else []
+        if not found:
             continue
-        found = _images(folder)
-        if found and folder.name not in classes:
+        if folder.name not in classes:
             raise ConfigError(
-                f"--references={path} holds the class {folder.name!r}, which the run does not know"
-                f"{nearest(folder.name, classes[1:])}; its classes: {', '.join(classes[1:])}"
+                f"{flag}={path} holds the class {folder.name!r}, which is not known here"
+                f"{nearest(folder.name, classes)}; known: {', '.join(classes)}"
             )
         paths += found
-        labels += [classes.index(folder.name)] * len(found) if found else []
+        labels += [classes.index(folder.name)] * len(found)
     if not paths:
         raise ConfigError(
-            f"--references={path} holds no defects; put images in one folder a class: "
-            f"{', '.join(classes[1:])}"
+            f"{flag}={path} holds no {'images' if normals else 'defects'}; put images in one "
+            f"folder a class: {', '.join(classes if normals else classes[1:])}"
         )
     return FileSource(root, paths, labels, classes, channels)
 

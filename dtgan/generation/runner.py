@@ -38,7 +38,7 @@ def generate(workdir, out, settings, step="latest", shard="0/1", data_path="", m
         )
     defects = surfaces = trained
     if settings.references:
-        defects = files.open_references(settings.references, classes, channels)
+        defects = files.open_labelled(settings.references, classes, channels, "--references")
     if settings.backgrounds:
         surfaces = files.open_surfaces(settings.backgrounds, classes, channels)
     for source in (defects, surfaces):

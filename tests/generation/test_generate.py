@@ -160,7 +160,7 @@ def test_copies_are_replaced_and_counted(arguments, tmp_path, monkeypatch):
         (["--classes=tea"], "'tea' is no defect class"),
         (["--backgrounds=EMPTY"], "holds no images"),
         (["--references=EMPTY"], "holds no defects"),
-        (["--references=UNKNOWN"], "the class 'dent', which the run does not know"),
+        (["--references=UNKNOWN"], "the class 'dent', which is not known here"),
         (["--backgrounds=BROKEN"], "broken.png is no image"),
         (["--shard=2/2"], "not i/n"),
         (["--strength=1e-6"], "hybrids in a row were refused (20 empty"),

@@ -1,0 +1,1 @@
+"""Whether synthetic images help a classifier: arms, training, verdict."""

@@ -1,0 +1,98 @@
+"""The configuration of a classifier experiment: every field once, and its checks."""
+
+from ml_collections import ConfigDict
+
+from dtgan import config as config_lib
+from dtgan.config import ConfigError, nearest
+from dtgan.models.backbones import BACKBONES
+
+ARMS = {  # name -> (real defects, synthetic ones, pasted ones, classic augmentation)
+    "real": (True, False, False, False),
+    "real+classic": (True, False, False, True),
+    "real+paste": (True, False, True, True),
+    "real+synthetic": (True, True, False, False),
+    "real+synthetic+classic": (True, True, False, True),
+    "synthetic": (False, True, False, True),
+}
+BASELINE = "real+classic"  # what synthetic images have to beat
+
+
+def base_config():
+    """Every field with its default."""
+    config = ConfigDict(
+        {
+            "net": "resnet18",  # resnet18 | resnet34 | resnet50 | densenet121
+            "weights": "",  # safetensors of an ImageNet network (dtgan.metrics.convert); "" = none
+            "dtype": "float32",  # of activations: float32 | bfloat16
+            "arms": tuple(ARMS),
+            "seeds": 5,  # runs of every arm
+            "together": 0,  # seeds trained in one program (vmap); 0 = all on GPU and TPU, 1 on CPU
+            "data": config_lib.base_config().data,
+            "train": {
+                "steps": 600,
+                "batch_size": 32,
+                "val_every": 50,  # steps between looks at the validation images
+                "balance": 0.5,  # 0: classes as frequent as they are, 1: equally frequent
+                "synthetic_share": 0.5,  # of the images of a defect class that has both kinds
+            },
+            "optim": {
+                "name": "adamw",  # adamw | sgd (with momentum 0.9)
+                "lr": 0.001,  # falls to 0 along a cosine
+                "weight_decay": 0.0001,
+            },
+            "augment": {  # the classic arms; each change is drawn for every image
+                "flip": True,  # along data.flips
+                "shift": 0.0625,  # up to, of the image side
+                "brightness": 0.2,  # +-, of the range [-1, 1]
+                "contrast": 0.25,  # +-, relative
+                "blur": 0.25,  # chance
+                "noise": 0.02,  # deviation up to, of the range [-1, 1]
+                "cutout": 0.25,  # side of a square set to mid-grey, up to, of the image side
+            },
+            "source": {  # Defect-GAN 3.2: features shall not tell synthetic from real
+                "weight": 0.0,  # of its loss; 0 = off
+                "width": 512,
+            },
+        }
+    )
+    return config.lock()
+
+
+def validate(config):
+    """Raise ConfigError for the first field that cannot be."""
+    for name in config.arms:
+        if name not in ARMS:
+            raise ConfigError(
+                f"arm {name!r} does not exist{nearest(name, ARMS)}: {', '.join(ARMS)}"
+            )
+    if len(set(config.arms)) < len(config.arms) or not config.arms:
+        raise ConfigError(f"arms={','.join(config.arms)}: name each arm once, and at least one")
+    if config.net not in BACKBONES:
+        raise ConfigError(
+            f"net={config.net!r} is not one of {', '.join(BACKBONES)}"
+            + nearest(config.net, BACKBONES)
+        )
+    positive = {
+        "seeds": config.seeds,
+        "train.steps": config.train.steps,
+        "train.batch_size": config.train.batch_size,
+        "train.val_every": config.train.val_every,
+        "optim.lr": config.optim.lr,
+    }
+    for name, value in positive.items():
+        if not value > 0:
+            raise ConfigError(f"{name}={value} is not above 0")
+    shares = {
+        "train.balance": config.train.balance,
+        "train.synthetic_share": config.train.synthetic_share,
+        "augment.blur": config.augment.blur,
+        "augment.shift": config.augment.shift,
+        "augment.cutout": config.augment.cutout,
+    }
+    for name, value in shares.items():
+        if not 0 <= value <= 1:
+            raise ConfigError(f"{name}={value} is outside 0..1")
+    if config.optim.name not in ("adamw", "sgd"):
+        raise ConfigError(f"optim.name={config.optim.name!r} is not adamw or sgd")
+    if config.together < 0 or config.source.weight < 0 or config.optim.weight_decay < 0:
+        raise ConfigError("together, source.weight and optim.weight_decay must not be negative")

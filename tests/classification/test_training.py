@@ -1,0 +1,142 @@
+"""Pins how arms are trained: sampling, reversal, augmentation, choice, seeds together or apart."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from dtgan.classification import augment, settings, training
+from dtgan.classification.training import Images
+
+
+def config(**fields):
+    c = settings.base_config()
+    c.data.res, c.train.steps, c.train.batch_size, c.train.val_every = 16, 72, 8, 24
+    for name, value in fields.items():
+        group, field = name.split("__")
+        c[group][field] = value
+    return c
+
+
+def images(n=24, seed=0):
+    """Class 1 has a bright square; half of its images count as synthetic."""
+    rng = np.random.default_rng(seed)
+    label = np.arange(n) % 2
+    image = rng.integers(60, 120, (n, 16, 16, 1))
+    image[label == 1, 4:12, 4:12] += 100
+    return Images(image.astype(np.uint8), label.astype(np.int32), np.arange(n) % 4 == 1)
+
+
+def test_chances_give_synthetic_images_their_share_however_many():
+    label = np.array([0] * 10 + [1] * 4 + [2] * 1 + [1] * 40 + [2] * 40)
+    synthetic = np.arange(len(label)) >= 15
+    for balance, expected in ((0.0, (10, 4, 1)), (1.0, (1, 1, 1)), (0.5, (10**0.5, 2, 1))):
+        c = config(train__balance=balance, train__synthetic_share=0.25)
+        chance = training.chances(label, synthetic, c.train)
+        totals = np.array([chance[label == k].sum() for k in range(3)])
+        assert_allclose(totals, np.array(expected) / sum(expected))
+        for k in (1, 2):
+            assert_allclose(chance[(label == k) & synthetic].sum() / totals[k], 0.25)
+
+
+def test_a_class_with_synthetic_images_alone_keeps_its_weight():
+    chance = training.chances(
+        np.array([0, 0, 1, 1]), np.array([False, False, True, True]), config().train
+    )
+    assert_allclose(chance, 0.25)
+
+
+def test_reversal_turns_the_gradient_and_nothing_else():
+    x = jnp.arange(4.0)
+    assert_array_equal(training.reverse_gradient(x, 0.3), x)
+    grad = jax.grad(lambda v: jnp.sum(training.reverse_gradient(v, 0.3) ** 2))(x)
+    assert_allclose(grad, -0.3 * 2 * x, rtol=1e-6)
+    assert_allclose(training.reversal(0.0), 0.0)
+    assert_allclose(training.reversal(1.0), 2 / (1 + np.exp(-10)) - 1, rtol=1e-6)
+
+
+def test_classic_augmentation_stays_in_range_and_can_be_switched_off():
+    x = jax.random.uniform(jax.random.key(0), (16, 32, 32, 1), minval=-1.0)
+    c = config()
+    y = augment.classic(jax.random.key(1), x, c.augment, (1, 2))
+    assert y.shape == x.shape and np.abs(y).max() <= 1
+    assert np.abs(np.asarray(y - x)).mean() > 0.05
+    for name in ("shift", "brightness", "contrast", "blur", "noise", "cutout"):
+        c.augment[name] = 0.0
+    c.augment.flip = False
+    assert_allclose(augment.classic(jax.random.key(1), x, c.augment, (1, 2)), x, atol=1e-5)
+
+
+def test_flips_keep_to_the_axes_that_the_data_allow():
+    """Rows of one value, from dark to bright: an upside-down flip would be seen."""
+    x = jnp.broadcast_to(jnp.linspace(-1, 1, 32)[None, :, None, None], (16, 32, 32, 1))
+    c = config()
+    for name in ("shift", "brightness", "contrast", "blur", "noise", "cutout"):
+        c.augment[name] = 0.0
+    assert_allclose(augment.classic(jax.random.key(1), x, c.augment, (2,)), x, atol=1e-5)
+    flipped = augment.classic(jax.random.key(1), x, c.augment, (1,))
+    assert 0 < np.mean(np.asarray(flipped[:, 0, 0, 0]) > 0) < 1
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Two seeds trained together on an easy task."""
+    trainer = training.Trainer(config(source__weight=0.1), 2, augmented=True)
+    train, val = images(), images(16, seed=1)
+    return trainer, train, val, trainer.train(train, val, (0, 1))
+
+
+def test_an_easy_task_is_learnt(trained):
+    trainer, _, _, result = trained
+    test = images(40, seed=2)
+    predicted = trainer.predict(result.variables, test.image)
+    assert predicted.shape == (2, 40)
+    assert np.mean(predicted != test.label) < 0.1
+    assert np.all(result.val_error <= 0.1) and set(result.step) <= {24, 48, 72}
+
+
+def test_what_was_shown_is_counted(trained):
+    _, train, _, result = trained
+    assert result.shown.sum() == pytest.approx(72 * 8)
+    share = result.shown[train.synthetic].sum() / result.shown[train.label == 1].sum()
+    assert 0.3 < share < 0.7
+
+
+def test_seeds_train_alike_together_and_apart(trained):
+    """A seed's step does not depend on its company, but for rounding."""
+    trainer, train, _, _ = trained
+    keys, rows = jax.random.split(jax.random.key(0), 2), np.arange(16).reshape(2, 8)
+    one = trainer._step(trainer._start(keys[1:]), train, rows[1:], keys[1:], 0.5)
+    both = trainer._step(trainer._start(keys), train, rows, keys, 0.5)
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(both), strict=True):
+        # Adam divides by the size of the gradient: rounding shows where that is tiny.
+        assert np.mean(np.abs(a[0] - b[1]) < 1e-4) > 0.99
+
+
+def test_training_is_a_function_of_the_seed(trained):
+    trainer, train, val, result = trained
+    again = trainer.train(train, val, (0, 1))
+    for a, b in zip(
+        jax.tree.leaves(again.variables), jax.tree.leaves(result.variables), strict=True
+    ):
+        assert_array_equal(a, b)
+
+
+def test_published_weights_reach_all_but_the_head(trained, tmp_path, monkeypatch):
+    from dtgan import weights
+
+    c = config()
+    c.weights = str(tmp_path / "net.safetensors")
+    trainer = training.Trainer(c, 2, augmented=False)
+    state = trainer._start(jax.random.split(jax.random.key(0), 2))
+    flat = {"params": state[0]["params"]["net"], "batch_stats": state[0]["batch_stats"]}
+    one = weights.from_variables(jax.tree.map(lambda x: x[1], flat))
+    one["fc.weight"] = np.zeros((1000, 512), np.float32)
+    one["fc.bias"] = np.zeros(1000, np.float32)
+    monkeypatch.setattr(weights, "read", lambda path, network: (one, ""))
+    adopted = trainer.adopt(state[0])["params"]["net"]
+    before = state[0]["params"]["net"]
+    for k in (0, 1):
+        assert_array_equal(adopted["conv1"]["kernel"][k], before["conv1"]["kernel"][1])
+        assert_array_equal(adopted["fc"]["kernel"][k], before["fc"]["kernel"][k])
