@@ -4,7 +4,6 @@ The same command again resumes. Any config field is a flag: --config.data.path=D
 """
 
 import logging
-import os
 import sys
 import time
 
@@ -12,7 +11,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from dtgan import cli
-from dtgan.config import ConfigError, base_config, flatten, nearest
+from dtgan.config import ConfigError, base_config, flatten
 
 FLAGS = flags.FLAGS
 EXAMPLE = "--config=configs/quickstart.py"
@@ -56,30 +55,11 @@ def main(argv):
     logging.getLogger("dtgan").info("%.0f s in all", time.monotonic() - start)
 
 
-def parse_flags(argv):
-    """absl's parser, with every mistake as one line."""
-    try:
-        check_flags(argv)
-        return FLAGS(argv)
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        # An error inside a config file arrives with its traceback as text.
-        text = str(error).rpartition("dtgan.config.ConfigError: ")[2]
-        sys.exit(f"error: {' '.join(text.split())}")
-
-
 def check_flags(argv):
-    """Raise ConfigError for a missing config file and for fields that do not exist."""
-    fields = flatten(base_config())
+    """Raise ConfigError for flags that are missing or come too late."""
+    cli.check_config_flags(argv, flatten(base_config()), EXAMPLE)
     for arg in argv[1:]:
-        name, _, value = arg.partition("=")
-        if arg == "--config":
-            raise ConfigError(f"--config needs a value in one word; for example {EXAMPLE}")
-        if name == "--config" and not os.path.exists(value.partition(":")[0]):
-            raise ConfigError(f"--config={value} is not a file; for example {EXAMPLE}")
-        field = name.removeprefix("--config.")
-        if name.startswith("--config.") and field not in fields:
-            raise ConfigError(f"config field {field!r} does not exist{nearest(field, fields)}")
-        if name == "--config.method":
+        if arg.partition("=")[0] == "--config.method":
             raise ConfigError(
                 "--config.method comes too late for the defaults of a method; give it to the "
                 "config: --config=configs/quickstart.py:method=dtgan"
@@ -98,7 +78,7 @@ def run():
         except (ConfigError, Diverged) as error:
             sys.exit(f"error: {error}")
 
-    app.run(guarded, flags_parser=parse_flags)
+    app.run(guarded, flags_parser=cli.flags_parser(check_flags))
 
 
 if __name__ == "__main__":

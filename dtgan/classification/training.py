@@ -63,7 +63,7 @@ def reversal(progress):
 
 
 class Trainer:
-    """Trains `config.net` for K classes; one Trainer serves all arms of equal kind.
+    """Trains `config.net` for K classes; one Trainer, compiled once, serves all arms of its kind.
 
     augmented: whether images meet classic augmentation.
     """
@@ -75,7 +75,7 @@ class Trainer:
         self.axes = flip_axes(config.data.flips, config.data.rolling)
         self.tx = optimizer(config)
         self._start = jax.jit(jax.vmap(self.init))
-        self._step = jax.jit(jax.vmap(self.step, in_axes=(0, None, 0, 0, None)), donate_argnums=0)
+        self._step = jax.jit(jax.vmap(self.step, in_axes=(0, 0, 0, None)), donate_argnums=0)
         self._predict = jax.jit(jax.vmap(self.logits, in_axes=(0, None)))
 
     # --- pure functions of one seed ---------------------------------------------------------------
@@ -95,10 +95,10 @@ class Trainer:
             variables["params"] = {"net": variables["params"]}
         return variables, self.tx.init(variables["params"])
 
-    def step(self, state, images, rows, key, progress):
-        """One update on images[rows]; `images` lie on the device -> (state, loss)."""
+    def step(self, state, batch, key, progress):
+        """One update on a batch of Images -> (state, loss)."""
         variables, opt_state = state
-        x, y = to_float(images.image[rows]), images.label[rows]
+        x, y = to_float(batch.image), batch.label
         if self.augmented:
             x = classic(key, x, self.config.augment, self.axes)
 
@@ -113,9 +113,9 @@ class Trainer:
             if self.config.source.weight:
                 pooled = reverse_gradient(out.pooled, reversal(progress))
                 logit = self.source.apply({"params": params["source"]}, pooled)
-                real = images.synthetic[rows].astype(jnp.float32)
+                fake = batch.synthetic.astype(jnp.float32)
                 value += self.config.source.weight * jnp.mean(
-                    optax.sigmoid_binary_cross_entropy(logit, real)
+                    optax.sigmoid_binary_cross_entropy(logit, fake)
                 )
             return value, new["batch_stats"]
 
@@ -144,7 +144,6 @@ class Trainer:
         state = self._start(keys)
         if self.config.weights:
             state = (self.adopt(state[0]), state[1])
-        on_device = jax.device_put(images)
         chance = chances(label, np.asarray(images.synthetic), settings)
         rngs = [np.random.default_rng(pipeline.stream_seed(seed, "rows")) for seed in seeds]
         best = jax.tree.map(jnp.copy, state[0])  # the step donates its input
@@ -154,7 +153,8 @@ class Trainer:
             rows = np.stack([r.choice(len(label), settings.batch_size, p=chance) for r in rngs])
             shown += np.bincount(rows.reshape(-1), minlength=len(label))
             folded = jax.vmap(lambda key, step=step: jax.random.fold_in(key, step))(keys)
-            state, _ = self._step(state, on_device, rows, folded, step / settings.steps)
+            batch = Images(*(array[rows] for array in images))  # [S, B, ...]
+            state, _ = self._step(state, batch, folded, step / settings.steps)
             if step % settings.val_every and step != settings.steps:
                 continue
             error = balanced_error(self.predict(state[0], val.image), val.label, self.num_classes)

@@ -101,7 +101,8 @@ class LayeredDTGAN(DTGAN):
     def scene(self, params, x1, x2, key):
         """All that is drawn from x1 and x2 but the hybrid -> Scene."""
         fixed, n, res = jax.lax.stop_gradient, len(x1), x1.shape[1]
-        reflectances, mattes = draw_layer(key, 2 * n, res, x1.shape[-1])
+        vertical = self.config.data.rolling == "vertical"
+        reflectances, mattes = draw_layer(key, 2 * n, res, x1.shape[-1], vertical)
         (reflectance, _), (matte, other) = part(reflectances, 2), part(mattes, 2)
         drawn, hole = visible(Layer(reflectance, matte), x2), (other > 0.1).astype(jnp.float32)
         xs = drawn.on(x2)
@@ -281,11 +282,12 @@ def make(config, num_classes):
 def visible(layer, surface):
     """The layer without what could not be seen on the surface: E must not learn to guess.
 
-    Fainter where nothing within two pixels changes by a tenth of the range [0, 1].
+    Fainter where nothing within two pixels changes by a fifth of the surface's mean brightness.
     """
-    change = jnp.mean(jnp.abs(layer.on(surface) - surface), axis=-1, keepdims=True) / 2.0
+    change = jnp.mean(jnp.abs(layer.on(surface) - surface), axis=-1, keepdims=True)
     near = jax.lax.reduce_window(change, 0.0, jax.lax.max, (1, 5, 5, 1), (1, 1, 1, 1), "SAME")
-    return layer._replace(matte=layer.matte * jnp.minimum(1.0, near / 0.1))
+    brightness = jnp.mean(surface + 1.0, axis=(1, 2, 3), keepdims=True)
+    return layer._replace(matte=layer.matte * jnp.minimum(1.0, near / (0.2 * brightness + 1e-3)))
 
 
 def defects(request):

@@ -46,11 +46,12 @@ class _Draws:
         return jax.image.resize(coarse, (self.n, self.res, self.res, 1), "cubic")
 
 
-def draw_layer(key, n, res, channels=1):
+def draw_layer(key, n, res, channels=1, vertical=False):
     """A random layer for n samples: (reflectance [n, R, R, channels] in 0..1.05, matte
     [n, R, R, 1] in 0..1).
 
-    One to ELEMENTS elements, each with a rim behind its body, laid over each other.
+    One to ELEMENTS elements, each with a rim behind its body, laid over each other. vertical: the
+    rolling direction, which many strokes follow, runs along the columns.
     """
     # Mapped over the elements, not looped: a third of the program to compile.
     key, *keys = jax.random.split(key, 1 + ELEMENTS)
@@ -63,7 +64,10 @@ def draw_layer(key, n, res, channels=1):
             cover = cover * there[i]
             paint = paint * (1.0 - cover) + tone * cover  # matte x reflectance
             matte = matte * (1.0 - cover) + cover
-    return jnp.clip(paint / (matte + 1e-6), 0.0, 1.05), matte
+    reflectance = jnp.clip(paint / (matte + 1e-6), 0.0, 1.05)
+    if vertical:
+        return jnp.swapaxes(reflectance, 1, 2), jnp.swapaxes(matte, 1, 2)
+    return reflectance, matte
 
 
 def _element(draw, channels):

@@ -107,8 +107,10 @@ def test_seeds_train_alike_together_and_apart(trained):
     """A seed's step does not depend on its company, but for rounding."""
     trainer, train, _, _ = trained
     keys, rows = jax.random.split(jax.random.key(0), 2), np.arange(16).reshape(2, 8)
-    one = trainer._step(trainer._start(keys[1:]), train, rows[1:], keys[1:], 0.5)
-    both = trainer._step(trainer._start(keys), train, rows, keys, 0.5)
+    batch = Images(*(array[rows] for array in train))
+    alone = Images(*(array[1:] for array in batch))
+    one = trainer._step(trainer._start(keys[1:]), alone, keys[1:], 0.5)
+    both = trainer._step(trainer._start(keys), batch, keys, 0.5)
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(both), strict=True):
         # Adam divides by the size of the gradient: rounding shows where that is tiny.
         assert np.mean(np.abs(a[0] - b[1]) < 1e-4) > 0.99

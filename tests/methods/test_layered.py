@@ -214,6 +214,8 @@ def test_what_would_not_be_seen_is_not_drawn():
     drawn = layered.visible(layered.Layer(tone, matte), surface)
     assert float(drawn.matte[0].max()) < 0.05
     assert_allclose(drawn.matte[1], matte[1], atol=1e-6)
+    dark = layered.visible(layered.Layer(tone * 0.25, matte), (surface + 1.0) * 0.25 - 1.0)
+    assert_allclose(dark.matte, drawn.matte, rtol=0.05, atol=1e-3)  # what is seen is relative
 
 
 def test_score_does_not_prefer_drawing_nothing(pair):

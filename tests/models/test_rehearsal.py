@@ -6,9 +6,9 @@ import numpy as np
 from dtgan.models.rehearsal import draw_layer
 
 
-def drawn(n=64, res=64, channels=1, seed=0):
-    layer = jax.jit(draw_layer, static_argnums=(1, 2, 3))(jax.random.key(seed), n, res, channels)
-    return [np.asarray(x) for x in layer]
+def drawn(n=64, res=64, channels=1, seed=0, vertical=False):
+    draw = jax.jit(draw_layer, static_argnums=(1, 2, 3, 4))
+    return [np.asarray(x) for x in draw(jax.random.key(seed), n, res, channels, vertical)]
 
 
 def test_ranges_and_shapes():
@@ -33,3 +33,8 @@ def test_a_key_is_a_layer():
     for a, b in zip(drawn(4), drawn(4), strict=True):
         np.testing.assert_array_equal(a, b)
     assert np.abs(drawn(4)[1] - drawn(4, seed=1)[1]).max() > 0.3
+
+
+def test_strokes_follow_the_rolling_direction():
+    for across, along in zip(drawn(4, vertical=True), drawn(4), strict=True):
+        np.testing.assert_allclose(np.swapaxes(across, 1, 2), along, atol=1e-5)

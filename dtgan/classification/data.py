@@ -1,0 +1,145 @@
+"""What classifiers are trained and tested on: real splits, a synthetic set, pasted defects."""
+
+import json
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from dtgan.classification.training import Images
+from dtgan.config import NORMAL, ConfigError
+from dtgan.data import catalog, files, pipeline
+
+SPLITS = ("train", "val", "test")
+
+
+class Records(NamedTuple):
+    """Images with what is known of them: image uint8 [N, R, R, C], label int32 [N], mask uint8
+    [N, R, R, 1], has_mask bool [N], ids: a name each."""
+
+    image: np.ndarray
+    label: np.ndarray
+    mask: np.ndarray
+    has_mask: np.ndarray
+    ids: tuple
+
+    def take(self, rows):
+        """The rows of an index array."""
+        rows = np.asarray(rows, int)
+        arrays = (array[rows] for array in self[:4])
+        return Records(*arrays, tuple(self.ids[row] for row in rows))
+
+    @property
+    def counts(self):
+        """Images by label."""
+        return np.bincount(self.label)
+
+
+class Experiment(NamedTuple):
+    """All images of an experiment, and the names of their classes, NORMAL first."""
+
+    train: Records
+    val: Records
+    test: Records
+    synthetic: Records | None
+    classes: tuple
+
+
+def load(config, synthetic="", test=""):
+    """The Experiment of `config.data`, a set of synthetic images and, instead of the data's own
+    test split, a folder of test images.
+
+    Synthetic normals are left out: they are real surfaces. Raises ConfigError for sets that are
+    incomplete, hold unknown classes, or lack what training and testing need.
+    """
+    source, _ = catalog.open_checked(config, "train")
+    classes = tuple(source.classes)
+    train = read(config, source)
+    val = read(config, catalog.open_checked(config, "val")[0])
+    channels = config.data.channels
+    if test:
+        other = files.open_labelled(test, classes, channels, "--test", normals=True)
+        catalog.check_sizes(other, config)
+    else:
+        other = catalog.open_checked(config, "test")[0]
+    held_out = read(config, other)
+    fakes = None
+    if synthetic:
+        _check_complete(synthetic)
+        made = files.open_labelled(synthetic, classes, channels, "--synthetic")
+        catalog.check_sizes(made, config)
+        fakes = read(config, made)
+    for name, records in (("train", train), ("val", val), ("test", held_out)):
+        counts = np.bincount(records.label, minlength=len(classes))
+        lacking = [classes[k] for k in np.flatnonzero(counts == 0)]
+        if lacking and not (name == "test" and test):
+            raise ConfigError(
+                f"the {name} split holds no image of class {lacking[0]!r}; move some there "
+                "(splits.csv), or leave the class out"
+            )
+    return Experiment(train, val, held_out, fakes, classes)
+
+
+def read(config, source):
+    """All Records of a source, scaled and centre-cropped to data.res."""
+    cached = pipeline.CachedSource.of(source, config)
+    records = pipeline.load_records(config, cached, np.arange(len(source)))
+    ids = tuple(cached[k]["id"] for k in range(len(source)))
+    return Records(*(records[name] for name in Records._fields[:4]), ids)
+
+
+def paste(train, num_per_class, seed):
+    """Records of defects cut out by their masks and put on training normals, as many a class.
+
+    Crop-and-paste, the baseline of DFMGAN's tables. None where no defect has a mask.
+    """
+    rng = np.random.default_rng(pipeline.stream_seed(seed, "paste"))
+    normals, parts = np.flatnonzero(train.label == 0), []
+    for label in range(1, int(train.label.max()) + 1):
+        known = np.flatnonzero((train.label == label) & train.has_mask)
+        if not known.size:
+            continue
+        i, j = rng.choice(known, num_per_class), rng.choice(normals, num_per_class)
+        parts.append((np.where(train.mask[i] > 127, train.image[i], train.image[j]), i))
+    if not parts:
+        return None
+    rows = np.concatenate([i for _, i in parts])
+    return train.take(rows)._replace(image=np.concatenate([image for image, _ in parts]))
+
+
+def arm_images(experiment, pasted, real, synthetic):
+    """The Images of an arm: real normals, and real, synthetic or pasted defects as asked."""
+    train = experiment.train
+    rows = np.flatnonzero((train.label == 0) | real)
+    parts = [(train.take(rows), False)]
+    if synthetic:
+        parts.append((experiment.synthetic, True))
+    if pasted is not None:
+        parts.append((pasted, True))
+    return Images(
+        np.concatenate([records.image for records, _ in parts]),
+        np.concatenate([records.label for records, _ in parts]),
+        np.concatenate([np.full(len(records.label), fake) for records, fake in parts]),
+    )
+
+
+def manifest_sources(synthetic):
+    """Ids of the images that a generated set was made from; empty for a set without a manifest."""
+    path = pathlib.Path(synthetic) / "manifest.jsonl"
+    if not path.exists():
+        return set()
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    return {record[name] for record in records for name in ("defect", "surface") if name in record}
+
+
+def _check_complete(synthetic):
+    """Raise ConfigError for a generated set that is still being made."""
+    root = pathlib.Path(synthetic)
+    if not root.is_dir():
+        raise ConfigError(f"--synthetic={synthetic} does not exist; give a directory of images")
+    if (root / "plan.json").exists() and not (root / "_SUCCESS").exists():
+        raise ConfigError(
+            f"--synthetic={synthetic} is not complete; run its generate command again"
+        )
+    if not any(p.is_dir() and p.name != NORMAL for p in (root / "images").glob("*")):
+        raise ConfigError(f"--synthetic={synthetic} holds no images/<class>/ of a defect")

@@ -1,0 +1,100 @@
+"""An experiment as text and as a picture."""
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+CELL, LEFT, TOP = 46, 110, 60
+
+
+def table(report):
+    """Lines: arms with their errors, then the verdict."""
+    head = ["arm", "images", "error", "95 %", "balanced", "macro F1", *report["classes"]]
+    rows = [head]
+    for name, arm in report["arms"].items():
+        by_class = arm["per_class_error"].values()
+        rows.append(
+            [
+                name,
+                str(arm["num_train"]),
+                _percent(arm["error"]),
+                _interval(arm["error"]),
+                _percent(arm["balanced_error"]),
+                f"{arm['macro_f1']['mean']:.3f}",
+                *("-" if scores is None else _percent(scores) for scores in by_class),
+            ]
+        )
+    widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
+    lines = [
+        f"{report['net']}, {report['seeds']} seeds, {report['num_train']} training, "
+        f"{report['num_val']} validation and {report['num_test']} test images, "
+        f"{report['num_synthetic']} synthetic ones; errors in %, mean over seeds"
+    ]
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells))
+    return (
+        lines
+        + ["", verdict_line(report["verdict"])]
+        + [f"{name}: {note}" for name, note in report["notes"].items()]
+    )
+
+
+def verdict_line(verdict):
+    """The verdict in a sentence."""
+    if verdict is None:
+        return "no verdict: it takes a synthetic arm and real+classic"
+    low, high = (100 * value for value in verdict["ci95"])
+    needed = verdict["needed_test_images"]
+    return (
+        f"{verdict['word']}: {verdict['arm']} against {verdict['against']}: "
+        f"{100 * verdict['delta']:+.1f} points of error [{low:+.1f}, {high:+.1f}], "
+        f"McNemar p = {verdict['p_mcnemar']:.3g} ({verdict['discordant'][0]} test images only the "
+        f"former gets wrong, {verdict['discordant'][1]} only the latter)"
+        + (f"; a difference of this size shows in {needed} test images" if needed else "")
+    )
+
+
+def picture(report):
+    """Confusion matrices of all arms, uint8 [H, W, 1]: rows true, columns predicted, in %."""
+    sheets = [_matrix(name, arm, report["classes"]) for name, arm in report["arms"].items()]
+    columns = min(3, len(sheets))
+    blank = [np.full_like(sheets[0], 255)] * (-len(sheets) % columns)
+    rows = [
+        np.concatenate((sheets + blank)[i : i + columns], axis=1)
+        for i in range(0, len(sheets), columns)
+    ]
+    return np.concatenate(rows, axis=0)[..., None]
+
+
+def _matrix(name, arm, classes):
+    """One arm's matrix, uint8 [H, W]."""
+    counts = np.asarray(arm["confusion"], float)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    size = CELL * len(classes)
+    sheet = Image.new("L", (LEFT + size + 20, TOP + size + 20), 255)
+    draw = ImageDraw.Draw(sheet)
+    small, large = ImageFont.load_default(11), ImageFont.load_default(14)
+    draw.text((LEFT, 8), f"{name}: error {_percent(arm['error'])} %", 0, large)
+    for k, label in enumerate(classes):
+        draw.text((6, TOP + k * CELL + 16), label[:16], 0, small)
+        draw.text((LEFT + k * CELL + 2, TOP - 18 + 9 * (k % 2)), label[:8], 0, small)
+        for j in range(len(classes)):
+            corner = LEFT + j * CELL, TOP + k * CELL
+            shade = int(255 - 200 * shares[k, j])
+            draw.rectangle((*corner, corner[0] + CELL - 2, corner[1] + CELL - 2), fill=shade)
+            ink = 0 if shade > 120 else 255
+            text = f"{100 * shares[k, j]:.0f}" if counts[k].sum() else "-"
+            draw.text((corner[0] + 14, corner[1] + 15), text, ink, large)
+    return np.asarray(sheet)
+
+
+def _percent(scores):
+    return f"{100 * scores['mean']:.1f}"
+
+
+def _interval(scores):
+    if scores["ci95"] is None:
+        return "-"
+    low, high = (100 * value for value in scores["ci95"])
+    return f"[{max(low, 0):.1f}, {high:.1f}]"

@@ -1,0 +1,89 @@
+"""Does a synthetic set help a classifier? Train with and without it, and tell.
+
+    python -m dtgan.classify --real=DIR --synthetic=SET --out=runs/verdict
+
+Every arm (real images, with classic augmentation, with pasted defects, with synthetic ones) is
+trained from several seeds; the step is chosen on validation images, the test images are read once.
+Writes verdict.json and confusion.png to --out and prints the table.
+"""
+
+import json
+import logging
+import pathlib
+import sys
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from dtgan import cli, images
+from dtgan.classification import settings
+from dtgan.config import ConfigError, flatten
+from dtgan.workdir import write_text
+
+FLAGS = flags.FLAGS
+EXAMPLE = "--config=configs/classifier.py:quick"
+DEFAULT = str(pathlib.Path(__file__).resolve().parents[1] / "configs" / "classifier.py")
+config_flags.DEFINE_config_file("config", DEFAULT, "configs/classifier.py, with its argument.")
+flags.DEFINE_string("real", "", "Data set of real images; without it config.data says.")
+flags.DEFINE_string("synthetic", "", "Set made by python -m dtgan.generate.")
+flags.DEFINE_string("test", "", "Folder of test images instead of the real set's test split.")
+flags.DEFINE_string("out", "", "Directory of the verdict; made if missing.")
+flags.DEFINE_list("arms", [], f"Some of {', '.join(settings.ARMS)}; default all.")
+flags.DEFINE_integer("seeds", 0, "Runs of every arm; default config.seeds.")
+flags.DEFINE_string("net", "", "resnet18, resnet34, resnet50 or densenet121.")
+flags.DEFINE_string("compilation_cache", cli.CACHE, cli.CACHE_HELP)
+
+
+def main(argv):
+    """Run the experiment and write what it found."""
+    if len(argv) > 1:
+        raise ConfigError(f"argument {argv[1]!r} is not a flag; write --FLAG=VALUE")
+    if not FLAGS.out:
+        raise ConfigError("--out is missing; give a directory: --out=runs/verdict")
+    cli.start_jax(FLAGS.compilation_cache)
+    cli.setup_logging()
+    from dtgan.classification import report, runner
+
+    out = pathlib.Path(FLAGS.out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out={out} cannot be made ({error.strerror})") from error
+    result = runner.run(_config(), FLAGS.synthetic, FLAGS.test)
+    images.write_image(out / "confusion.png", report.picture(result))
+    write_text(out / "verdict.json", json.dumps(result, indent=2) + "\n")
+    print("\n".join(report.table(result)), flush=True)
+    logging.getLogger("dtgan").info("%s (%.0f s)", out / "verdict.json", result["seconds"])
+
+
+def _config():
+    """The config with the flags that stand for its fields."""
+    config = FLAGS.config
+    if FLAGS.real:
+        config.data.source, config.data.path = "folder", FLAGS.real
+    if FLAGS.arms:
+        config.arms = tuple(FLAGS.arms)
+    config.seeds = FLAGS.seeds or config.seeds
+    config.net = FLAGS.net or config.net
+    return config
+
+
+def check_flags(argv):
+    """Raise ConfigError for fields that do not exist."""
+    cli.check_config_flags(argv, flatten(settings.base_config()), EXAMPLE)
+
+
+def run():
+    """Entry point of `python -m dtgan.classify`."""
+
+    def guarded(argv):
+        try:
+            main(argv)
+        except (ConfigError, OSError) as error:
+            sys.exit(f"error: {error}")
+
+    app.run(guarded, flags_parser=cli.flags_parser(check_flags))
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,144 @@
+"""Pins the experiment end to end: arms, the report, leaks, and bad input."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from dtgan import images
+from dtgan.classification import data, leaks, report, runner, settings
+from dtgan.config import ConfigError
+from dtgan.data.procedural import CLASSES, ProceduralSteel
+from dtgan.images import write_image
+from dtgan.metrics import copies
+
+
+def config(**fields):
+    c = settings.base_config()
+    c.data.res, c.data.scale_counts, c.seeds = 32, 0.03, 2
+    c.train.steps, c.train.batch_size, c.train.val_every = 2, 8, 1
+    for name, value in fields.items():
+        c[name] = value
+    return c
+
+
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory):
+    """True transfers of other defects: extra images, two a class."""
+    out = tmp_path_factory.mktemp("synthetic")
+    source = ProceduralSteel("train", 32, seed=9)
+    normal = int(np.flatnonzero(source.labels == 0)[0])
+    for label, name in enumerate(CLASSES[1:], start=1):
+        for k, index in enumerate(np.flatnonzero(source.labels == label)[:2]):
+            write_image(out / f"images/{name}/{k}.png", source.transfer(int(index), normal + k)[0])
+    return out
+
+
+def test_the_whole_experiment(synthetic):
+    arms = ("real+classic", "real+paste", "real+synthetic+classic", "synthetic")
+    found = json.loads(json.dumps(runner.run(config(arms=arms), str(synthetic))))
+    assert tuple(found["arms"]) == arms
+    assert (
+        found["classes"] == list(CLASSES) and found["seeds"] == 2 and found["num_synthetic"] == 12
+    )
+    for name, arm in found["arms"].items():
+        assert 0 <= arm["error"]["mean"] <= 1 and len(arm["error"]["ci95"]) == 2
+        assert np.sum(arm["confusion"]) == 2 * found["num_test"]
+        shown = {kind: sum(by_class.values()) for kind, by_class in arm["exposure"].items()}
+        assert sum(shown.values()) == pytest.approx(2 * 8)
+        assert (shown["synthetic"] > 0) == (name != "real+classic")
+    # Without real defects, each one shown is synthetic.
+    assert {n for n, k in found["arms"]["synthetic"]["exposure"]["real"].items() if k} <= {"normal"}
+    assert found["verdict"]["arm"] in ("real+synthetic+classic", "synthetic")
+    assert found["verdict"]["word"] in ("HELPS", "HARMS", "CANNOT TELL")
+    lines = report.table(found)
+    assert any(line.startswith("real+paste") for line in lines)
+    assert any(line.startswith(found["verdict"]["word"]) for line in lines)
+    picture = report.picture(found)
+    assert picture.dtype == np.uint8 and picture.std() > 10
+
+
+def test_no_verdict_without_a_synthetic_arm():
+    found = runner.judge({"real+classic": {}}, {"real+classic": np.zeros((1, 3), bool)})
+    assert found is None and "no verdict" in report.verdict_line(found)
+
+
+def test_the_arm_is_chosen_by_validation_not_by_the_test_set():
+    arms = {
+        "real+classic": {},
+        "synthetic": {"val_balanced_error": {"mean": 0.1}},
+        "real+synthetic": {"val_balanced_error": {"mean": 0.2}},
+    }
+    wrong = {name: np.zeros((2, 20), bool) for name in arms}
+    wrong["synthetic"][:, :10] = True
+    assert runner.judge(arms, wrong)["arm"] == "synthetic"
+
+
+@pytest.fixture(scope="module")
+def records():
+    c = config()
+    return data.load(c)
+
+
+def test_pasted_defects_are_those_of_the_masks(records):
+    train = records.train
+    pasted = data.paste(train, 5, seed=0)
+    assert np.bincount(pasted.label).tolist() == [0, 5, 5, 5, 5, 5, 5]
+    normals = train.image[train.label == 0]
+    for image, mask in zip(pasted.image, pasted.mask, strict=True):
+        outside = mask[None] == 0
+        assert np.any(np.all(np.where(outside, normals == image, True), axis=(1, 2, 3)))
+    assert data.paste(train._replace(has_mask=np.zeros_like(train.has_mask)), 5, 0) is None
+
+
+@pytest.mark.parametrize("kind", ["exact", "flipped", "cropped"])
+def test_leaks_are_found_and_named(records, kind):
+    leaks.check(records.test, records.train, "the training")
+    stolen, _ = copies.planted(records.train.image[3:4], records.train.mask[3:4], kind, seed=2)
+    test = records.test._replace(image=np.concatenate([stolen, records.test.image[1:]]))
+    with pytest.raises(ConfigError) as error:
+        leaks.check(test, records.train, "the training")
+    assert records.test.ids[0] in str(error.value) and records.train.ids[3] in str(error.value)
+
+
+def test_a_set_made_from_test_images_is_refused(records, tmp_path):
+    line = {"file": "x", "defect": records.test.ids[5], "surface": "train/normal/0"}
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(line) + "\n")
+    with pytest.raises(ConfigError, match="was made from the test image"):
+        leaks.check_sources(records.test, data.manifest_sources(tmp_path), "set")
+
+
+def test_bad_input_is_told_before_anything_is_trained(synthetic, tmp_path):
+    def error(arms=("synthetic",), **sets):
+        with pytest.raises(ConfigError) as caught:
+            runner.run(config(arms=arms), **sets)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert "needs --synthetic=DIR" in error()
+    assert "does not exist" in error(synthetic=str(tmp_path / "none"))
+    unknown = tmp_path / "unknown"
+    shutil.copytree(synthetic, unknown)
+    (unknown / "images/tear").rename(unknown / "images/tearr")
+    assert "'tearr', which is not known here (did you mean 'tear'" in error(synthetic=str(unknown))
+    test = str(unknown / "images")
+    assert "--test" in error(synthetic=str(synthetic), test=test)
+    (unknown / "plan.json").write_text("{}")
+    assert "is not complete" in error(synthetic=str(unknown))
+    assert "arm 'sythetic' does not exist (did you mean 'synthetic'" in error(arms=("sythetic",))
+
+
+def test_a_class_absent_from_validation_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    lines = ["file,split"]
+    for name, splits in (("normal", ("train", "val", "test")), ("dent", ("train", "test", "test"))):
+        for k, split in enumerate(splits):
+            path = f"images/{name}/{k}.png"
+            images.write_image(tmp_path / path, rng.integers(0, 255, (32, 32, 1), np.uint8))
+            lines.append(f"{name}/{k}.png,{split}")
+    (tmp_path / "splits.csv").write_text("\n".join(lines) + "\n")
+    c = config()
+    c.data.source, c.data.path = "folder", str(tmp_path)
+    with pytest.raises(ConfigError, match="the val split holds no image of class 'dent'"):
+        data.load(c)
