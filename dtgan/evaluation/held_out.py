@@ -54,14 +54,15 @@ def mask_threshold(bench, sampler):
 
     None where there are no such pairs with masks.
     """
-    soft, true = [], []
+    soft, true, labels = [], [], []
     for batch, pairs in enumerate(_pairs(bench, bench.held_out, THRESHOLD_PAIRS)):
         drawn = _draw(sampler, pairs, bench.settings.seed, f"{bench.held_out}/{batch}")
         soft.append(drawn["mask"][pairs["has_mask"]])
         true.append(pairs["mask"][pairs["has_mask"]])
+        labels.append(pairs["label"][pairs["has_mask"]])
     if not any(mask.any() for mask in true):
         return None
-    return transfer.choose_threshold(np.concatenate(soft), np.concatenate(true))
+    return transfer.choose_threshold(*map(np.concatenate, (soft, true, labels)))
 
 
 def probe_scores(bench, sampler):

@@ -124,6 +124,11 @@ def _transfer(transfer):
     return [
         *columns(f"transfer, {transfer['num_pairs']} pairs", rows, TRANSFER_COLUMNS),
         "errors in grey levels 0..255; references in parentheses know the true mask",
+        *(
+            f"mask IoU, mean over the classes: {miou:.3f}"
+            for miou in [transfer["mask_miou"]]
+            if miou
+        ),
     ]
 
 

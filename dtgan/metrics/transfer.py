@@ -89,20 +89,29 @@ def mask_counts(soft, true, threshold):
     return {name: np.sum(pixels, (1, 2, 3), dtype=np.float64) for name, pixels in sets.items()}
 
 
-def choose_threshold(soft, true):
-    """The threshold with the best pooled IoU, a float; choose it on validation pairs.
+def choose_threshold(soft, true, labels):
+    """The threshold with the best IoU, pooled by class and averaged over the classes, a float.
 
-    soft, true: as in `mask_counts`, of pairs that have a mask. The candidates lie half-way between
-    neighbouring values of `soft`, so that none is missed. Raises ConfigError without any defect.
+    Choose it on validation pairs. Every class counts alike: masks that fill an image would else
+    decide alone. soft, true: as in `mask_counts`, of pairs that have a mask; labels: int [N]. The
+    candidates lie half-way between neighbouring values of `soft`, so that none is missed. Raises
+    ConfigError without any defect.
     """
-    soft, hits = np.sort(soft, axis=None), np.sort(soft[true > 127])
-    if not hits.size:
+    if not np.any(true > 127):
         raise ConfigError("the masks show no defect; choose the threshold on pairs with masks")
     values = np.unique(soft).astype(np.float64)
     candidates = np.append(values[:-1] + np.diff(values) / 2, values[-1])
-    predicted = soft.size - np.searchsorted(soft, candidates, side="right")
-    overlap = hits.size - np.searchsorted(hits, candidates, side="right")
-    return float(candidates[np.argmax(overlap / (predicted + hits.size - overlap))])
+    total = np.zeros(len(candidates))
+    for label in np.unique(labels):
+        of_class = soft[labels == label]
+        hits, of_class = (
+            np.sort(of_class[true[labels == label] > 127]),
+            np.sort(of_class, axis=None),
+        )
+        predicted = of_class.size - np.searchsorted(of_class, candidates, side="right")
+        overlap = hits.size - np.searchsorted(hits, candidates, side="right")
+        total += overlap / np.maximum(predicted + hits.size - overlap, 1)
+    return float(candidates[np.argmax(total)])
 
 
 def summarise(rows, labels, classes, seed=0):
@@ -122,17 +131,18 @@ def summarise(rows, labels, classes, seed=0):
       texture_correlation: mean normalised correlation of x4 and x2 after a Gaussian high-pass; 1
         where the pixels arrive, 0 where only the style does
       mask_iou, mask_precision, mask_recall: of the drawn mask, pixels pooled over pairs
+      mask_miou: mask_iou averaged over the classes, overall only
       num_pairs, num_masked: pairs, and those with a mask, which alone enter the masked figures
     """
     labels = np.asarray(labels)
     groups = {classes[label]: labels == label for label in np.unique(labels)}
-    return {
-        "overall": _summary(rows, seed),
-        "per_class": {
-            name: _summary({key: row[where] for key, row in rows.items()}, seed)
-            for name, where in groups.items()
-        },
+    per_class = {
+        name: _summary({key: row[where] for key, row in rows.items()}, seed)
+        for name, where in groups.items()
     }
+    known = [row["mask_iou"] for row in per_class.values() if row["mask_iou"] is not None]
+    overall = _summary(rows, seed) | {"mask_miou": float(np.mean(known)) if known else None}
+    return {"overall": overall, "per_class": per_class}
 
 
 def references(pairs):

@@ -191,17 +191,28 @@ def test_threshold_is_the_best_of_all():
         counts = transfer.mask_counts(soft, true, threshold)
         return counts["intersection"].sum() / counts["union"].sum()
 
-    found = transfer.choose_threshold(soft, true)
+    found = transfer.choose_threshold(soft, true, np.zeros(3, int))
     assert iou(found) == max(iou(value) for value in np.unique(soft)) > iou(0.5)
 
 
 def test_threshold_lies_between_the_two_sides():
     true = np.array([0, 0, 255, 255], np.uint8).reshape(1, 2, 2, 1)
     soft = np.array([0.0, 0.1, 0.2, 0.9], np.float32).reshape(true.shape)
-    assert transfer.choose_threshold(soft, true) == pytest.approx(0.15)
-    assert transfer.choose_threshold(np.full_like(soft, 0.3), true) == pytest.approx(0.3)
+    assert transfer.choose_threshold(soft, true, [1]) == pytest.approx(0.15)
+    assert transfer.choose_threshold(np.full_like(soft, 0.3), true, [1]) == pytest.approx(0.3)
     with pytest.raises(ConfigError, match="no defect"):
-        transfer.choose_threshold(soft, 0 * true)
+        transfer.choose_threshold(soft, 0 * true, [1])
+
+
+def test_a_class_of_large_masks_does_not_choose_the_threshold_alone():
+    """Two images of small defects, drawn at 0.8 over 0.2, and one that is all defect, drawn as
+    0.1: pooled, the threshold would be below 0.1."""
+    true, soft = np.zeros((3, 16, 16, 1), np.uint8), np.full((3, 16, 16, 1), 0.2, np.float32)
+    true[:2, :3, :3], soft[:2, :3, :3] = 255, 0.8
+    true[2], soft[2] = 255, 0.1
+    soft[2, 0, 0] = 0.0
+    assert transfer.choose_threshold(soft, true, np.array([1, 2, 3])) == pytest.approx(0.5)
+    assert transfer.choose_threshold(soft, true, np.array([1, 1, 1])) == pytest.approx(0.05)
 
 
 def test_threshold_decides_the_mask_figures():
