@@ -66,7 +66,7 @@ def _parser():
     add("--references", default="", help="folder of your own defects, one folder a class in it")
     add("--seed", type=int, default=0, help="the same seed, the same bytes (default 0)")
     add("--strength", type=float, default=1.0, help="of the defects; 1 (default) as in their image")
-    add("--mask_threshold", type=float, default=0.2, help="of the binary mask (default 0.2)")
+    add("--mask_threshold", type=float, default=0.1, help="of the binary mask (default 0.1)")
     add("--copy_filter", action="store_true", help="replace images that copy a training image")
     add("--mvtec", action="store_true", help="also make a tree shaped like MVTec AD")
     add("--shard", default="0/1", help="this job's part, i/n with 0 <= i < n")

@@ -6,6 +6,7 @@ import time
 import jax
 import numpy as np
 
+from dtgan import weights
 from dtgan.classification import data, leaks, settings, verdict
 from dtgan.classification.training import Trainer
 from dtgan.config import ConfigError
@@ -14,7 +15,9 @@ log = logging.getLogger("dtgan")
 
 
 def run(config, synthetic="", test=""):
-    """Train every arm, read the test set once -> the content of verdict.json.
+    """Train every arm, read the test set once.
+
+    Returns (content of verdict.json, {arm: state dict of its best seed by validation}).
 
     config: of `settings`. synthetic: directory of a generated set, "" where no arm needs one.
     test: folder of test images instead of the data's own test split.
@@ -25,7 +28,7 @@ def run(config, synthetic="", test=""):
     experiment, pasted, notes = prepare(config, synthetic, test)
     classes, seeds = experiment.classes, range(config.seeds)
     trainers = {classic: Trainer(config, len(classes), classic) for classic in (False, True)}
-    arms, predicted = {}, {}
+    arms, predicted, states = {}, {}, {}
     for name in config.arms:
         real, fakes, with_pasted, classic = settings.ARMS[name]
         if with_pasted and pasted is None:
@@ -39,6 +42,7 @@ def run(config, synthetic="", test=""):
                 *(name, ", ".join(map(str, group))),
                 ", ".join(f"{100 * error:.1f} %" for error in parts[-1].val_error),
             )
+        states[name] = best_state(parts)
         predicted[name] = [trainer.predict(part.variables, experiment.test.image) for part in parts]
         arms[name] = {
             "val_balanced_error": verdict.over_seeds(np.concatenate([p.val_error for p in parts])),
@@ -51,7 +55,7 @@ def run(config, synthetic="", test=""):
         rows = np.concatenate(parts)
         arms[name] |= verdict.arm_scores(rows, experiment.test.label, classes)
         wrong[name] = rows != experiment.test.label
-    return {
+    report = {
         "arms": arms,
         "verdict": judge(arms, wrong),
         "classes": list(classes),
@@ -64,6 +68,16 @@ def run(config, synthetic="", test=""):
         "notes": notes,
         "seconds": round(time.monotonic() - start, 1),
     }
+    return report, states
+
+
+def best_state(parts):
+    """The state dict, with torchvision's names, of the seed with the least validation error."""
+    part = min(parts, key=lambda part: part.val_error.min())
+    seed = int(np.argmin(part.val_error))
+    variables = jax.tree.map(lambda x: x[seed], part.variables)
+    net = {"params": variables["params"]["net"], "batch_stats": variables["batch_stats"]}
+    return weights.from_variables(net)
 
 
 def prepare(config, synthetic, test):

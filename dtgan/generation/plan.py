@@ -18,7 +18,7 @@ class Settings(NamedTuple):
     classes: tuple = ()  # names; () = all defect classes
     seed: int = 0
     strength: float = 1.0  # of the defects; 1 = as in the reference
-    mask_threshold: float = 0.2  # of the soft mask, above it is defect
+    mask_threshold: float = 0.1  # of the soft mask, above it is defect
     copy_filter: bool = False  # replace images that copy a training image
     backgrounds: str = ""  # folder of surfaces; "" = the run's training normals
     references: str = ""  # folder of defects; "" = the run's training defects

@@ -37,7 +37,9 @@ def synthetic(tmp_path_factory):
 
 def test_the_whole_experiment(synthetic):
     arms = ("real+classic", "real+paste", "real+synthetic+classic", "synthetic")
-    found = json.loads(json.dumps(runner.run(config(arms=arms), str(synthetic))))
+    found, states = runner.run(config(arms=arms), str(synthetic))
+    assert states.keys() == set(arms) and states["synthetic"]["fc.weight"].shape == (7, 512)
+    found = json.loads(json.dumps(found))
     assert tuple(found["arms"]) == arms
     assert (
         found["classes"] == list(CLASSES) and found["seeds"] == 2 and found["num_synthetic"] == 12
