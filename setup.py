@@ -16,6 +16,9 @@ CORE = [
     "scipy>=1.17",
     "pillow>=12.0",
     "safetensors>=0.8.0",
+    "pycocotools>=2.0.11",  # run lengths of generated masks
+    "contourpy>=1.3.3",  # their outlines
+    "flatbuffers>=25.12",  # used by jax.export, which does not require it
     "tensorboardX>=2.6.5",  # TensorBoard events without TensorFlow
     "importlib_resources>=6.0",  # used by tensorflow-datasets, which does not declare it
 ]
@@ -30,7 +33,8 @@ setup(
     package_data={"dtgan.metrics": ["*.npz", "*.LICENSE"]},
     install_requires=CORE,
     extras_require={
-        "test": ["pytest>=8.0", "ruff>=0.14"],
+        "test": ["pytest>=8.0", "ruff>=0.14", "onnx>=1.23", "onnxruntime>=1.31"],
+        "onnx": ["onnx>=1.23", "onnxruntime>=1.31"],
         "cuda": ["jax[cuda12]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
         "torch": ["torch>=2.6"],  # to convert published weights, once

@@ -56,6 +56,7 @@ def main(argv):
         "classes": json.dumps(result["classes"]),
         "res": str(config.data.res),
         "channels": str(3 if config.weights else config.data.channels),
+        "image_channels": str(config.data.channels),
         "normalised": json.dumps(bool(config.weights)),
     }
     for arm, state in states.items():

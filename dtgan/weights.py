@@ -85,6 +85,17 @@ def read(path, network, sha256=""):
     return state, found
 
 
+def metadata(path):
+    """The strings {name: text} that a safetensors file carries. Raises ConfigError for no file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ConfigError(f"{path} is no safetensors file ({error})") from None
+
+
 def write(path, state, network, **metadata):
     """Write {name: array} as safetensors with its digest; returns the digest. Atomic.
 

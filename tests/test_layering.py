@@ -14,7 +14,7 @@ LAYERS = [
     {"state", "methods", "sharding", "checkpoints", "writers", "workdir", "signals", "metrics"},
     {"train", "sampling"},
     {"inspection", "evaluation", "generation", "classification", "exporting", "cli"},
-    {"main", "evaluate", "generate", "classify", "audit"},
+    {"main", "evaluate", "generate", "classify", "export", "audit"},
 ]
 # Imports inside one layer.
 WITHIN = {

@@ -306,7 +306,7 @@ class DTGAN:
     def probe(self, ema, image):
         """The codes of uint8 images [N, R, R, C]: structure z_s as [N, d], texture z_t."""
         z_s, z_t = self.net.E.apply(ema["E"], to_float(image))
-        return {"structure": z_s.reshape(len(z_s), -1), "texture": z_t}
+        return {"structure": z_s.reshape(z_s.shape[0], -1), "texture": z_t}
 
     def classify(self, nets, image):
         """C's logits [N, num_classes] of uint8 images [N, R, R, C]."""

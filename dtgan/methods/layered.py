@@ -265,9 +265,9 @@ class LayeredDTGAN(DTGAN):
         """The codes of uint8 images [N, R, R, C]: structure, z_s averaged over 16 x 16 cells."""
         (z,) = self.encode(ema["E"], to_float(image))
         cell = z.z_s.shape[1] // TOP_SIDE
-        cells = z.z_s.reshape(len(z.z_s), TOP_SIDE, cell, TOP_SIDE, cell, CODE_CHANNELS)
+        cells = z.z_s.reshape(z.z_s.shape[0], TOP_SIDE, cell, TOP_SIDE, cell, CODE_CHANNELS)
         return {
-            "structure": jnp.mean(cells, axis=(2, 4)).reshape(len(z.z_s), -1),
+            "structure": jnp.mean(cells, axis=(2, 4)).reshape(z.z_s.shape[0], -1),
             "texture": z.z_t,
         }
 
@@ -293,10 +293,11 @@ def visible(layer, surface):
 def defects(request):
     """Yield (x1, control) for every defect: its image, flipped as asked, and what is asked."""
     images = request["image"]
+    rows = images.shape[0]  # not len(): under export it is a symbol
     count = images.shape[1] if images.ndim == 5 else 1
-    many = images.reshape(len(images), count, *images.shape[-3:])
+    many = images.reshape(rows, count, *images.shape[-3:])
     controls = {
-        name: request[name].reshape(len(images), count, *request[name].shape[images.ndim - 3 :])
+        name: request[name].reshape(rows, count, *request[name].shape[images.ndim - 3 :])
         for name in PER_DEFECT
         if name in request
     }

@@ -1,0 +1,93 @@
+"""Write a network of a run for users without this package.
+
+    python -m dtgan.export --workdir=runs/quickstart --out=exported --what=generator,encoder
+    python -m dtgan.export --workdir=runs/verdict --out=exported --what=classifier --arm=real
+
+StableHLO (JAX, any device), safetensors (the parameters; a classifier's under torchvision's names,
+for load_state_dict) and ONNX (onnxruntime). Every file is loaded again and compared with the
+network before model.json says what it takes and gives.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+from dtgan import cli
+from dtgan.config import ConfigError
+from dtgan.workdir import write_text
+
+
+def main(argv=None):
+    """Parse flags, export; returns the exit code."""
+    args = _parser().parse_args(argv)
+    cli.start_jax(args.compilation_cache)
+    cli.setup_logging()
+    step = args.step if args.step in ("latest", "best") else int(args.step)
+    try:
+        export(args.workdir, args.out, args.what.split(","), args.format.split(","), step, args.arm)
+    except (ConfigError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def export(workdir, out, what, formats, step="latest", arm=""):
+    """Write every network of `what` in every format below `out`, then model.json of each.
+
+    Raises ConfigError for what does not exist, and for a file that computes something else.
+    """
+    from dtgan.exporting import formats as formats_lib
+    from dtgan.exporting import networks
+
+    out = pathlib.Path(out)
+    for name in formats:
+        formats_lib.check(name)
+    for name in what:
+        network = networks.load(workdir, name, step, arm)
+        out.mkdir(parents=True, exist_ok=True)
+        files = {kind: formats_lib.write(network, out, kind) for kind in formats}
+        described = {
+            "name": network.name,
+            **network.about,
+            "inputs": {
+                key: {"shape": ["batch", *shape], "dtype": dtype.__name__}
+                for key, (shape, dtype) in network.inputs.items()
+            },
+            "files": files,
+        }
+        write_text(out / f"{network.name}.json", json.dumps(described, indent=2) + "\n")
+        for file in files.values():
+            print(
+                f"{out / file['file']}: {file['bytes'] / 1e6:.2f} MB, equal to "
+                f"{file['difference']:.1e} of the largest value"
+            )
+
+
+def _step(text):
+    """latest, best or a number."""
+    if text not in ("latest", "best") and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is not latest, best or a number")
+    return text
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        *("python -m dtgan.export",),
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--workdir", required=True, help="directory of a run, or of a verdict")
+    add("--out", required=True, help="directory of the files")
+    add("--what", default="generator", help="generator, encoder, classifier; by commas")
+    add("--format", default="stablehlo,safetensors", help="stablehlo, safetensors, onnx; by commas")
+    add("--step", type=_step, default="latest", help="latest (default), best, or N")
+    add("--arm", default="", help="of a verdict's classifiers, where there are several")
+    add("--compilation_cache", default=cli.CACHE, help=cli.CACHE_HELP)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

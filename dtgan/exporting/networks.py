@@ -1,0 +1,147 @@
+"""What can be exported of a run, as plain functions of arrays."""
+
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from dtgan import sampling, weights
+from dtgan.config import ConfigError
+from dtgan.images import to_float
+from dtgan.models import backbones
+
+WHAT = ("generator", "encoder", "classifier")
+
+
+class Network(NamedTuple):
+    """A network that is to be exported.
+
+    function: (params, *inputs) -> {output: array}; params: a tree of arrays. inputs: {name:
+    (shape without the batch axis, dtype)}. state: {name: array}, the parameters under the names of
+    the safetensors file. meaning: {input or output: its range and sense}. about: what model.json
+    says beside.
+    """
+
+    name: str
+    function: Callable
+    params: Any
+    inputs: dict
+    state: dict
+    restore: Callable
+    about: dict
+
+
+def load(workdir, what, step="latest", arm=""):
+    """The Network `what`, one of WHAT, of a run (or, for a classifier, of a verdict's directory).
+
+    Raises ConfigError where there is none.
+    """
+    if what not in WHAT:
+        raise ConfigError(f"--what={what} is not one of {', '.join(WHAT)}")
+    if what == "classifier":
+        return classifier(workdir, arm)
+    sampler = sampling.load(workdir, step)
+    return generator(sampler) if what == "generator" else encoder(sampler)
+
+
+def generator(sampler):
+    """x1, x2 -> the hybrid, its mask, the surface; with strength where the family has it."""
+    method, data = sampler.method, sampler.config.data
+    image = ((data.res, data.res, data.channels), np.uint8)
+    inputs = {"image": image, "normal": image}
+    meaning = {
+        "image": "defect x1, uint8 0..255 NHWC",
+        "normal": "defect-free surface x2, uint8 0..255 NHWC",
+        "hybrid": "x3, the defect on that surface, float32 in -1..1",
+        "mask": "where the defect is, float32 in 0..1",
+        "clean": "x2 as the model leaves it without a defect, float32 in -1..1",
+    }
+    if "strength" in method.controls:
+        inputs["strength"] = ((), np.float32)
+        meaning["strength"] = "of the defect: 0 none, 1 as in x1"
+
+    def function(params, *arrays):
+        drawn = method.infer(params, dict(zip(inputs, arrays, strict=True)), jax.random.key(0))
+        # "hybrid", since "image" is an input and ONNX has one space of names.
+        return {"hybrid": drawn["image"], "mask": drawn["mask"], "clean": drawn["clean"]}
+
+    return Network("generator", function, sampler.ema, inputs, *_described(sampler, meaning))
+
+
+def encoder(sampler):
+    """x -> the codes of the family as vectors, for users who compare or cluster defects."""
+    if sampler.method.probe is None:
+        raise ConfigError(f"method={sampler.config.method} has no encoder to export")
+    data = sampler.config.data
+    inputs = {"image": ((data.res, data.res, data.channels), np.uint8)}
+    meaning = {
+        "image": "uint8 0..255 NHWC",
+        "structure": "structure code (the defect), float32 [N, d]",
+        "texture": "texture code (the surface), float32 [N, d]",
+    }
+    return Network(
+        *("encoder", sampler.method.probe, sampler.ema, inputs),
+        *_described(sampler, meaning),
+    )
+
+
+def classifier(directory, arm=""):
+    """x -> class logits: a classifier that a verdict trained, of the arm `arm` if of several."""
+    folder = pathlib.Path(directory) / "classifiers"
+    found = {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+    if not found:
+        raise ConfigError(
+            f"{directory} holds no classifiers/*.safetensors; give --workdir the directory that "
+            "python -m dtgan.classify wrote"
+        )
+    if not arm and len(found) == 1:
+        (arm,) = found
+    if arm not in found:
+        raise ConfigError(f"--arm={arm} is not one of {', '.join(found)}")
+    known = weights.metadata(found[arm])
+    net, classes = known["network"], json.loads(known["classes"])
+    state, _ = weights.read(found[arm], net, known["sha256"])
+    res, channels = int(known["res"]), int(known["channels"])
+    normalised = json.loads(known["normalised"])
+    module = backbones.make(net, len(classes))
+    shape = (1, res, res, channels)
+    abstract = jax.eval_shape(module.init, jax.random.key(0), np.zeros(shape, np.float32))
+    params = weights.to_variables(state, abstract)
+
+    def function(params, image):
+        x = backbones.normalise(image) if normalised else to_float(image)
+        return {"logits": module.apply(params, x).logits}
+
+    inputs = {"image": ((res, res, int(known["image_channels"])), np.uint8)}
+    about = {
+        "network": net,
+        "classes": classes,
+        "arm": arm,
+        "meaning": {"image": "uint8 0..255 NHWC", "logits": "float32 [N, classes]"},
+    }
+
+    def restore(state):
+        return weights.to_variables(state, abstract)
+
+    return Network("classifier", function, params, inputs, state, restore, about)
+
+
+def _described(sampler, meaning):
+    """(state, restore, about) of a GAN's network."""
+    leaves, tree = jax.tree_util.tree_flatten_with_path(sampler.ema)
+    names = [".".join(str(key.key) for key in path) for path, _ in leaves]
+    state = {name: np.asarray(leaf) for name, (_, leaf) in zip(names, leaves, strict=True)}
+    about = {
+        "network": sampler.config.method,
+        "classes": list(sampler.classes),
+        "step": sampler.step,
+        "meaning": meaning,
+    }
+
+    def restore(state):
+        return jax.tree_util.tree_unflatten(tree, [state[name] for name in names])
+
+    return state, restore, about
