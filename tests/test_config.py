@@ -57,7 +57,8 @@ def test_grey_and_colour_of_every_size_build(res, channels, method):
 
 
 def test_no_config_is_left_out():
-    assert {path.stem for path in CONFIGS.glob("*.py")} == set(VARIANTS)
+    gans = {path.stem for path in CONFIGS.glob("*.py")} - {"classifier"}  # tests/classification
+    assert gans == set(VARIANTS)
 
 
 @pytest.mark.parametrize(

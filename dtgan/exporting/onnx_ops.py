@@ -320,15 +320,12 @@ def window_sum(graph, params, out, x):
 def window_general(graph, params, out, x, start):
     """A reduction from a start value that is not the neutral one: a maximum with 0, say."""
     steps = [eqn.primitive.name for eqn in params["jaxpr"].eqns]
-    known = {"max": (window_max, "Max"), "min": (window_min, "Min")}
-    if len(steps) != 1 or steps[0] not in known:
-        refuse("reduce_window", f" by {', '.join(steps)} from such a start")
-    window, combine = known[steps[0]]
-    # JAX pads with the start value, ONNX with the neutral one.
-    low, high = zip(*params["padding"], strict=True)
-    padded = graph.add("Pad", x, low + high, start)
-    y = window(graph, params | {"padding": ((0, 0),) * len(low)}, out, padded)
-    return graph.add(combine, y, start)
+    if steps == ["max"]:
+        return graph.add("Max", window_max(graph, params, out, x), start)
+    if steps == ["min"]:
+        return graph.add("Min", window_min(graph, params, out, x), start)
+    # In a sum it would count how often a window reaches beyond the edge.
+    refuse("reduce_window", f" by {', '.join(steps)} from another start than its own")
 
 
 STRUCTURAL = {

@@ -6,12 +6,14 @@ import shutil
 import numpy as np
 import pytest
 
+from configs import classifier as classifier_config
 from dtgan import images
 from dtgan.classification import data, leaks, report, runner, settings
 from dtgan.config import ConfigError
 from dtgan.data.procedural import CLASSES, ProceduralSteel
 from dtgan.images import write_image
 from dtgan.metrics import copies
+from dtgan.models import backbones
 
 
 def config(**fields):
@@ -144,3 +146,25 @@ def test_a_class_absent_from_validation_is_refused(tmp_path):
     c.data.source, c.data.path = "folder", str(tmp_path)
     with pytest.raises(ConfigError, match="the val split holds no image of class 'dent'"):
         data.load(c)
+
+
+@pytest.mark.parametrize("arg", ["", "quick", "thesis", "dfmgan", "defect_gan"])
+def test_every_config_is_valid(arg):
+    c = classifier_config.get_config(arg)
+    settings.validate(c)
+    assert c.net in backbones.BACKBONES
+    with pytest.raises(ConfigError, match="momentun"):
+        classifier_config.get_config("momentun")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("net", "resnet19", "net='resnet19' is not one of"),
+        ("seeds", 0, "seeds=0 is not above 0"),
+        ("arms", ("real", "real"), "name each arm once"),
+    ],
+)
+def test_impossible_settings_are_refused(name, value, message):
+    with pytest.raises(ConfigError, match=message):
+        settings.validate(config(**{name: value}))

@@ -92,7 +92,7 @@ def test_one_and_eight_devices_give_the_same_gradients(one_step):
     step = jax.jit(method.step, in_shardings=(whole, rows), out_shardings=whole)
     spread, spread_losses = step(jax.device_put(state, whole), sharding.put_batch(batch, mesh))
     for name, value in losses.items():
-        np.testing.assert_allclose(float(spread_losses[name]), float(value), rtol=1e-5)
+        np.testing.assert_allclose(float(spread_losses[name]), float(value), rtol=3e-5)
     for name, net in single.nets.items():
         ours = jax.tree.leaves(net.opt_state[0].mu)
         theirs = jax.tree.leaves(spread.nets[name].opt_state[0].mu)
