@@ -10,9 +10,8 @@ Writes verdict.json, confusion.png and classifiers/<arm>.safetensors to --out, p
 import json
 import logging
 import pathlib
-import sys
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
 from dtgan import cli, images
@@ -34,10 +33,8 @@ flags.DEFINE_string("net", "", "resnet18, resnet34, resnet50 or densenet121.")
 flags.DEFINE_string("compilation_cache", cli.CACHE, cli.CACHE_HELP)
 
 
-def main(argv):
+def main():
     """Run the experiment and write what it found."""
-    if len(argv) > 1:
-        raise ConfigError(f"argument {argv[1]!r} is not a flag; write --FLAG=VALUE")
     if not FLAGS.out:
         raise ConfigError("--out is missing; give a directory: --out=runs/verdict")
     cli.start_jax(FLAGS.compilation_cache)
@@ -86,14 +83,7 @@ def check_flags(argv):
 
 def run():
     """Entry point of `python -m dtgan.classify`."""
-
-    def guarded(argv):
-        try:
-            main(argv)
-        except (ConfigError, OSError) as error:
-            sys.exit(f"error: {error}")
-
-    app.run(guarded, flags_parser=cli.flags_parser(check_flags))
+    cli.run(main, check_flags, (ConfigError, OSError))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """What the binaries share: flags, log lines, quiet libraries, the cache of compiled programs."""
 
+import argparse
 import logging
 import os
 import pathlib
 import sys
 
-from absl import flags
+from absl import app, flags
 from absl import logging as absl_logging
 
 from dtgan.config import ConfigError, nearest
@@ -32,8 +33,56 @@ def start_jax(cache):
         jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(cache).expanduser()))
 
 
-def flags_parser(check):
-    """A parser for absl's `app.run`, after check(argv); it tells every mistake in one line."""
+def parser(name, description):
+    """An argument parser for `python -m dtgan.NAME`, with --compilation_cache."""
+    made = argparse.ArgumentParser(
+        prog=f"python -m dtgan.{name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument("--compilation_cache", default=CACHE, help=CACHE_HELP)
+    return made
+
+
+def start(args):
+    """What comes first in a binary with flags of `parser`."""
+    start_jax(args.compilation_cache)
+    setup_logging()
+
+
+def step(text):
+    """A checkpoint as a flag: "latest", "best" or a number."""
+    if text in ("latest", "best"):
+        return text
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is not latest, best or a number")
+    return int(text)
+
+
+def exit_code(work):
+    """Call work(): 0, or 1 where it raised a user's mistake, which is told in one line."""
+    try:
+        work()
+    except (ConfigError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(main, check, mistakes):
+    """absl's app of main(argv) after check(argv); every mistake is told in one line, exit code 1.
+
+    mistakes: the exceptions of main that are the user's to mend.
+    """
+
+    def guarded(argv):
+        if len(argv) > 1:
+            sys.exit(f"error: argument {argv[1]!r} is not a flag; write --FLAG=VALUE")
+        try:
+            main()
+        except mistakes as error:
+            sys.exit(f"error: {error}")
 
     def parse(argv):
         try:
@@ -44,7 +93,7 @@ def flags_parser(check):
             text = str(error).rpartition("dtgan.config.ConfigError: ")[2]
             sys.exit(f"error: {' '.join(text.split())}")
 
-    return parse
+    app.run(guarded, flags_parser=parse)
 
 
 def check_config_flags(argv, fields, example):

@@ -7,7 +7,6 @@ copies. It needs the workdir and the data: the config is in the checkpoint. What
 and where weights for Inception come from: README.md.
 """
 
-import argparse
 import sys
 
 from dtgan import cli
@@ -17,12 +16,11 @@ from dtgan.config import ConfigError
 def main(argv=None):
     """Parse flags, score; returns the exit code."""
     args = _parser().parse_args(argv)
-    cli.start_jax(args.compilation_cache)
-    cli.setup_logging()
+    cli.start(args)
     from dtgan.evaluation import bench, runner
 
-    settings = bench.Settings(**{name: getattr(args, name) for name in bench.Settings._fields})
-    try:
+    def work():
+        settings = bench.Settings(**{name: getattr(args, name) for name in bench.Settings._fields})
         job = runner.Job(args.workdir, args.out, settings, args.force)
         if args.watch and args.step:
             raise ConfigError("--watch scores every step; leave out --step")
@@ -30,19 +28,12 @@ def main(argv=None):
             job.watch(args.watch_timeout)
         else:
             job.score_steps(args.step or "latest")
-    except (ConfigError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    return cli.exit_code(work)
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
-        *("python -m dtgan.evaluate",),
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = cli.parser("evaluate", __doc__)
     add = parser.add_argument
     add("--workdir", required=True, help="directory of the run to judge")
     add("--step", default="", help="latest (default), best by validation score, all, or N")
@@ -81,7 +72,6 @@ def _parser():
     add("--split", default="test", help="real images to compare with: test (default), val, train")
     add("--seed", type=int, default=0, help="of pairs, noise and resampling (default 0)")
     add("--data_path", default="", help="where the run's data are now, if they were moved")
-    add("--compilation_cache", default=cli.CACHE, help=cli.CACHE_HELP)
     return parser
 
 

@@ -8,28 +8,20 @@ for load_state_dict) and ONNX (onnxruntime). Every file is loaded again and comp
 network before model.json says what it takes and gives.
 """
 
-import argparse
 import json
 import pathlib
 import sys
 
 from dtgan import cli
-from dtgan.config import ConfigError
 from dtgan.workdir import write_text
 
 
 def main(argv=None):
     """Parse flags, export; returns the exit code."""
     args = _parser().parse_args(argv)
-    cli.start_jax(args.compilation_cache)
-    cli.setup_logging()
-    step = args.step if args.step in ("latest", "best") else int(args.step)
-    try:
-        export(args.workdir, args.out, args.what.split(","), args.format.split(","), step, args.arm)
-    except (ConfigError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    cli.start(args)
+    what, formats = args.what.split(","), args.format.split(",")
+    return cli.exit_code(lambda: export(args.workdir, args.out, what, formats, args.step, args.arm))
 
 
 def export(workdir, out, what, formats, step="latest", arm=""):
@@ -64,28 +56,15 @@ def export(workdir, out, what, formats, step="latest", arm=""):
             )
 
 
-def _step(text):
-    """latest, best or a number."""
-    if text not in ("latest", "best") and not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text} is not latest, best or a number")
-    return text
-
-
 def _parser():
-    parser = argparse.ArgumentParser(
-        *("python -m dtgan.export",),
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = cli.parser("export", __doc__)
     add = parser.add_argument
     add("--workdir", required=True, help="directory of a run, or of a verdict")
     add("--out", required=True, help="directory of the files")
     add("--what", default="generator", help="generator, encoder, classifier; by commas")
     add("--format", default="stablehlo,safetensors", help="stablehlo, safetensors, onnx; by commas")
-    add("--step", type=_step, default="latest", help="latest (default), best, or N")
+    add("--step", type=cli.step, default="latest", help="latest (default), best, or N")
     add("--arm", default="", help="of a verdict's classifiers, where there are several")
-    add("--compilation_cache", default=cli.CACHE, help=cli.CACHE_HELP)
     return parser
 
 

@@ -9,59 +9,41 @@ images/<class>/ for everything that reads folders. OUT/_SUCCESS appears last. Th
 again goes on where it was stopped; several machines share the work with --shard=0/4 ... 3/4.
 """
 
-import argparse
 import sys
 
 from dtgan import cli
-from dtgan.config import ConfigError
 
 
 def main(argv=None):
     """Parse flags, generate; returns the exit code."""
     args = _parser().parse_args(argv)
-    cli.start_jax(args.compilation_cache)
-    cli.setup_logging()
+    cli.start(args)
     from dtgan.generation import plan, runner
 
-    classes = tuple(name for name in args.classes.split(",") if name)
-    known = {name: getattr(args, name) for name in plan.Settings._fields if name != "classes"}
-    step = args.step if args.step in ("latest", "best") else int(args.step)
-    try:
+    def work():
+        classes = tuple(name for name in args.classes.split(",") if name)
+        known = {name: getattr(args, name) for name in plan.Settings._fields if name != "classes"}
         records = runner.generate(
-            *(args.workdir, args.out, plan.Settings(classes=classes, **known), step),
+            *(args.workdir, args.out, plan.Settings(classes=classes, **known), args.step),
             *(args.shard, args.data_path, args.mvtec),
         )
-    except (ConfigError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    if records is None:
-        print(f"shard {args.shard} is done; {args.out} waits for the others")
-    else:
-        fakes = [record for record in records if record["synthetic"]]
-        print(f"{args.out}: {len(fakes)} defect images, {len(records) - len(fakes)} surfaces")
-    return 0
+        if records is None:
+            print(f"shard {args.shard} is done; {args.out} waits for the others")
+        else:
+            fakes = sum(record["synthetic"] for record in records)
+            print(f"{args.out}: {fakes} defect images, {len(records) - fakes} surfaces")
 
-
-def _step(text):
-    """latest, best or a number."""
-    if text not in ("latest", "best") and not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text} is not latest, best or a number")
-    return text
+    return cli.exit_code(work)
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
-        *("python -m dtgan.generate",),
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = cli.parser("generate", __doc__)
     add = parser.add_argument
     add("--workdir", required=True, help="directory of the run that draws")
     add("--out", required=True, help="directory of the set, new or to be continued")
     add("--num_per_class", type=int, required=True, help="images of every class")
     add("--classes", default="", help="defect classes, separated by commas; default all")
-    add("--step", type=_step, default="latest", help="latest (default), best, or N")
+    add("--step", type=cli.step, default="latest", help="latest (default), best, or N")
     add("--backgrounds", default="", help="folder of your own defect-free images")
     add("--references", default="", help="folder of your own defects, one folder a class in it")
     add("--seed", type=int, default=0, help="the same seed, the same bytes (default 0)")
@@ -71,7 +53,6 @@ def _parser():
     add("--mvtec", action="store_true", help="also make a tree shaped like MVTec AD")
     add("--shard", default="0/1", help="this job's part, i/n with 0 <= i < n")
     add("--data_path", default="", help="where the run's data are now, if they were moved")
-    add("--compilation_cache", default=cli.CACHE, help=cli.CACHE_HELP)
     return parser
 
 

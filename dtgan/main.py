@@ -4,10 +4,9 @@ The same command again resumes. Any config field is a flag: --config.data.path=D
 """
 
 import logging
-import sys
 import time
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
 from dtgan import cli
@@ -27,10 +26,8 @@ flags.DEFINE_integer("num_processes", 0, "Processes of the job, with --coordinat
 flags.DEFINE_integer("process_id", -1, "This process, 0 to num_processes - 1, with --coordinator.")
 
 
-def main(argv):
+def main():
     """Train, or describe what would be trained."""
-    if len(argv) > 1:
-        raise ConfigError(f"argument {argv[1]!r} is not a flag; write --FLAG=VALUE")
     cli.start_jax(FLAGS.compilation_cache)
     from dtgan import sharding, train
 
@@ -72,13 +69,7 @@ def run():
     """Entry point of `python -m dtgan.main`."""
     from dtgan.train import Diverged
 
-    def guarded(argv):
-        try:
-            main(argv)
-        except (ConfigError, Diverged) as error:
-            sys.exit(f"error: {error}")
-
-    app.run(guarded, flags_parser=cli.flags_parser(check_flags))
+    cli.run(main, check_flags, (ConfigError, Diverged))
 
 
 if __name__ == "__main__":

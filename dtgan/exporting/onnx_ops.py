@@ -21,7 +21,7 @@ def refuse(name, detail=""):
     raise ConfigError(f"no ONNX form is known for the JAX primitive {name!r}{detail}")
 
 
-def scalar(value, x):
+def _scalar(value, x):
     """A number of x's type."""
     return np.asarray(value, x.dtype)
 
@@ -29,80 +29,80 @@ def scalar(value, x):
 # --- elementwise ----------------------------------------------------------------------------------
 
 
-def same_op(op, graph, params, *operands):
+def _same_op(op, graph, params, *operands):
     return graph.add(op, *operands)
 
 
-def identity(graph, params, x):
+def _identity(graph, params, x):
     return graph.name(x)
 
 
-def square(graph, params, x):
+def _square(graph, params, x):
     return graph.add("Mul", x, x)
 
 
-def integer_pow(graph, params, x):
+def _integer_pow(graph, params, x):
     return (
-        graph.add("Mul", x, x) if params["y"] == 2 else graph.add("Pow", x, scalar(params["y"], x))
+        graph.add("Mul", x, x) if params["y"] == 2 else graph.add("Pow", x, _scalar(params["y"], x))
     )
 
 
-def rsqrt(graph, params, x):
+def _rsqrt(graph, params, x):
     return graph.add("Reciprocal", graph.add("Sqrt", x))
 
 
-def log1p(graph, params, x):
-    return graph.add("Log", graph.add("Add", x, scalar(1, x)))
+def _log1p(graph, params, x):
+    return graph.add("Log", graph.add("Add", x, _scalar(1, x)))
 
 
-def expm1(graph, params, x):
+def _expm1(graph, params, x):
     """tanh(x / 2) (exp(x) + 1), exact at 0 and precise near it."""
-    half = graph.add("Tanh", graph.add("Mul", x, scalar(0.5, x)))
-    return graph.add("Mul", half, graph.add("Add", graph.add("Exp", x), scalar(1, x)))
+    half = graph.add("Tanh", graph.add("Mul", x, _scalar(0.5, x)))
+    return graph.add("Mul", half, graph.add("Add", graph.add("Exp", x), _scalar(1, x)))
 
 
-def maximum(graph, params, x, y):
+def _maximum(graph, params, x, y):
     for a, b in ((x, y), (y, x)):
         if b.constant and b.held == () and b.value == 0 and a.dtype.kind == "f":
             return graph.add("Relu", a)  # runtimes fuse it with the layer before
     return graph.add("Max", x, y)
 
 
-def clamp(graph, params, low, x, high):
+def _clamp(graph, params, low, x, high):
     return graph.add("Min", graph.add("Max", x, low), high)
 
 
-def remainder(graph, params, x, y):
+def _remainder(graph, params, x, y):
     return graph.add("Mod", x, y, fmod=1)
 
 
-def to_even(graph, params, x):
+def _to_even(graph, params, x):
     if params["rounding_method"] != 1:
         refuse("round", " away from zero")
     return graph.add("Round", x)
 
 
-def not_equal(graph, params, x, y):
+def _not_equal(graph, params, x, y):
     return graph.add("Not", graph.add("Equal", x, y))
 
 
-def is_finite(graph, params, x):
+def _is_finite(graph, params, x):
     return graph.add("Not", graph.add("Or", graph.add("IsInf", x), graph.add("IsNaN", x)))
 
 
-def logical(op, graph, params, *operands):
+def _logical(op, graph, params, *operands):
     if operands[0].dtype != bool:
         refuse(op.lower(), f" of {operands[0].dtype}")
     return graph.add(op, *operands)
 
 
-def select(graph, params, which, *cases):
+def _select(graph, params, which, *cases):
     if which.dtype != bool or len(cases) != 2:
         refuse("select_n", f" of {len(cases)} by {which.dtype}")
     return graph.add("Where", which, cases[1], cases[0])
 
 
-def cast(graph, params, x):
+def _cast(graph, params, x):
     wanted = np.dtype(params["new_dtype"])
     return graph.name(x) if wanted == x.dtype else graph.add("Cast", x, to=wanted)
 
@@ -134,61 +134,61 @@ SAME_OP = {
     "tanh": "Tanh",
 }
 ELEMENTWISE = {
-    **{name: functools.partial(same_op, op) for name, op in SAME_OP.items()},
-    **{op.lower(): functools.partial(logical, op) for op in ("And", "Or", "Xor", "Not")},
-    "clamp": clamp,
-    "convert_element_type": cast,
-    "copy": identity,
-    "expm1": expm1,
-    "integer_pow": integer_pow,
-    "is_finite": is_finite,
-    "log1p": log1p,
-    "max": maximum,
-    "ne": not_equal,
-    "rem": remainder,
-    "round": to_even,
-    "rsqrt": rsqrt,
-    "select_n": select,
-    "square": square,
-    "stop_gradient": identity,
+    **{name: functools.partial(_same_op, op) for name, op in SAME_OP.items()},
+    **{op.lower(): functools.partial(_logical, op) for op in ("And", "Or", "Xor", "Not")},
+    "clamp": _clamp,
+    "convert_element_type": _cast,
+    "copy": _identity,
+    "expm1": _expm1,
+    "integer_pow": _integer_pow,
+    "is_finite": _is_finite,
+    "log1p": _log1p,
+    "max": _maximum,
+    "ne": _not_equal,
+    "rem": _remainder,
+    "round": _to_even,
+    "rsqrt": _rsqrt,
+    "select_n": _select,
+    "square": _square,
+    "stop_gradient": _identity,
 }
 
 
 # --- structural -----------------------------------------------------------------------------------
 
 
-def reshape(graph, params, out, x):
+def _reshape(graph, params, out, x):
     shape = [d if isinstance(d, int) else -1 for d in out[0].shape]
     if shape.count(-1) > 1:
         refuse("reshape", " to two dimensions with the batch size")
     return graph.add("Reshape", x, shape)
 
 
-def squeeze(graph, params, out, x):
+def _squeeze(graph, params, out, x):
     return graph.add("Squeeze", x, params["dimensions"])
 
 
-def transpose(graph, params, out, x):
+def _transpose(graph, params, out, x):
     return graph.name(graph.transpose(x, params["permutation"]))
 
 
-def concatenate(graph, params, out, *parts):
+def _concatenate(graph, params, out, *parts):
     whole = [x for x in parts if 0 not in x.shape]
     return graph.add("Concat", *whole, axis=params["dimension"])
 
 
-def stack(graph, params, out, *parts):
+def _stack(graph, params, out, *parts):
     axis = params["axis"]
     return graph.add("Concat", *(graph.add("Unsqueeze", x, [axis]) for x in parts), axis=axis)
 
 
-def split(graph, params, out, x):
+def _split(graph, params, out, x):
     count = len(params["sizes"])
     names = graph.add("Split", x, params["sizes"], outputs=count, axis=params["axis"])
     return [names] if count == 1 else names
 
 
-def slice_(graph, params, out, x):
+def _slice_(graph, params, out, x):
     starts, ends = params["start_indices"], params["limit_indices"]
     steps = params["strides"] or (1,) * len(starts)
     cut = [
@@ -206,20 +206,20 @@ def slice_(graph, params, out, x):
     return graph.add("Slice", x, starts, ends, axes, steps)
 
 
-def reverse(graph, params, out, x):
+def _reverse(graph, params, out, x):
     axes = params["dimensions"]
     n = len(axes)
     return graph.add("Slice", x, [-1] * n, [-LAST] * n, axes, [-1] * n)
 
 
-def pad(graph, params, out, x, value):
+def _pad(graph, params, out, x, value):
     low, high, interior = zip(*params["padding_config"], strict=True)
     if any(interior):
         refuse("pad", " between elements")
     return graph.add("Pad", x, low + high, value)
 
 
-def reduce(op, graph, params, out, x):
+def _reduce(op, graph, params, out, x):
     axes = params["axes"]
     if not axes:  # ONNX would take all
         return graph.name(x)
@@ -228,18 +228,18 @@ def reduce(op, graph, params, out, x):
     return graph.add(op, x, axes=axes, keepdims=0)
 
 
-def argument(op, graph, params, out, x):
+def _argument(op, graph, params, out, x):
     (axis,) = params["axes"]
     found = graph.add(op, x, axis=axis, keepdims=0)
     return graph.add("Cast", found, to=np.dtype(params["index_dtype"]))
 
 
-def cumsum(graph, params, out, x):
+def _cumsum(graph, params, out, x):
     axis = np.asarray(params["axis"])
     return graph.add("CumSum", x, axis, reverse=int(params["reverse"]))
 
 
-def dot_general(graph, params, out, x, y):
+def _dot_general(graph, params, out, x, y):
     (contract_x, contract_y), (batch_x, batch_y) = params["dimension_numbers"]
     if x.dtype != out[0].dtype or y.dtype != out[0].dtype:
         refuse("dot_general", f" of {x.dtype} and {y.dtype} to {out[0].dtype}")
@@ -261,7 +261,7 @@ def dot_general(graph, params, out, x, y):
     return graph.add("Einsum", x, y, equation=equation)
 
 
-def convolution(graph, params, out, x, kernel):
+def _convolution(graph, params, out, x, kernel):
     numbers, pads = params["dimension_numbers"], params["padding"]
     if any(d != 1 for d in params["lhs_dilation"]) or params["batch_group_count"] != 1:
         refuse("conv_general_dilated", " with a dilated input or batch groups")
@@ -279,7 +279,7 @@ def convolution(graph, params, out, x, kernel):
     return graph.name(graph.transpose(y, np.argsort(numbers.out_spec).tolist()))
 
 
-def pool(op, graph, params, x, pads):
+def _pool(op, graph, params, x, pads):
     """A pooling of x over its windows; ONNX has the two axes without windows first."""
     size, strides = params["window_dimensions"], params["window_strides"]
     moving = [
@@ -304,51 +304,51 @@ def pool(op, graph, params, x, pads):
     return graph.transpose(y, np.argsort(order).tolist())
 
 
-def window_max(graph, params, out, x):
-    return pool("MaxPool", graph, params, x, params["padding"])
+def _window_max(graph, params, out, x):
+    return _pool("MaxPool", graph, params, x, params["padding"])
 
 
-def window_min(graph, params, out, x):
-    return graph.add("Neg", pool("MaxPool", graph, params, graph.add("Neg", x), params["padding"]))
+def _window_min(graph, params, out, x):
+    return graph.add("Neg", _pool("MaxPool", graph, params, graph.add("Neg", x), params["padding"]))
 
 
-def window_sum(graph, params, out, x):
-    mean = pool("AveragePool", graph, params, x, params["padding"])
-    return graph.add("Mul", mean, scalar(np.prod(params["window_dimensions"]), out[0]))
+def _window_sum(graph, params, out, x):
+    mean = _pool("AveragePool", graph, params, x, params["padding"])
+    return graph.add("Mul", mean, _scalar(np.prod(params["window_dimensions"]), out[0]))
 
 
-def window_general(graph, params, out, x, start):
+def _window_general(graph, params, out, x, start):
     """A reduction from a start value that is not the neutral one: a maximum with 0, say."""
     steps = [eqn.primitive.name for eqn in params["jaxpr"].eqns]
     if steps == ["max"]:
-        return graph.add("Max", window_max(graph, params, out, x), start)
+        return graph.add("Max", _window_max(graph, params, out, x), start)
     if steps == ["min"]:
-        return graph.add("Min", window_min(graph, params, out, x), start)
+        return graph.add("Min", _window_min(graph, params, out, x), start)
     # In a sum it would count how often a window reaches beyond the edge.
     refuse("reduce_window", f" by {', '.join(steps)} from another start than its own")
 
 
 STRUCTURAL = {
-    "argmax": functools.partial(argument, "ArgMax"),
-    "argmin": functools.partial(argument, "ArgMin"),
-    "concatenate": concatenate,
-    "conv_general_dilated": convolution,
-    "cumsum": cumsum,
-    "dot_general": dot_general,
-    "pad": pad,
-    "reduce_max": functools.partial(reduce, "ReduceMax"),
-    "reduce_min": functools.partial(reduce, "ReduceMin"),
-    "reduce_prod": functools.partial(reduce, "ReduceProd"),
-    "reduce_sum": functools.partial(reduce, "ReduceSum"),
-    "reduce_window": window_general,
-    "reduce_window_max": window_max,
-    "reduce_window_min": window_min,
-    "reduce_window_sum": window_sum,
-    "reshape": reshape,
-    "rev": reverse,
-    "slice": slice_,
-    "split": split,
-    "squeeze": squeeze,
-    "stack": stack,
-    "transpose": transpose,
+    "argmax": functools.partial(_argument, "ArgMax"),
+    "argmin": functools.partial(_argument, "ArgMin"),
+    "concatenate": _concatenate,
+    "conv_general_dilated": _convolution,
+    "cumsum": _cumsum,
+    "dot_general": _dot_general,
+    "pad": _pad,
+    "reduce_max": functools.partial(_reduce, "ReduceMax"),
+    "reduce_min": functools.partial(_reduce, "ReduceMin"),
+    "reduce_prod": functools.partial(_reduce, "ReduceProd"),
+    "reduce_sum": functools.partial(_reduce, "ReduceSum"),
+    "reduce_window": _window_general,
+    "reduce_window_max": _window_max,
+    "reduce_window_min": _window_min,
+    "reduce_window_sum": _window_sum,
+    "reshape": _reshape,
+    "rev": _reverse,
+    "slice": _slice_,
+    "split": _split,
+    "squeeze": _squeeze,
+    "stack": _stack,
+    "transpose": _transpose,
 }
