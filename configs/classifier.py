@@ -3,7 +3,8 @@
 python -m dtgan.classify --real=DIR --synthetic=SET --out=runs/verdict
 
 Arguments: quick (small enough for a laptop's CPU), thesis (its tables 4.4 to 4.9), dfmgan (trained
-on synthetic defects alone), defect_gan (source classifier behind a gradient reversal).
+on synthetic defects alone), defect_gan (several labels an image, written as a folder "crack+spot",
+and a source classifier behind a gradient reversal).
 """
 
 from dtgan.classification.settings import base_config
@@ -28,6 +29,7 @@ def get_config(arg=""):
         config.data.fractions = (0.3, 0.04, 0.66)
         config.optim.lr, config.train.batch_size, config.train.steps = 0.0001, 8, 30 * 500
     if arg.defect_gan:
+        config.multi_label = True
         config.net, config.data.res = "resnet34", 224
         config.optim.name, config.optim.lr, config.train.batch_size = "sgd", 0.001, 16
         config.source.weight = 0.1

@@ -4,7 +4,8 @@
 
 Every arm (real images, with classic augmentation, with pasted defects, with synthetic ones) is
 trained from several seeds; the step is chosen on validation images, the test images are read once.
-Writes verdict.json, confusion.png and classifiers/<arm>.safetensors to --out, prints the table.
+Writes verdict.json, confusion.png, predictions.npz and classifiers/<arm>.safetensors to --out, and
+prints the table. The same command again goes on where it was stopped; more --arms and --seeds too.
 """
 
 import json
@@ -39,25 +40,10 @@ def main():
         raise ConfigError("--out is missing; give a directory: --out=runs/verdict")
     cli.start_jax(FLAGS.compilation_cache)
     cli.setup_logging()
-    from dtgan import weights
     from dtgan.classification import report, runner
 
-    out = pathlib.Path(FLAGS.out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--out={out} cannot be made ({error.strerror})") from error
-    config = _config()
-    result, states = runner.run(config, FLAGS.synthetic, FLAGS.test)
-    described = {
-        "classes": json.dumps(result["classes"]),
-        "res": str(config.data.res),
-        "channels": str(3 if config.weights else config.data.channels),
-        "image_channels": str(config.data.channels),
-        "normalised": json.dumps(bool(config.weights)),
-    }
-    for arm, state in states.items():
-        weights.write(out / "classifiers" / f"{arm}.safetensors", state, config.net, **described)
+    out, config = pathlib.Path(FLAGS.out), _config()
+    result = runner.run(config, out, FLAGS.synthetic, FLAGS.test)
     images.write_image(out / "confusion.png", report.picture(result))
     write_text(out / "verdict.json", json.dumps(result, indent=2) + "\n")
     print("\n".join(report.table(result)), flush=True)

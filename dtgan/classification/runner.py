@@ -1,5 +1,6 @@
 """The whole experiment: sets, arms, test, verdict."""
 
+import json
 import logging
 import time
 
@@ -7,75 +8,119 @@ import jax
 import numpy as np
 
 from dtgan import weights
-from dtgan.classification import data, leaks, settings, verdict
+from dtgan.classification import data, labels, leaks, settings, verdict
+from dtgan.classification.store import Seeds, Store, digest
 from dtgan.classification.training import Trainer
-from dtgan.config import ConfigError
+from dtgan.config import ConfigError, flatten
 
 log = logging.getLogger("dtgan")
 
+FREE = ("arms", "seeds", "data.path", "data.workers", "data.cache_mb")  # change no finished seed
 
-def run(config, synthetic="", test=""):
-    """Train every arm, read the test set once.
 
-    Returns (content of verdict.json, {arm: state dict of its best seed by validation}).
+def run(config, out, synthetic="", test=""):
+    """Train every arm from every seed, read the test set once -> content of verdict.json.
 
-    config: of `settings`. synthetic: directory of a generated set, "" where no arm needs one.
-    test: folder of test images instead of the data's own test split.
+    config: of `settings`. out: directory; what it holds of this experiment is not trained again.
+    synthetic: directory of a generated set, "" where no arm needs one. test: folder of test images
+    instead of the data's own test split.
     Raises ConfigError for impossible settings and sets, before anything is trained.
     """
     settings.validate(config)
     start = time.monotonic()
     experiment, pasted, notes = prepare(config, synthetic, test)
-    classes, seeds = experiment.classes, range(config.seeds)
-    trainers = {classic: Trainer(config, len(classes), classic) for classic in (False, True)}
-    arms, predicted, states = {}, {}, {}
+    store = Store(out, _described(config, experiment))
+    trainers = {
+        classic: Trainer(config, experiment.classes, classic)
+        for classic in {settings.ARMS[name][3] for name in config.arms}
+    }
+    arms, decided = {}, {}
     for name in config.arms:
         real, fakes, with_pasted, classic = settings.ARMS[name]
         if with_pasted and pasted is None:
             continue
         images = data.arm_images(experiment, pasted if with_pasted else None, real, fakes)
-        trainer, parts = trainers[classic], []
-        for group in _groups(list(seeds), config.together):
-            parts.append(trainer.train(images, experiment.val, group))
-            log.info(
-                "%s: seeds %s, validation error %s",
-                *(name, ", ".join(map(str, group))),
-                ", ".join(f"{100 * error:.1f} %" for error in parts[-1].val_error),
-            )
-        states[name] = best_state(parts)
-        predicted[name] = [trainer.predict(part.variables, experiment.test.image) for part in parts]
+        result = train_arm(config, store, name, trainers[classic], images, experiment)
+        decided[name] = trainers[classic].decide(result.logits)
         arms[name] = {
-            "val_balanced_error": verdict.over_seeds(np.concatenate([p.val_error for p in parts])),
-            "steps": [int(step) for part in parts for step in part.step],
-            "exposure": exposure(images, np.mean([p.shown for p in parts], axis=0), classes),
+            "val_balanced_error": verdict.over_seeds(result.val_error),
+            "steps": result.step.tolist(),
+            "exposure": exposure(images, result.shown, experiment.classes),
             "num_train": len(images.label),
+            **score_arm(trainers[classic], result.logits, experiment),
         }
-    wrong = {}
-    for name, parts in predicted.items():
-        rows = np.concatenate(parts)
-        arms[name] |= verdict.arm_scores(rows, experiment.test.label, classes)
-        wrong[name] = rows != experiment.test.label
-    report = {
+    truth = experiment.test.label
+    store.save_predictions(truth=truth, ids=np.array(experiment.test.ids), **decided)
+    return {
         "arms": arms,
-        "verdict": judge(arms, wrong),
-        "classes": list(classes),
+        "verdict": judge(arms, {name: rows != truth for name, rows in decided.items()}),
+        "classes": list(answers(config, experiment.classes)),
         "num_train": len(experiment.train.label),
         "num_val": len(experiment.val.label),
-        "num_test": len(experiment.test.label),
+        "num_test": len(truth),
         "num_synthetic": 0 if experiment.synthetic is None else len(experiment.synthetic.label),
         "seeds": config.seeds,
         "net": config.net,
         "notes": notes,
         "seconds": round(time.monotonic() - start, 1),
     }
-    return report, states
 
 
-def best_state(parts):
+def train_arm(config, store, name, trainer, images, experiment):
+    """The Seeds of all seeds of an arm; the best one's classifier is kept, by validation."""
+    parts, about = [], classifier_metadata(config, experiment.classes)
+    for group in _groups(list(range(config.seeds)), config.together):
+        done = store.load(name, group)
+        if done is None:
+            trained = trainer.train(images, experiment.val, group)
+            logits = trainer.evaluate(trained.variables, experiment.test.image)
+            done = Seeds(logits, trained.val_error, trained.step, trained.shown)
+            if all(done.val_error.min() < part.val_error.min() for part in parts):
+                store.save_classifier(name, best_state(trained), config.net, about)
+            store.save(name, group, done)
+        parts.append(done)
+        log.info(
+            "%s: seeds %s, validation error %s",
+            *(name, ", ".join(map(str, group))),
+            ", ".join(f"{100 * error:.1f} %" for error in done.val_error),
+        )
+    rows = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:3])
+    sizes = [len(part.step) for part in parts]
+    return Seeds(*rows, np.average([part.shown for part in parts], axis=0, weights=sizes))
+
+
+def score_arm(trainer, logits, experiment):
+    """The scores of an arm's logits [S, N, K] of the test images; see `verdict.arm_scores`."""
+    classes, truth = experiment.classes, experiment.test.label
+    config = trainer.config
+    scores = verdict.arm_scores(trainer.decide(logits), truth, answers(config, classes))
+    if config.multi_label:
+        errors = zip(labels.names(classes), trainer.label_errors(logits, truth).T, strict=True)
+        scores["per_label_error"] = {name: verdict.over_seeds(error) for name, error in errors}
+    return scores
+
+
+def answers(config, classes):
+    """What a network may answer: the classes and, of labels, any other set of them."""
+    return (*classes, labels.ANOTHER) if config.multi_label else tuple(classes)
+
+
+def classifier_metadata(config, classes):
+    """What a classifier's file says of it, {name: text}."""
+    return {
+        "classes": json.dumps(labels.names(classes) if config.multi_label else classes),
+        "multi_label": json.dumps(config.multi_label),
+        "res": str(config.data.res),
+        "channels": str(3 if config.weights else config.data.channels),
+        "image_channels": str(config.data.channels),
+        "normalised": json.dumps(bool(config.weights)),
+    }
+
+
+def best_state(trained):
     """The state dict, with torchvision's names, of the seed with the least validation error."""
-    part = min(parts, key=lambda part: part.val_error.min())
-    seed = int(np.argmin(part.val_error))
-    variables = jax.tree.map(lambda x: x[seed], part.variables)
+    seed = int(np.argmin(trained.val_error))
+    variables = jax.tree.map(lambda x: x[seed], trained.variables)
     net = {"params": variables["params"]["net"], "batch_stats": variables["batch_stats"]}
     return weights.from_variables(net)
 
@@ -129,3 +174,14 @@ def _groups(seeds, together):
     if not together:
         together = 1 if jax.default_backend() == "cpu" else len(seeds)
     return [seeds[i : i + together] for i in range(0, len(seeds), together)]
+
+
+def _described(config, experiment):
+    """All that a finished seed depends on."""
+    fields = {name: value for name, value in flatten(config).items() if name not in FREE}
+    sets = zip(("train", "val", "test", "synthetic"), experiment[:4], strict=True)
+    images = {
+        f"{name} images": None if records is None else digest(records.image, records.label)
+        for name, records in sets
+    }
+    return fields | images

@@ -24,6 +24,7 @@ def base_config():
             "net": "resnet18",  # resnet18 | resnet34 | resnet50 | densenet121
             "weights": "",  # safetensors of an ImageNet network (dtgan.metrics.convert); "" = none
             "dtype": "float32",  # of activations: float32 | bfloat16
+            "multi_label": False,  # a class named "a+b" shows a and b; right = every label right
             "arms": tuple(ARMS),
             "seeds": 5,  # runs of every arm
             "together": 0,  # seeds trained in one program (vmap); 0 = all on GPU and TPU, 1 on CPU

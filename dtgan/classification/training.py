@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 from dtgan import weights
+from dtgan.classification import labels
 from dtgan.classification.augment import classic
 from dtgan.config import ConfigError, flip_axes
 from dtgan.data import pipeline
@@ -65,12 +66,15 @@ def reversal(progress):
 class Trainer:
     """Trains `config.net` for K classes; one Trainer, compiled once, serves all arms of its kind.
 
-    augmented: whether images meet classic augmentation.
+    classes: their names. augmented: whether images meet classic augmentation. The network has an
+    output a class; with `config.multi_label` an output a label, of which a class may show several.
     """
 
-    def __init__(self, config, num_classes, augmented):
-        self.config, self.num_classes, self.augmented = config, num_classes, augmented
-        self.module = backbones.make(config.net, num_classes, jnp.dtype(config.dtype))
+    def __init__(self, config, classes, augmented):
+        self.config, self.num_classes, self.augmented = config, len(classes), augmented
+        self.targets = labels.targets(classes) if config.multi_label else None
+        outputs = self.targets.shape[1] if config.multi_label else len(classes)
+        self.module = backbones.make(config.net, outputs, jnp.dtype(config.dtype))
         self.source = SourceHead(config.source.width)
         self.axes = flip_axes(config.data.flips, config.data.rolling)
         self.tx = optimizer(config)
@@ -108,8 +112,7 @@ class Trainer:
                 *(self.prepare(x), True),
                 mutable=["batch_stats"],
             )
-            terms = optax.softmax_cross_entropy_with_integer_labels(out.logits, y)
-            value = jnp.mean(terms)
+            value = jnp.mean(self.cross_entropy(out.logits, y))
             if self.config.source.weight:
                 pooled = reverse_gradient(out.pooled, reversal(progress))
                 logit = self.source.apply({"params": params["source"]}, pooled)
@@ -124,8 +127,15 @@ class Trainer:
         params = optax.apply_updates(variables["params"], updates)
         return ({"params": params, "batch_stats": stats}, opt_state), value
 
+    def cross_entropy(self, logits, y):
+        """[N] of logits [N, K] and classes y [N]; of several labels the sum over them."""
+        if self.targets is None:
+            return optax.softmax_cross_entropy_with_integer_labels(logits, y)
+        shown = jnp.asarray(self.targets, jnp.float32)[y]
+        return jnp.sum(optax.sigmoid_binary_cross_entropy(logits, shown), axis=-1)
+
     def logits(self, variables, image):
-        """Class logits [N, K] of uint8 images [N, R, R, C]."""
+        """Logits [N, K] of uint8 images [N, R, R, C]."""
         net = {"params": variables["params"]["net"], "batch_stats": variables["batch_stats"]}
         return self.module.apply(net, self.prepare(to_float(image))).logits
 
@@ -157,7 +167,8 @@ class Trainer:
             state, _ = self._step(state, batch, folded, step / settings.steps)
             if step % settings.val_every and step != settings.steps:
                 continue
-            error = balanced_error(self.predict(state[0], val.image), val.label, self.num_classes)
+            predicted = self.decide(self.evaluate(state[0], val.image))
+            error = balanced_error(predicted, val.label, self.num_classes)
             better = error <= val_error  # of equal ones the later, whose learning rate is lower
             best = select(better, state[0], best)
             val_error, chosen = np.where(better, error, val_error), np.where(better, step, chosen)
@@ -187,16 +198,27 @@ class Trainer:
         params = variables["params"] | {"net": loaded["params"]}
         return {"params": params, "batch_stats": loaded["batch_stats"]}
 
-    def predict(self, variables, image):
-        """int [S, N]: the class that each seed gives each image."""
+    def evaluate(self, variables, image):
+        """Logits float [S, N, K] that each seed gives each image."""
         parts = []
         for start in range(0, len(image), EVAL_BATCH):
             batch = image[start : start + EVAL_BATCH]
             padded = np.concatenate(
                 [batch, np.zeros((EVAL_BATCH - len(batch), *batch.shape[1:]), np.uint8)]
             )
-            parts.append(np.argmax(self._predict(variables, padded), -1)[:, : len(batch)])
+            parts.append(np.asarray(self._predict(variables, padded))[:, : len(batch)])
         return np.concatenate(parts, axis=1)
+
+    def decide(self, logits):
+        """The class int [...] that logits [..., K] mean: the largest or, of labels, those whose
+        sigmoid is at least 0.5 (K where no class shows just these)."""
+        if self.targets is None:
+            return np.argmax(logits, axis=-1)
+        return labels.exact_match(logits >= 0, self.targets)
+
+    def label_errors(self, logits, y):
+        """float [S, A]: how often each label is told wrongly; logits [S, N, A], y [N]."""
+        return np.mean((logits >= 0) != self.targets[y], axis=1)
 
 
 def optimizer(config):

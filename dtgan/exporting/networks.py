@@ -116,11 +116,14 @@ def classifier(directory, arm=""):
         return {"logits": module.apply(params, x).logits}
 
     inputs = {"image": ((res, res, int(known["image_channels"])), np.uint8)}
+    multi = json.loads(known["multi_label"])
+    sense = "a label each: there where its sigmoid is 0.5 or more" if multi else "largest = class"
     about = {
         "network": net,
         "classes": classes,
         "arm": arm,
-        "meaning": {"image": "uint8 0..255 NHWC", "logits": "float32 [N, classes]"},
+        "multi_label": multi,
+        "meaning": {"image": "uint8 0..255 NHWC", "logits": f"float32 [N, classes], {sense}"},
     }
 
     def restore(state):

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from configs import classifier as classifier_config
-from dtgan import images
-from dtgan.classification import data, leaks, report, runner, settings
+from dtgan import images, weights
+from dtgan.classification import data, leaks, report, runner, settings, training
 from dtgan.config import ConfigError
 from dtgan.data.procedural import CLASSES, ProceduralSteel
+from dtgan.exporting import networks
 from dtgan.images import write_image
 from dtgan.metrics import copies
 from dtgan.models import backbones
@@ -37,10 +38,25 @@ def synthetic(tmp_path_factory):
     return out
 
 
-def test_the_whole_experiment(synthetic):
-    arms = ("real+classic", "real+paste", "real+synthetic+classic", "synthetic")
-    found, states = runner.run(config(arms=arms), str(synthetic))
-    assert states.keys() == set(arms) and states["synthetic"]["fc.weight"].shape == (7, 512)
+ARMS = ("real+classic", "real+paste", "real+synthetic+classic", "synthetic")
+
+
+@pytest.fixture(scope="module")
+def experiment(synthetic, tmp_path_factory):
+    """(directory, content of verdict.json) of a small experiment."""
+    out = tmp_path_factory.mktemp("verdict")
+    return out, runner.run(config(arms=ARMS), out, str(synthetic))
+
+
+def test_the_whole_experiment(experiment):
+    (out, found), arms = experiment, ARMS
+    for arm in arms:
+        file = out / "classifiers" / f"{arm}.safetensors"
+        state, _ = weights.read(file, "resnet18", weights.metadata(file)["sha256"])
+        assert state["fc.weight"].shape == (7, 512)
+    with np.load(out / "predictions.npz") as predictions:
+        wrong = predictions["synthetic"] != predictions["truth"]
+        assert wrong.mean() == pytest.approx(found["arms"]["synthetic"]["error"]["mean"])
     found = json.loads(json.dumps(found))
     assert tuple(found["arms"]) == arms
     assert (
@@ -61,6 +77,55 @@ def test_the_whole_experiment(synthetic):
     assert any(line.startswith(found["verdict"]["word"]) for line in lines)
     picture = report.picture(found)
     assert picture.dtype == np.uint8 and picture.std() > 10
+
+
+def test_a_stopped_experiment_goes_on(experiment, synthetic, tmp_path, monkeypatch):
+    """Killed after three of eight trainings: these are not done again, the outcome is the same."""
+    out, expected = experiment
+    train, calls = training.Trainer.train, []
+
+    def dying(self, *args):
+        calls.append(args)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return train(self, *args)
+
+    monkeypatch.setattr(training.Trainer, "train", dying)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(config(arms=ARMS), tmp_path, str(synthetic))
+    found = runner.run(config(arms=ARMS), tmp_path, str(synthetic))
+    assert len(calls) == 4 + 8 - 3
+    assert {**found, "seconds": 0} == {**expected, "seconds": 0}
+    for arm in ARMS:
+        file = f"classifiers/{arm}.safetensors"
+        assert weights.metadata(tmp_path / file) == weights.metadata(out / file)  # with digests
+    more = runner.run(config(arms=ARMS[:2], seeds=3), tmp_path, str(synthetic))
+    assert len(calls) == 4 + 8 - 3 + 2 and more["seeds"] == 3
+    other = config(arms=ARMS)
+    other.optim.lr = 0.5
+    with pytest.raises(ConfigError, match=r"holds an experiment with optim.lr=0.001"):
+        runner.run(other, tmp_path, str(synthetic))
+
+
+def test_sets_of_labels_are_scored_label_by_label(tmp_path):
+    """A folder "dent+scar" shows both."""
+    rng, lines = np.random.default_rng(0), ["file,split"]
+    for name in ("normal", "dent", "scar", "dent+scar"):
+        for k in range(6):
+            image = rng.integers(0, 255, (32, 32, 1), np.uint8)
+            images.write_image(tmp_path / f"data/images/{name}/{k}.png", image)
+            lines.append(f"{name}/{k}.png,{('train', 'val', 'test')[k % 3]}")
+    (tmp_path / "data/splits.csv").write_text("\n".join(lines) + "\n")
+    c = config(arms=("real+classic",), multi_label=True, seeds=1)
+    c.data.source, c.data.path = "folder", str(tmp_path / "data")
+    found = runner.run(c, tmp_path / "out")
+    assert found["classes"] == ["normal", "dent", "dent+scar", "scar", "another set"]
+    arm = found["arms"]["real+classic"]
+    assert arm["per_label_error"].keys() == {"normal", "dent", "scar"}
+    assert np.shape(arm["confusion"]) == (5, 5) and arm["per_class_error"]["another set"] is None
+    assert report.picture(found).std() > 10 and report.table(found)
+    network = networks.load(tmp_path / "out", "classifier")
+    assert network.about["classes"] == ["normal", "dent", "scar"] and network.about["multi_label"]
 
 
 def test_no_verdict_without_a_synthetic_arm():
@@ -116,7 +181,7 @@ def test_a_set_made_from_test_images_is_refused(records, tmp_path):
 def test_bad_input_is_told_before_anything_is_trained(synthetic, tmp_path):
     def error(arms=("synthetic",), **sets):
         with pytest.raises(ConfigError) as caught:
-            runner.run(config(arms=arms), **sets)
+            runner.run(config(arms=arms), tmp_path / "out", **sets)
         assert "\n" not in str(caught.value)
         return str(caught.value)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from dtgan.classification import augment, settings, training
+from dtgan.classification import augment, labels, settings, training
 from dtgan.classification.training import Images
 
 
@@ -82,7 +82,7 @@ def test_flips_keep_to_the_axes_that_the_data_allow():
 @pytest.fixture(scope="module")
 def trained():
     """Two seeds trained together on an easy task."""
-    trainer = training.Trainer(config(source__weight=0.1), 2, augmented=True)
+    trainer = training.Trainer(config(source__weight=0.1), ("normal", "spot"), augmented=True)
     train, val = images(), images(16, seed=1)
     return trainer, train, val, trainer.train(train, val, (0, 1))
 
@@ -90,7 +90,7 @@ def trained():
 def test_an_easy_task_is_learnt(trained):
     trainer, _, _, result = trained
     test = images(40, seed=2)
-    predicted = trainer.predict(result.variables, test.image)
+    predicted = trainer.decide(trainer.evaluate(result.variables, test.image))
     assert predicted.shape == (2, 40)
     assert np.mean(predicted != test.label) < 0.1
     assert np.all(result.val_error <= 0.1) and set(result.step) <= {24, 48, 72}
@@ -116,6 +116,35 @@ def test_seeds_train_alike_together_and_apart(trained):
         assert np.mean(np.abs(a[0] - b[1]) < 1e-4) > 0.99
 
 
+def test_several_labels_an_image_are_told_by_their_own_sigmoids():
+    """A bright square left, another right: classes are sets of the two, right is exact match."""
+    c = config()
+    c.multi_label = True
+    classes = ("normal", "left", "right", "left+right")
+    label = np.arange(32) % 4
+    image = np.random.default_rng(0).integers(60, 120, (32, 16, 16, 1))
+    image[(label == 1) | (label == 3), 4:12, 1:7] += 100
+    image[(label == 2) | (label == 3), 4:12, 9:15] += 100
+    sets = Images(image.astype(np.uint8), label.astype(np.int32), np.zeros(32, bool))
+    trainer = training.Trainer(c, classes, augmented=False)
+    result = trainer.train(sets, sets, (0,))
+    logits = trainer.evaluate(result.variables, sets.image)
+    assert logits.shape == (1, 32, 3)
+    assert np.mean(trainer.decide(logits) == label) > 0.9
+    assert np.all(trainer.label_errors(logits, label) < 0.1)
+    y = jnp.array([0, 3])
+    expected = -np.log([[0.5, 0.5, 0.5], [1 - 0.8, 0.8, 0.8]]).sum(1)
+    given = jnp.log(jnp.array([[1.0, 1, 1], [4, 4, 4]]))
+    assert_allclose(trainer.cross_entropy(given, y), expected, rtol=1e-5)
+
+
+def test_exact_match():
+    table = labels.targets(("normal", "a", "a+b"))
+    assert labels.names(("normal", "a", "a+b")) == ("normal", "a", "b")
+    decisions = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 1], [1, 1, 0], [0, 0, 0]], bool)
+    assert labels.exact_match(decisions, table).tolist() == [0, 2, 3, 3, 3]
+
+
 def test_training_is_a_function_of_the_seed(trained):
     trainer, train, val, result = trained
     again = trainer.train(train, val, (0, 1))
@@ -130,7 +159,7 @@ def test_published_weights_reach_all_but_the_head(trained, tmp_path, monkeypatch
 
     c = config()
     c.weights = str(tmp_path / "net.safetensors")
-    trainer = training.Trainer(c, 2, augmented=False)
+    trainer = training.Trainer(c, ("normal", "spot"), augmented=False)
     state = trainer._start(jax.random.split(jax.random.key(0), 2))
     flat = {"params": state[0]["params"]["net"], "batch_stats": state[0]["batch_stats"]}
     one = weights.from_variables(jax.tree.map(lambda x: x[1], flat))

@@ -75,7 +75,7 @@ def verdict(tmp_path_factory):
     module = backbones.make("resnet18", 3)
     variables = jax.jit(module.init)(jax.random.key(0), np.zeros((1, 32, 32, 1), np.float32))
     about = {"classes": '["normal", "a", "b"]', "res": "32", "channels": "1"}
-    about |= {"image_channels": "1", "normalised": "false"}
+    about |= {"image_channels": "1", "normalised": "false", "multi_label": "false"}
     state = weights.from_variables(variables)
     weights.write(out / "classifiers" / "real.safetensors", state, "resnet18", **about)
     return out, module, variables

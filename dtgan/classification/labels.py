@@ -1,0 +1,30 @@
+"""What a class shows: one label, or several, as in CODEBRIM's non-exclusive defects."""
+
+import numpy as np
+
+SEPARATOR = "+"
+ANOTHER = "another set"  # of labels than any class has: what a multi-label network may answer
+
+
+def names(classes):
+    """The single labels of all classes, in the order in which they first appear.
+
+    >>> names(("normal", "crack", "crack+spot"))
+    ('normal', 'crack', 'spot')
+    """
+    return tuple(dict.fromkeys(label for name in classes for label in name.split(SEPARATOR)))
+
+
+def targets(classes):
+    """bool [K, A]: which of the A labels (`names`) each of the K classes shows."""
+    known = names(classes)
+    return np.array([[label in name.split(SEPARATOR) for label in known] for name in classes])
+
+
+def exact_match(decisions, table):
+    """The class whose labels are exactly those decided on, K where there is none.
+
+    decisions: bool [..., A]; table: `targets` of the K classes -> int [...].
+    """
+    hits = np.all(decisions[..., None, :] == table, axis=-1)
+    return np.where(hits.any(-1), hits.argmax(-1), len(table))
