@@ -97,8 +97,9 @@ class Block(nn.Module):
 class ResNet(nn.Module):
     """Float image [N, H, W, C] -> Outputs; C is 3 for published weights, else any.
 
-    depths: blocks of layer1 to layer4. `dtype` is the compute type; parameters, pooling and
-    logits are float32. With train=True, BatchNorm uses the batch and updates "batch_stats".
+    depths: blocks of layer1 to layer4; width: channels of the stem, 64 in torchvision. `dtype` is
+    the compute type; parameters, pooling and logits are float32. With train=True,
+    BatchNorm uses the batch and updates "batch_stats".
     """
 
     stem = "conv1.weight"  # in a state dict, the kernel that sees the image
@@ -107,17 +108,18 @@ class ResNet(nn.Module):
     bottleneck: bool
     num_classes: int
     dtype: Any = jnp.float32
+    width: int = 64
 
     @nn.compact
     def __call__(self, x, train=False):
         conv, norm = layers(train, self.dtype, HE_FAN_OUT)
-        x = conv(64, (7, 7), 2, padding=3, name="conv1")(x)
+        x = conv(self.width, (7, 7), 2, padding=3, name="conv1")(x)
         x = max_pool(nn.relu(norm(name="bn1")(x)))
         stages = []
         for i, depth in enumerate(self.depths, start=1):
             for j in range(depth):
                 stride = 2 if i > 1 and j == 0 else 1
-                block = Block(conv, norm, 32 * 2**i, stride, self.bottleneck, name=f"layer{i}.{j}")
-                x = block(x)
+                width, name = self.width << (i - 1), f"layer{i}.{j}"
+                x = Block(conv, norm, width, stride, self.bottleneck, name=name)(x)
             stages.append(x)
         return head(stages, self.num_classes, "fc")

@@ -53,7 +53,7 @@ def test_the_whole_experiment(experiment):
     for arm in arms:
         file = out / "classifiers" / f"{arm}.safetensors"
         state, _ = weights.read(file, "resnet18", weights.metadata(file)["sha256"])
-        assert state["fc.weight"].shape == (7, 512)
+        assert state["fc.weight"].shape == (7, 64)
     with np.load(out / "predictions.npz") as predictions:
         wrong = predictions["synthetic"] != predictions["truth"]
         assert wrong.mean() == pytest.approx(found["arms"]["synthetic"]["error"]["mean"])

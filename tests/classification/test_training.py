@@ -163,7 +163,7 @@ def test_published_weights_reach_all_but_the_head(trained, tmp_path, monkeypatch
     state = trainer._start(jax.random.split(jax.random.key(0), 2))
     flat = {"params": state[0]["params"]["net"], "batch_stats": state[0]["batch_stats"]}
     one = weights.from_variables(jax.tree.map(lambda x: x[1], flat))
-    one["fc.weight"] = np.zeros((1000, 512), np.float32)
+    one["fc.weight"] = np.zeros((1000, 64), np.float32)
     one["fc.bias"] = np.zeros(1000, np.float32)
     monkeypatch.setattr(weights, "read", lambda path, network: (one, ""))
     adopted = trainer.adopt(state[0])["params"]["net"]
