@@ -10,6 +10,9 @@ and a source classifier behind a gradient reversal).
 from dtgan.classification.settings import base_config
 from dtgan.config import parse_arg
 
+# Table 4.7 less table 4.4: what the thesis adds.
+THESIS_SYNTHETIC = "scratch=344,shell=332,mark=318,scoring=508,tear=246,notching=359"
+
 
 def get_config(arg=""):
     """The default experiment, or the one that `arg` names."""
@@ -20,8 +23,12 @@ def get_config(arg=""):
     if arg.thesis:
         # ResNet-50, flips alone; 604 normals and 1051 - 604 defects are about 33 steps an epoch.
         config.net, config.data.res = "resnet50", 224
+        config.data.counts, config.data.balance = "classifier", "oversample"  # table 4.4
+        config.synthetic_counts = THESIS_SYNTHETIC
+        config.arms = ("real+classic", "real+synthetic+classic")
         config.optim.name, config.optim.lr = "sgd", 0.01
         config.train.steps, config.train.balance = 60 * 33, 0.0
+        config.train.synthetic_share = -1.0
         for name in ("shift", "brightness", "contrast", "blur", "noise", "cutout"):
             config.augment[name] = 0.0
     if arg.dfmgan:

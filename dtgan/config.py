@@ -45,7 +45,8 @@ def base_config(method="dtgan"):
                 "cache_mb": 1024,  # host memory for decoded images; 0 = decode every time
                 "skip_bad": False,  # folder: go on without the files the audit rejects
                 "shortcut": 0.0,  # procedural: 0..1, how far surface gives the class away (train)
-                "scale_counts": 1.0,  # procedural: times the thesis's class counts (table 4.2)
+                "counts": "gan",  # procedural: the thesis's: gan (table 4.2) | classifier (4.4)
+                "scale_counts": 1.0,  # procedural: times the counts of table 4.2
             },
             "model": {
                 "ch": 16,  # width; 32 is the thesis base
@@ -135,6 +136,7 @@ _CHANGEABLE_DATA = ("path", "workers", "cache_mb", "skip_bad")
 _CHOICES = {
     "dtype": ("float32", "bfloat16"),
     "data.source": ("procedural", "folder", "tfds"),
+    "data.counts": ("gan", "classifier"),
     "data.channels": (1, 3),
     "data.balance": ("classes", "oversample", "none"),
     "data.flips": ("along", "across", "both", "none"),

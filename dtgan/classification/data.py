@@ -55,6 +55,8 @@ def load(config, synthetic="", test=""):
     source, _ = catalog.open_checked(config, "train")
     classes = tuple(source.classes)
     train = read(config, source)
+    if config.data.balance == "oversample":
+        train = oversample(train, config.data.oversample_at_most)
     val = read(config, catalog.open_checked(config, "val")[0])
     channels = config.data.channels
     if test:
@@ -68,7 +70,7 @@ def load(config, synthetic="", test=""):
         _check_complete(synthetic)
         made = files.open_labelled(synthetic, classes, channels, "--synthetic")
         catalog.check_sizes(made, config)
-        fakes = read(config, made)
+        fakes = limit(read(config, made), classes, config.synthetic_counts)
     for name, records in (("train", train), ("val", val), ("test", held_out)):
         counts = np.bincount(records.label, minlength=len(classes))
         lacking = [classes[k] for k in np.flatnonzero(counts == 0)]
@@ -86,6 +88,47 @@ def read(config, source):
     records = pipeline.load_records(config, cached, np.arange(len(source)))
     ids = tuple(cached[k]["id"] for k in range(len(source)))
     return Records(*(records[name] for name in Records._fields[:4]), ids)
+
+
+def oversample(train, at_most):
+    """Records in which defect classes of at most `at_most` images also show them flipped upside
+    down and left to right, as the thesis does with its rare classes."""
+    rare = [k for k in range(1, len(train.counts)) if train.counts[k] <= at_most]
+    rows = np.flatnonzero(np.isin(train.label, rare))
+    parts = [train]
+    for axis in (1, 2):
+        part = train.take(rows)
+        parts.append(part._replace(image=np.flip(part.image, axis), mask=np.flip(part.mask, axis)))
+    arrays = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:4])
+    return Records(*arrays, sum((part.ids for part in parts), ()))
+
+
+def limit(records, classes, counts):
+    """The first images of each class, as many as `counts` says: "crack=40,spot=12"; "" = all.
+
+    Raises ConfigError for other text, unknown classes and more images than there are.
+    """
+    if not counts:
+        return records
+    wanted = {}
+    for item in counts.split(","):
+        name, _, number = item.partition("=")
+        if name not in classes[1:] or not number.isdecimal():
+            raise ConfigError(
+                f"synthetic_counts: {item!r} is not CLASS=NUMBER with one of "
+                f"{', '.join(classes[1:])}"
+            )
+        wanted[name] = int(number)
+    rows = []
+    for name, number in wanted.items():
+        found = np.flatnonzero(records.label == classes.index(name))
+        if len(found) < number:
+            raise ConfigError(
+                f"synthetic_counts asks for {number} images of {name!r}, --synthetic holds "
+                f"{len(found)}; generate more"
+            )
+        rows.append(found[:number])
+    return records.take(np.sort(np.concatenate(rows)))
 
 
 def paste(train, num_per_class, seed):

@@ -7,37 +7,50 @@ CELL, LEFT, TOP = 46, 110, 60
 
 
 def table(report):
-    """Lines: arms with their errors, then the verdict."""
-    head = ["arm", "images", "error", "95 %", "balanced", "macro F1", *report["classes"]]
-    rows = [head]
-    for name, arm in report["arms"].items():
-        by_class = arm["per_class_error"].values()
-        rows.append(
-            [
-                name,
-                str(arm["num_train"]),
-                _percent(arm["error"]),
-                _interval(arm["error"]),
-                _percent(arm["balanced_error"]),
-                f"{arm['macro_f1']['mean']:.3f}",
-                *("-" if scores is None else _percent(scores) for scores in by_class),
-            ]
-        )
-    widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
+    """Lines: arms with their errors, the same by class, then the verdict."""
+    arms = report["arms"]
+    overall = [["arm", "images", "error", "95 %", "balanced", "macro F1"]] + [
+        [
+            name,
+            str(arm["num_train"]),
+            _percent(arm["error"]),
+            _interval(arm["error"]["ci95"]),
+            _percent(arm["balanced_error"]),
+            f"{arm['macro_f1']['mean']:.3f}",
+        ]
+        for name, arm in arms.items()
+    ]
+    by_class = [["by class, with Wilson's 95 %", *arms]] + [
+        [label, *(_cell(arm, label) for arm in arms.values())]
+        for label in report["classes"]
+        if any(arm["per_class_error"][label] for arm in arms.values())
+    ]
     lines = [
         f"{report['net']}, {report['seeds']} seeds, {report['num_train']} training, "
         f"{report['num_val']} validation and {report['num_test']} test images, "
         f"{report['num_synthetic']} synthetic ones; errors in %, mean over seeds"
     ]
+    return [
+        *(*lines, *_aligned(overall), "", *_aligned(by_class), ""),
+        verdict_line(report["verdict"]),
+        *(f"{name}: {note}" for name, note in report["notes"].items()),
+    ]
+
+
+def _aligned(rows):
+    """Rows of texts as lines with columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join(cells))
-    return (
-        lines
-        + ["", verdict_line(report["verdict"])]
-        + [f"{name}: {note}" for name, note in report["notes"].items()]
-    )
+        first, *cells = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join([row[0].ljust(len(first)), *cells])
+
+
+def _cell(arm, label):
+    """An arm's error on a class."""
+    scores = arm["per_class_error"][label]
+    if scores is None:
+        return "-"
+    return f"{_percent(scores)} {_interval(arm['per_class_wilson'][label])}"
 
 
 def verdict_line(verdict):
@@ -93,8 +106,8 @@ def _percent(scores):
     return f"{100 * scores['mean']:.1f}"
 
 
-def _interval(scores):
-    if scores["ci95"] is None:
+def _interval(ci95):
+    if ci95 is None:
         return "-"
-    low, high = (100 * value for value in scores["ci95"])
+    low, high = (100 * value for value in ci95)
     return f"[{max(low, 0):.1f}, {high:.1f}]"

@@ -26,6 +26,7 @@ def base_config():
             "dtype": "float32",  # of activations: float32 | bfloat16
             "multi_label": False,  # a class named "a+b" shows a and b; right = every label right
             "arms": tuple(ARMS),
+            "synthetic_counts": "",  # "crack=40,spot=12": so many synthetic images; "" = all
             "seeds": 5,  # runs of every arm
             "together": 0,  # seeds trained in one program (vmap); 0 = all on GPU and TPU, 1 on CPU
             "data": config_lib.base_config().data,
@@ -34,7 +35,8 @@ def base_config():
                 "batch_size": 32,
                 "val_every": 50,  # steps between looks at the validation images
                 "balance": 0.5,  # 0: classes as frequent as they are, 1: equally frequent
-                "synthetic_share": 0.5,  # of the images of a defect class that has both kinds
+                # Of what is shown of a defect class that has both kinds; -1 = every image alike.
+                "synthetic_share": 0.5,
             },
             "optim": {
                 "name": "adamw",  # adamw | sgd (with momentum 0.9)
@@ -85,7 +87,7 @@ def validate(config):
             raise ConfigError(f"{name}={value} is not above 0")
     shares = {
         "train.balance": config.train.balance,
-        "train.synthetic_share": config.train.synthetic_share,
+        "train.synthetic_share": abs(config.train.synthetic_share),  # -1 has a meaning
         "augment.blur": config.augment.blur,
         "augment.shift": config.augment.shift,
         "augment.cutout": config.augment.cutout,

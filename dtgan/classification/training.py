@@ -236,11 +236,12 @@ def chances(label, synthetic, settings):
 
     A class of n images weighs n^(1 - balance); in a defect class with both kinds of images the
     synthetic ones together weigh synthetic_share, however many there are, so that they cannot
-    crowd out the real ones.
+    crowd out the real ones. With a negative share no image is told from another.
     """
-    chance = np.zeros(len(label))
+    chance, alike = np.zeros(len(label)), settings.synthetic_share < 0
     for k in np.unique(label):
-        kinds = [rows for rows in (label == k) & np.stack([~synthetic, synthetic]) if rows.any()]
+        parts = (label == k) & np.stack([~synthetic, synthetic])
+        kinds = [label == k] if alike else [rows for rows in parts if rows.any()]
         shares = (
             [1.0] if len(kinds) == 1 else [1 - settings.synthetic_share, settings.synthetic_share]
         )

@@ -8,6 +8,8 @@ import math
 import numpy as np
 from scipy import stats
 
+from dtgan.metrics.intervals import wilson
+
 HELPS, HARMS, UNKNOWN = "HELPS", "HARMS", "CANNOT TELL"
 ALPHA = 0.05  # of the paired tests
 POWER = 0.8  # of the test that `needed_test_images` plans
@@ -18,8 +20,9 @@ def arm_scores(predicted, truth, classes):
     """What one arm reaches, JSON-able: mean, sd and 95 % interval over seeds of each score.
 
     {"error", "balanced_error" (mean over the classes present), "macro_f1", "per_class_error":
-    {class: ...}}, and "confusion": [[...]] images by true class (rows) and prediction, summed over
-    seeds. A class without test images has None.
+    {class: ...}}; "per_class_wilson": {class: 95 % interval over test images of the mean error};
+    and "confusion": [[...]] images by true class (rows) and prediction, summed over seeds. A class
+    without test images has None.
     """
     confusions = np.stack([confusion(row, truth, len(classes)) for row in predicted])
     present = np.flatnonzero(confusions[0].sum(1))
@@ -31,6 +34,10 @@ def arm_scores(predicted, truth, classes):
         "per_class_error": {
             name: over_seeds(wrong[:, k]) if k in present else None
             for k, name in enumerate(classes)
+        },
+        "per_class_wilson": {
+            name: list(wilson(wrong[:, k].mean() * count, count)) if count else None
+            for k, (name, count) in enumerate(zip(classes, confusions[0].sum(1), strict=True))
         },
         "confusion": confusions.sum(0).tolist(),
     }

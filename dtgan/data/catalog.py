@@ -150,8 +150,9 @@ class Concatenated:
 def _open_one(data, split):
     """One split of the source that `data` (config.data) names."""
     if data.source == "procedural":
-        from dtgan.data.procedural import ProceduralSteel
+        from dtgan.data.procedural import CLASSIFIER_COUNTS, ProceduralSteel
 
+        counts = CLASSIFIER_COUNTS if data.counts == "classifier" else {}
         try:
             return ProceduralSteel(
                 split=split,
@@ -161,6 +162,7 @@ def _open_one(data, split):
                 channels=data.channels,
                 shortcut=data.shortcut,
                 scale_counts=data.scale_counts,
+                counts=counts.get(split),
             )
         except ValueError as error:
             raise ConfigError(f"data.source=procedural: {error}") from error

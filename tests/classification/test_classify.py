@@ -161,6 +161,26 @@ def test_pasted_defects_are_those_of_the_masks(records):
     assert data.paste(train._replace(has_mask=np.zeros_like(train.has_mask)), 5, 0) is None
 
 
+def test_rare_classes_are_flipped_and_synthetic_images_counted(records, synthetic):
+    train = records.train
+    label, at_most = int(np.argmin(train.counts)), int(train.counts.min())
+    more = data.oversample(train, at_most)
+    assert more.counts[label] == 3 * at_most and len(more.ids) == len(more.label)
+    first = int(np.flatnonzero(train.label == label)[0])
+    flips = more.image[len(train.label) :]
+    for flipped in (train.image[first][::-1], train.image[first][:, ::-1]):
+        assert np.any(np.all(flips == flipped, axis=(1, 2, 3)))
+    fakes = data.load(config(synthetic_counts="tear=2,mark=1"), str(synthetic)).synthetic
+    assert fakes.counts.tolist() == [0, 0, 0, 1, 0, 2]
+    for text, message in (
+        ("tear=3", "holds 2"),
+        ("tearr=1", "'tearr=1' is not"),
+        ("tear", "'tear'"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            data.limit(fakes, CLASSES, text)
+
+
 @pytest.mark.parametrize("kind", ["exact", "flipped", "cropped"])
 def test_leaks_are_found_and_named(records, kind):
     leaks.check(records.test, records.train, "the training")

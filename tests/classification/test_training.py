@@ -47,6 +47,12 @@ def test_a_class_with_synthetic_images_alone_keeps_its_weight():
     assert_allclose(chance, 0.25)
 
 
+def test_a_negative_share_takes_every_image_alike():
+    label, synthetic = np.array([0, 0, 0, 1, 1, 1, 1]), np.arange(7) >= 4
+    c = config(train__balance=0.0, train__synthetic_share=-1.0)
+    assert_allclose(training.chances(label, synthetic, c.train), 1 / 7)
+
+
 def test_reversal_turns_the_gradient_and_nothing_else():
     x = jnp.arange(4.0)
     assert_array_equal(training.reverse_gradient(x, 0.3), x)

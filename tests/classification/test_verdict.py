@@ -21,6 +21,7 @@ def test_scores_of_known_predictions():
     assert scores["error"]["ci95"] == pytest.approx([0.15 - half, 0.15 + half])
     assert scores["balanced_error"]["mean"] == pytest.approx((1 / 3 + 1 / 3 + 0) / 3 / 2)
     assert scores["per_class_error"]["crack"]["mean"] == pytest.approx(1 / 6)
+    assert scores["per_class_wilson"]["spot"] == pytest.approx([0, 0.7935], abs=1e-4)
     f1 = (2 * 4 / (6 + 4) + 2 * 2 / (3 + 2) + 2 * 1 / (1 + 4)) / 3
     assert scores["macro_f1"]["mean"] == pytest.approx((1 + f1) / 2)
     assert scores["confusion"] == [[10, 0, 2], [0, 5, 1], [0, 0, 2]]

@@ -141,6 +141,10 @@ def test_counts():
     assert tiny.counts == {
         name: max(2, round(n / 100)) for name, n in procedural.TRAIN_COUNTS.items()
     }
+    splits = [procedural.CLASSIFIER_COUNTS[split] for split in procedural.SPLITS]
+    for name in CLASSES[1:]:
+        assert sum(counts[name] for counts in splits) == procedural.TRAIN_COUNTS[name]
+    assert sum(splits[2].values()) == 166
     val = ProceduralSteel("val").counts
     assert val["normal"] == 242 and val["tear"] == 56 and val["shell"] == val["scoring"] == 12
     assert ProceduralSteel("test", scale_counts=0.001).counts["normal"] == 4
