@@ -22,6 +22,7 @@ CORE = [
     "tensorboardX>=2.6.5",  # TensorBoard events without TensorFlow
     "importlib_resources>=6.0",  # used by tensorflow-datasets, which does not declare it
 ]
+ONNX = ["onnx>=1.23", "onnxruntime>=1.31"]
 
 setup(
     name="dtgan",
@@ -33,8 +34,8 @@ setup(
     package_data={"dtgan.metrics": ["*.npz", "*.LICENSE"]},
     install_requires=CORE,
     extras_require={
-        "test": ["pytest>=8.0", "ruff>=0.14", "onnx>=1.23", "onnxruntime>=1.31"],
-        "onnx": ["onnx>=1.23", "onnxruntime>=1.31"],
+        "test": ["pytest>=8.0", "pytest-xdist>=3.8", "ruff>=0.14", *ONNX],
+        "onnx": ONNX,
         "cuda": ["jax[cuda12]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
         "torch": ["torch>=2.6"],  # to convert published weights, once

@@ -66,6 +66,7 @@ def base_config(method="dtgan"):
                 "cls_g": 1.0,
                 "anchor": 0.0,  # E agrees with the anchor on normals: mean(z_s2^2); layered: CE
                 "fill": 5.0,  # layered, from here on: F restores hidden parts of normals
+                "present": 0.0,  # somewhere in x1 there is a defect
                 "area": 1.0,  # small matte
                 "smooth": 0.1,  # even matte
                 "rehearse": 1.0,  # matte and material of drawn layers, whose answer is known

@@ -97,3 +97,14 @@ def binary_cross_entropy(logits, target, weight=1.0):
     """Mean weight x sigmoid cross-entropy; target 0..1 and weight broadcast against the logits."""
     target = jnp.broadcast_to(target, logits.shape)
     return jnp.mean(weight * optax.sigmoid_binary_cross_entropy(logits, target))
+
+
+def present(logits, share=0.005):
+    """-log of the probability that the surest `share` of the cells gives to "here is a defect".
+
+    logits: [N, S, S, 1] of images that have one somewhere: all that a label of the whole image
+    says of its pixels (multiple-instance learning).
+    """
+    flat = logits.reshape(logits.shape[0], -1)
+    surest, _ = jax.lax.top_k(flat, max(1, round(share * flat.shape[1])))
+    return jnp.mean(jax.nn.softplus(-jnp.mean(surest, axis=1)))

@@ -1,5 +1,7 @@
 """Eight virtual CPU devices, strict ranks, one compilation cache for all tests of a session."""
 
+import contextlib
+import fcntl
 import os
 import pathlib
 import sys
@@ -29,10 +31,29 @@ def pytest_addoption(parser):
     )
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """A directory for what all workers of pytest-xdist use."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own
+
+
+@contextlib.contextmanager
+def once(directory):
+    """Yield whether `directory`, made by whoever comes first, is still to be filled; others wait
+    until it is."""
+    directory.mkdir(exist_ok=True)
+    with open(directory.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = directory.with_suffix(".done")
+        yield not done.exists()
+        done.touch()
+
+
 @pytest.fixture(scope="session", autouse=True)
-def compilation_cache(tmp_path_factory):
-    """Programs compiled once serve all tests and the processes that tests start."""
-    path = tmp_path_factory.mktemp("xla")
+def compilation_cache(shared):
+    """Programs compiled once serve all tests, workers and the processes that tests start."""
+    path = shared / "xla"
     jax.config.update("jax_compilation_cache_dir", str(path))
     return path
 
@@ -62,10 +83,12 @@ def run_main(compilation_cache):
 
 
 @pytest.fixture(scope="session")
-def smoke_run(run_main, tmp_path_factory):
+def smoke_run(run_main, shared):
     """The workdir of a layered run of the smoke config: 4 steps, checkpoints at 2 and 4."""
-    workdir = tmp_path_factory.mktemp("run")
-    process = run_main("--config=configs/dtgan.py:layered,smoke", f"--workdir={workdir}")
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
+    workdir = shared / "smoke"
+    with once(workdir) as first:
+        if first:
+            process = run_main("--config=configs/dtgan.py:layered,smoke", f"--workdir={workdir}")
+            output, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, output
     return workdir

@@ -149,6 +149,7 @@ class LayeredDTGAN(DTGAN):
             "feature": losses.mse(z3.z_s, fixed(s.z1.z_s)) + losses.mse(z3.z_t, fixed(s.z2.z_t)),
             "cls_g": losses.cross_entropy(class_logits, join(*labels)),
             "anchor": losses.binary_cross_entropy(s.z2.presence, 0.0),
+            "present": losses.present(s.z1.presence),
             "fill": losses.weighted_l1(x2, s.b2, s.hole),
             "area": jnp.mean(s.layer1.matte),
             "smooth": losses.variation(s.layer1.matte),

@@ -90,6 +90,18 @@ def test_other_readers_read_the_set(whole):
         assert (whole / "mvtec" / part / name).read_bytes() == (whole / r["file"]).read_bytes()
 
 
+def test_a_run_trains_on_the_set(whole, run_main, tmp_path):
+    data = ["--config.data.source=folder", f"--config.data.path={whole}"]
+    share = (
+        "--config.data.fractions=(0.34,0.33,0.33)"  # of three images a class, one for each split
+    )
+    smoke = "--config=configs/dtgan.py:layered,smoke"
+    run = run_main(smoke, *data, share, "--config.train.duration=1steps", f"--workdir={tmp_path}")
+    output, _ = run.communicate(timeout=300)
+    assert run.returncode == 0, output
+    assert "tear 1" in output and "done" in output
+
+
 def test_shards_and_a_kill_make_the_same_bytes(whole, arguments, tmp_path, monkeypatch, capsys):
     out = tmp_path / "set"
     arguments = [*arguments, f"--out={out}", "--mvtec"]

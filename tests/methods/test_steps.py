@@ -55,7 +55,7 @@ def one_step(request):
 
 
 SHARED = ("rec", "adv_g", "cooccur_g", "structure", "feature", "cls_g", "anchor")
-OWN = {"dtgan": (), "layered": ("fill", "area", "smooth", "rehearse", "mask")}
+OWN = {"dtgan": (), "layered": ("present", "fill", "area", "smooth", "rehearse", "mask")}
 
 
 def test_all_losses_are_logged_finite_under_their_names(one_step):
