@@ -78,3 +78,12 @@ def test_r1_gradient_agrees_with_finite_differences():
 
 def test_cross_entropy_of_uniform_logits():
     assert_allclose(losses.cross_entropy(jnp.zeros((3, 7)), jnp.arange(3)), np.log(7), rtol=1e-6)
+
+
+def test_present_asks_the_surest_cells_alone():
+    """Of 200 cells 0.5 % are one: the largest logit decides, and only it has a gradient."""
+    logits = jnp.full((2, 10, 20, 1), -3.0).at[0, 4, 5, 0].set(2.0)
+    expected = (np.log1p(np.exp(-2.0)) + np.log1p(np.exp(3.0))) / 2
+    assert_allclose(losses.present(logits), expected, rtol=1e-6)
+    grad = jax.grad(losses.present)(logits)
+    assert np.count_nonzero(grad[0]) == 1 and grad[0, 4, 5, 0] < 0
