@@ -20,7 +20,7 @@ from scipy import stats
 
 BARE = {
     "model.removal": False,
-    **{f"loss.{name}": 0.0 for name in ("anchor", "area", "smooth", "rehearse")},
+    **{f"loss.{name}": 0.0 for name in ("anchor", "present", "area", "smooth", "rehearse")},
     "augment.prob": 0.0,
 }
 DISCIPLINE = {"loss.anchor": 1.0, "loss.area": 1.0, "loss.smooth": 0.1}
@@ -30,9 +30,10 @@ ROWS = {  # name -> (argument of the config, fields); each adds to the one befor
     "composition": ("", BARE),
     "removal": ("", BARE | {"model.removal": True}),
     "discipline": ("", BARE | {"model.removal": True} | DISCIPLINE),
-    "rehearsal": ("", {"augment.prob": 0.0}),
-    "augmentation": ("", {}),
-    "mask_supervision": ("", {"loss.mask": 1.0}),
+    "rehearsal": ("", {"loss.present": 0.0, "augment.prob": 0.0}),
+    "augmentation": ("", {"loss.present": 0.0}),
+    "mask_supervision": ("", {"loss.present": 0.0, "loss.mask": 1.0}),
+    "presence": ("", {}),
     "no_gan": ("", {f"loss.{name}": 0.0 for name in ("adv_g", "cooccur_g", "cls_g", "feature")}),
 }
 FIGURES = {  # heading -> path in the report

@@ -123,6 +123,7 @@ _OWN = {
         "loss.rec": 4.0,
         "loss.structure": 0.0,
         "loss.anchor": 1.0,
+        "loss.present": 0.3,
         "augment.prob": 0.5,
         "optim.lr": 0.004,
         "optim.b1": 0.5,
