@@ -24,7 +24,7 @@ BARE = {
     "augment.prob": 0.0,
 }
 DISCIPLINE = {"loss.anchor": 1.0, "loss.area": 1.0, "loss.smooth": 0.1}
-ROWS = {  # name -> (argument of the config, fields); each adds to the one before, but for the last
+ROWS = {  # name -> (argument, fields); each adds to the one before, the last takes away
     "faithful": ("method=dtgan", {}),
     "learned_anchor": ("method=dtgan,anchor=learned", {}),
     "composition": ("", BARE),
@@ -32,8 +32,8 @@ ROWS = {  # name -> (argument of the config, fields); each adds to the one befor
     "discipline": ("", BARE | {"model.removal": True} | DISCIPLINE),
     "rehearsal": ("", {"loss.present": 0.0, "augment.prob": 0.0}),
     "augmentation": ("", {"loss.present": 0.0}),
-    "mask_supervision": ("", {"loss.present": 0.0, "loss.mask": 1.0}),
     "presence": ("", {}),
+    "mask_supervision": ("", {"loss.mask": 1.0}),
     "no_gan": ("", {f"loss.{name}": 0.0 for name in ("adv_g", "cooccur_g", "cls_g", "feature")}),
 }
 FIGURES = {  # heading -> path in the report

@@ -1,20 +1,130 @@
-"""Pins that shell scripts parse and that launch/run.sh explains itself."""
+"""Pins launch/: scripts parse, dry runs print what would be done, and what runs locally runs."""
 
+import os
 import pathlib
+import shutil
 import subprocess
+import time
 
 import pytest
+import yaml
+
+from dtgan import evaluate, main
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-SCRIPTS = [*sorted((ROOT / "launch").glob("*.sh")), ROOT / ".ci" / "run"]
+LAUNCH = ROOT / "launch"
+SCRIPTS = [*sorted(LAUNCH.glob("*.sh")), *sorted(LAUNCH.glob("*.sbatch")), ROOT / ".ci" / "run"]
+MACHINES = ("gpu_vm.sh", "tpu_vm.sh")
+
+
+def run(*command, env=None, **options):
+    env = os.environ | (env or {})
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env, **options)
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.name)
 def test_scripts_parse(path):
-    assert subprocess.run(["bash", "-n", path], check=False).returncode == 0
-    assert path.stat().st_mode & 0o100, "not executable"
+    assert run("bash", "-n", path).returncode == 0
+    assert path.name == "vm.sh" or path.stat().st_mode & 0o100, "not executable"
+    if shutil.which("shellcheck"):
+        found = run("shellcheck", "-x", "-S", "warning", path, cwd=ROOT)
+        assert found.returncode == 0, found.stdout
 
 
 def test_run_without_a_command_prints_its_use():
-    run = subprocess.run([ROOT / "launch" / "run.sh"], capture_output=True, text=True, check=False)
-    assert run.returncode == 2 and "dtgan.main" in run.stdout and "DTGAN_EXTRAS" in run.stdout
+    found = run(LAUNCH / "run.sh")
+    assert found.returncode == 2 and "dtgan.main" in found.stdout and "DTGAN_EXTRAS" in found.stdout
+
+
+@pytest.mark.parametrize("script", MACHINES)
+def test_dry_runs_print_the_commands(script):
+    env = {"NAME": "mine", "ZONE": "here-1"}
+    verbs = ["create", "sync", "run python -m x --flag=a,b", "logs", "stop", "fetch runs", "delete"]
+    for verb in verbs:
+        found = run(LAUNCH / script, "--dry_run", *verb.split(), env=env)
+        assert found.returncode == 0 and not found.stderr, found.stderr
+        lines = [line for line in found.stdout.splitlines() if "gcloud" in line]
+        assert lines and all("mine" in line and "here-1" in line for line in lines)
+    for verb in ([], ["start"], ["run"], ["fetch"]):
+        found = run(LAUNCH / script, "--dry_run", *verb)
+        assert found.returncode == 2 and "usage: launch/" in found.stderr
+
+
+def test_what_runs_on_a_machine(tmp_path):
+    """The same lines with this machine in the place of the remote one: sync, run, stop."""
+    home = tmp_path / "home"
+    home.mkdir()
+    script = tmp_path / "local.sh"
+    script.write_text(
+        f"""set -euo pipefail
+        PLATFORM=local EXTRAS=none VARIABLES=none
+        source {LAUNCH}/vm.sh
+        vm_ssh() {{ (cd {home} && bash -c "$2"); }}
+        vm_copy() {{ cp "$1" {home}/; }}
+        command() {{ return 0; }}
+        vm_main "$@"
+        """
+    )
+    # A stand-in for run.sh, which would install: what reaches it is what is looked at.
+    checkout = tmp_path / "checkout"
+    (checkout / "launch").mkdir(parents=True)
+    (checkout / "launch/run.sh").write_text('#!/bin/bash\necho "$DTGAN_EXTRAS:$*"\nexec "$@"\n')
+    (checkout / "launch/run.sh").chmod(0o755)
+    shutil.copyfile(LAUNCH / "vm.sh", checkout / "launch/vm.sh")
+    script.write_text(script.read_text().replace(str(LAUNCH), str(checkout / "launch")))
+    for command in (["git", "init", "-q"], ["bash", script, "sync"]):
+        found = run(*command, cwd=checkout)
+        assert found.returncode == 0, found.stderr
+    assert "none:true" in found.stdout
+    assert run("bash", script, "run", "sleep", "60").returncode == 0
+    until = time.monotonic() + 20
+    while not (home / "dtgan.pid").exists() or "sleep" not in (home / "dtgan.log").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert (home / "dtgan.log").read_text() == "none:sleep 60\n"
+    pid = int((home / "dtgan.pid").read_text())
+    assert run("bash", script, "stop").returncode == 0
+    while pathlib.Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_slurm_goes_back_into_the_queue_until_it_is_done(tmp_path, finished):
+    shutil.copytree(LAUNCH, tmp_path / "launch")
+    for name in ("srun", "scontrol", "launch/run.sh"):
+        (tmp_path / name).write_text(f'#!/bin/bash\necho {name} "$@" >>{tmp_path}/log\n')
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "runs").mkdir()
+    if finished:
+        (tmp_path / "runs/summary.json").write_text("{}")
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7", "SLURM_NTASKS": "2"}
+    env["SLURM_SUBMIT_DIR"] = str(tmp_path)
+    found = run("bash", LAUNCH / "slurm.sbatch", "--config=c", "--workdir=runs", env=env)
+    assert found.returncode == 0, found.stderr
+    lines = (tmp_path / "log").read_text().splitlines()
+    start = "srun launch/run.sh python -m dtgan.main --config=c --workdir=runs --distributed"
+    assert lines[1] == start and lines[2:] == ([] if finished else ["scontrol requeue 7"])
+    assert run("bash", LAUNCH / "slurm.sbatch", "--config=c", env=env).returncode == 2
+
+
+def test_the_jobset_uses_flags_that_exist():
+    (jobset,) = yaml.safe_load_all((LAUNCH / "k8s_jobset.yaml").read_text())
+    jobs = {job["name"]: job["template"]["spec"] for job in jobset["spec"]["replicatedJobs"]}
+    assert jobs.keys() == {"train", "evaluate"} and jobset["spec"]["failurePolicy"]["maxRestarts"]
+    commands = {
+        name: job["template"]["spec"]["containers"][0]["args"] for name, job in jobs.items()
+    }
+    known = set(main.FLAGS)
+    for flag in commands["train"][3:]:
+        assert flag.partition("=")[0].removeprefix("--") in known, flag
+    assert commands["train"][:3] == ["python", "-m", "dtgan.main"]
+    evaluate._parser().parse_args(commands["evaluate"][3:])
+    path = commands["train"][3].removeprefix("--config=").partition(":")[0]
+    assert (ROOT / path).exists()
+
+
+def test_the_image_is_made_of_files_that_exist():
+    lines = (LAUNCH / "Dockerfile").read_text().splitlines()
+    copied = [line.split()[1:-1] for line in lines if line.startswith("COPY")]
+    assert copied and all((ROOT / path).exists() for paths in copied for path in paths)
