@@ -8,7 +8,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "dtgan"
 
 LAYERS = [
-    {"config", "images"},
+    {"config", "images", "hlo"},
     {"nn", "data", "weights"},
     {"models", "losses"},
     {"state", "methods", "sharding", "checkpoints", "writers", "workdir", "signals", "metrics"},
