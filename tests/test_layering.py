@@ -13,8 +13,8 @@ LAYERS = [
     {"models", "losses"},
     {"state", "methods", "sharding", "checkpoints", "writers", "workdir", "signals", "metrics"},
     {"train", "sampling"},
-    {"inspection", "evaluation", "generation", "classification", "exporting", "cli"},
-    {"main", "evaluate", "generate", "classify", "export", "audit"},
+    {"inspection", "topology", "evaluation", "generation", "classification", "exporting", "cli"},
+    {"main", "evaluate", "generate", "classify", "export", "audit", "aot"},
 ]
 # Imports inside one layer.
 WITHIN = {
