@@ -17,7 +17,6 @@ import shutil
 
 import numpy as np
 
-from configs import classifier
 from dtgan import cli, images
 from dtgan.classification import runner, settings, verdict
 from dtgan.data.procedural import CLASSES, ProceduralSteel
@@ -42,7 +41,8 @@ def main(argv=None):
     out = pathlib.Path(args.out)
     if not (out / "sets" / "_SUCCESS").exists():
         make_sets(out / "sets", args.res)
-    config = classifier.get_config("quick")
+    config = settings.base_config()
+    config.train.val_every = 25
     config.data.source, config.data.path = "folder", str(out / "sets" / "real")
     config.data.res, config.train.steps = args.res, args.steps
     found = {"res": args.res, "steps": args.steps, "net": config.net, "seeds": SEEDS}

@@ -141,7 +141,8 @@ class Run:
         progress = Progress(step, self.total, 2 * config.data.batch_size)
         pending = []
         while step < self.total and not self._stopping(step):
-            batch = sharding.put_batch(next(stream), self.mesh)
+            with progress.waiting():
+                batch = sharding.put_batch(next(stream), self.mesh)
             metrics = {}
             if self.method.lazy_every and step % self.method.lazy_every == 0:
                 state, metrics = programs.regularize(state, batch)
@@ -204,11 +205,10 @@ class Run:
         if values:
             names = sorted({name for row in values for name in row})
             means = {n: float(np.mean([row[n] for row in values if n in row])) for n in names}
-            steps_per_s, images_per_s = progress.rates()
-            rates = {"rate/steps_per_s": steps_per_s, "rate/images_per_s": images_per_s}
+            rates = progress.rates()
             self.writer.scalars(step, means | rates)
             shown = {name.split("/")[1]: means[name] for name in SHOWN if name in means}
-            log.info("%s", progress.line(step, steps_per_s, shown))
+            log.info("%s", progress.line(step, rates["rate/steps_per_s"], shown))
         return []
 
     def _draw(self, state):

@@ -1,5 +1,6 @@
 """What a run tells: metrics.jsonl, TensorBoard events, and log lines with progress and ETA."""
 
+import contextlib
 import json
 import logging
 import os
@@ -55,8 +56,15 @@ class Progress:
 
     def __init__(self, step, total, images_per_step, clock=time.monotonic):
         self._total, self._images, self._clock = total, images_per_step, clock
-        self._done, self._busy = 0, 0.0
+        self._done, self._busy, self._waited = 0, 0.0, 0.0
         self._mark_step, self._mark_time = step, clock()
+
+    @contextlib.contextmanager
+    def waiting(self):
+        """Time in this context was spent on getting data."""
+        start = self._clock()
+        yield
+        self._waited += self._clock() - start
 
     def pause(self, step):
         """The steps up to `step` are done; time does not count until `resume`."""
@@ -70,10 +78,16 @@ class Progress:
         self._mark_time = self._clock()
 
     def rates(self):
-        """Steps/s and images/s since the last call (0 before the first step)."""
+        """What was reached since the last call, 0 before the first step: steps/s, images/s and the
+        share of the time in which the loop waited for data (the device may have worked then)."""
         steps = self._done / self._busy if self._busy else 0.0
-        self._done, self._busy = 0, 0.0
-        return steps, steps * self._images
+        waited = self._waited / self._busy if self._busy else 0.0
+        self._done, self._busy, self._waited = 0, 0.0, 0.0
+        return {
+            "rate/steps_per_s": steps,
+            "rate/images_per_s": steps * self._images,
+            "rate/waiting_for_data": waited,
+        }
 
     def line(self, step, steps_per_s, values):
         """One log line: position, ETA, and some values."""

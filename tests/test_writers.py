@@ -40,8 +40,12 @@ def test_rates_leave_out_pauses():
     progress.pause(150)  # 50 steps in 10 s
     now[0] = 1000.0  # sampling and saving
     progress.resume()
+    with progress.waiting():
+        now[0] = 1003.0
     now[0] = 1005.0
     progress.pause(175)  # 25 steps in 5 s
-    assert progress.rates() == pytest.approx((5.0, 40.0))
+    expected = {"steps_per_s": 5.0, "images_per_s": 40.0, "waiting_for_data": 0.2}
+    assert progress.rates() == pytest.approx({f"rate/{k}": v for k, v in expected.items()})
+    assert set(progress.rates().values()) == {0.0}
     line = progress.line(175, 5.0, {"G": 1.5})
     assert "step 175/300 ( 58 %)  40.0 images/s  ETA 0:25  G 1.5" in line
