@@ -55,6 +55,7 @@ def base_config(method="dtgan"):
                 "anchor_input": "zero",  # dtgan: added to z_s: zero (faithful) | learned | fourier
                 "skip_gain": 4.0,  # dtgan: gain of the skip's up-blur; 1.0 = attenuated
                 "code_stride": 1,  # layered: pixels per cell of z_s along an axis: 1 | 2 | 4
+                "margin": 0.5,  # layered: doubt, in amplitude, in which E's defects are not carried
                 "removal": True,  # layered: F fills the surface under the defect
             },
             "loss": {  # one weight per term, logged under the same name
@@ -133,7 +134,10 @@ _OWN = {
 
 # Fields that a resumed run may change: the rest decides what the saved arrays and positions mean.
 _CHANGEABLE = ("optim", "loss", "augment", "train", "checkpoint", "dtype")
-_CHANGEABLE_DATA = ("path", "workers", "cache_mb", "skip_bad")
+_CHANGEABLE_FIELDS = (
+    *("data.path", "data.workers", "data.cache_mb", "data.skip_bad"),
+    "model.margin",
+)
 
 _CHOICES = {
     "dtype": ("float32", "bfloat16"),
@@ -204,7 +208,7 @@ def validate(config, num_devices=1):
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{name}={value} is not finite")
         if (
-            name.startswith(("loss.", "optim.", "augment.", "model.d_"))
+            name.startswith(("loss.", "optim.", "augment.", "model.d_", "model.margin"))
             and value < 0
             and name != "loss.r1_d"
         ):
@@ -279,8 +283,7 @@ def diff(old, new):
 
 def is_changeable(name):
     """Whether a run may resume with another value of this field."""
-    group, _, rest = name.partition(".")
-    return group in _CHANGEABLE or (group == "data" and rest in _CHANGEABLE_DATA)
+    return name.partition(".")[0] in _CHANGEABLE or name in _CHANGEABLE_FIELDS
 
 
 def to_dict(config):

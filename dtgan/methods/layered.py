@@ -33,7 +33,6 @@ from dtgan.models.layered import (
 from dtgan.models.rehearsal import draw_layer
 
 AVERAGED = ("E", "G", "F")
-MARGIN = 0.5  # of the amplitude, chosen on validation images: see `sure`
 PER_DEFECT = ("strength", "shift", "scale", "flip")  # controls of a request, see `infer`
 
 
@@ -243,7 +242,8 @@ class LayeredDTGAN(DTGAN):
         limit = request["limit"].astype(jnp.float32) / 255.0 if "limit" in request else 1.0
         for k, (x1, control) in enumerate(defects(request)):
             (z1,) = self.encode(ema["E"], x1)
-            (layer,) = self.layers(ema["G"], (place(sure(z1.z_s), control), z2.z_t))
+            z_s = place(sure(z1.z_s, self.config.model.margin), control)
+            (layer,) = self.layers(ema["G"], (z_s, z2.z_t))
             matte = layer.matte * limit
             x3 = over(x3, paint(layer.reflectance, x2), matte)
             clear = clear * (1.0 - matte)
@@ -317,10 +317,13 @@ def flip(images, control):
     return images
 
 
-def sure(z_s):
-    """z_s with its amplitude lowered by MARGIN: what E doubts is removed from x1 but not drawn."""
+def sure(z_s, margin):
+    """z_s with its amplitude lowered by `margin`: what E doubts is removed from x1 but not drawn.
+
+    The default, 0.5, was chosen on validation images of procedural steel.
+    """
     direction, amplitude = split_code(z_s)
-    amplitude = jax.nn.relu(amplitude - MARGIN)
+    amplitude = jax.nn.relu(amplitude - margin)
     return amplitude * jnp.concatenate([direction, jnp.ones_like(amplitude)], axis=-1)
 
 
