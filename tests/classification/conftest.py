@@ -7,7 +7,7 @@ import pytest
 from dtgan.models import backbones, resnet
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def small_resnet18():
     with pytest.MonkeyPatch.context() as patch:
         small = functools.partial(resnet.ResNet, (1, 1, 1, 1), bottleneck=False, width=8)
