@@ -123,12 +123,22 @@ def classifier(directory, arm=""):
         "classes": classes,
         "arm": arm,
         "multi_label": multi,
-        "meaning": {"image": "uint8 0..255 NHWC", "logits": f"float32 [N, classes], {sense}"},
+        "meaning": {
+            "image": "uint8 0..255 NHWC",
+            "logits": f"float32 [N, classes], {sense}",
+            "safetensors": "torchvision's names; its input [N, 3, H, W], grey three times, is "
+            + ("normalised as ImageNet's" if normalised else "x / 127.5 - 1"),
+        },
     }
 
-    def restore(state):
-        return weights.to_variables(state, abstract)
+    # A stem of grey images is written as torchvision has it, for grey repeated three times.
+    grey = (module.stem,) if channels == 1 else ()
 
+    def restore(state):
+        one = {name: state[name].sum(axis=1, keepdims=True) for name in grey}
+        return weights.to_variables(state | one, abstract)
+
+    state = state | {name: np.repeat(state[name] / 3.0, 3, axis=1) for name in grey}
     return Network("classifier", function, params, inputs, state, restore, about)
 
 

@@ -91,6 +91,10 @@ def test_a_classifier_keeps_torchvisions_names(verdict, tmp_path):
     )[0]
     assert state["layer1.0.conv1.weight"].shape == (64, 64, 3, 3)
     assert {"bn1.running_mean", "fc.bias"} <= state.keys()
+    # The stem takes grey repeated three times, so that torchvision's own network loads it.
+    kernel = np.asarray(variables["params"]["conv1"]["kernel"])[:, :, 0].transpose(2, 0, 1)
+    assert state["conv1.weight"].shape == (64, 3, 7, 7)
+    np.testing.assert_allclose(state["conv1.weight"].sum(1), kernel, rtol=1e-5, atol=1e-7)
     import onnxruntime
 
     image = request()[0]
