@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From nothing to a verdict and exported networks, on procedural steel whose surfaces give the
-# classes away: train, evaluate, generate, classify, export. About 25 minutes on two CPU cores.
+# classes away: train, evaluate, generate, classify, export. About 19 minutes on two CPU cores.
 #   launch/pipeline.sh [OUT]       default runs/pipeline; the same command again goes on
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -94,6 +94,8 @@ class Dataset:
             annotations.write(self.out, records, classes, mvtec)
             lines = "".join(json.dumps(record) + "\n" for record in records)
             write_text(self.out / "manifest.jsonl", lines)
+            for left in self.out.rglob(".*.part"):  # by a killed job, or a full disk
+                left.unlink(missing_ok=True)
             write_text(self.out / "_SUCCESS", "")
         except OSError as error:
             raise _unwritten(error, self.out, "; all images are kept") from error
