@@ -1,8 +1,11 @@
 """Pins the FIR constants of [1, 3, 3, 1] resampling and its plain definition."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from numpy.testing import assert_allclose
 
 from dtgan.nn.blocks import StyledResBlock
@@ -52,6 +55,40 @@ def test_equal_to_the_definition():
     assert_allclose(one(downsample, x), plain(x, 1, 1, down=2), atol=1e-6)
     assert_allclose(one(blur, x, pad=(2, 2)), plain(x, 2, 2), atol=1e-6)
     assert_allclose(one(blur, x, pad=(1, 1), gain=4.0), plain(x, 1, 1, gain=4), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("operator", "options"),
+    [
+        (blur, {"pad": (2, 2)}),
+        (blur, {"pad": (1, 1), "gain": 4.0}),
+        (blur, {"pad": (0, 1)}),
+        (downsample, {}),
+        (upsample, {}),
+        (upsample, {"gain": 1.0}),
+    ],
+)
+def test_gradients_are_those_of_the_definition(operator, options):
+    """First and second order, through a nonlinearity, against the operator as one matrix."""
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 6, 6, 1)), jnp.float32)
+    basis = jnp.eye(36, dtype=jnp.float32).reshape(36, 6, 6, 1)
+    matrix = operator(basis, **options).reshape(36, -1)
+
+    def plain(x):
+        return jnp.tanh(x).reshape(-1, 36) @ matrix
+
+    def loss(f, x):
+        return jnp.sum(jnp.sin(f(x)))
+
+    def ours(x):
+        return operator(jnp.tanh(x), **options).reshape(len(x), -1)
+
+    def penalty(f, x):  # as R1
+        return jnp.sum(jnp.square(jax.grad(functools.partial(loss, f))(x)))
+
+    for measure in (loss, penalty):
+        a, b = (jax.grad(functools.partial(measure, f))(x) for f in (ours, plain))
+        assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()) + 1e-6)
 
 
 def test_transposed_convolution_equals_the_dilated_one():
