@@ -43,6 +43,7 @@ def base_config(method="dtgan"):
                 "flips": "both",  # along | across (the rolling direction) | both | none
                 "rolling": "horizontal",  # rolling direction in the image: horizontal | vertical
                 "cache_mb": 1024,  # host memory for decoded images; 0 = decode every time
+                "resident": False,  # all images in device memory, where they are cropped
                 "skip_bad": False,  # folder: go on without the files the audit rejects
                 "shortcut": 0.0,  # procedural: 0..1, how far surface gives the class away (train)
                 "counts": "gan",  # procedural: the thesis's: gan (table 4.2) | classifier (4.4)
@@ -135,7 +136,7 @@ _OWN = {
 # Fields that a resumed run may change: the rest decides what the saved arrays and positions mean.
 _CHANGEABLE = ("optim", "loss", "augment", "train", "checkpoint", "dtype")
 _CHANGEABLE_FIELDS = (
-    *("data.path", "data.workers", "data.cache_mb", "data.skip_bad"),
+    *("data.path", "data.workers", "data.cache_mb", "data.resident", "data.skip_bad"),
     "model.margin",
 )
 

@@ -21,6 +21,7 @@ from dtgan.checkpoints import Checkpoints
 from dtgan.config import ConfigError
 from dtgan.data import catalog, pipeline
 from dtgan.methods.registry import make_method
+from dtgan.resident import Resident
 from dtgan.signals import StopSignal
 from dtgan.writers import Progress, Writer
 
@@ -137,12 +138,15 @@ class Run:
     def _loop(self, state, stream, step):
         config, train = self.config, self.config.train
         log.info("%s", _data_line(self.source, self.info, config))
+        put = functools.partial(sharding.put_batch, mesh=self.mesh)
+        if config.data.resident:
+            put = Resident(config, self.source, self.mesh)
         programs = compile_steps(self.method, config, self.mesh, state)
         progress = Progress(step, self.total, 2 * config.data.batch_size)
         pending = []
         while step < self.total and not self._stopping(step):
             with progress.waiting():
-                batch = sharding.put_batch(next(stream), self.mesh)
+                batch = put(next(stream))
             metrics = {}
             if self.method.lazy_every and step % self.method.lazy_every == 0:
                 state, metrics = programs.regularize(state, batch)

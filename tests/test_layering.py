@@ -12,7 +12,7 @@ LAYERS = [
     {"nn", "data", "weights"},
     {"models", "losses"},
     {"state", "methods", "sharding", "checkpoints", "writers", "workdir", "signals", "metrics"},
-    {"train", "sampling"},
+    {"train", "sampling", "resident"},
     {"inspection", "topology", "evaluation", "generation", "classification", "exporting", "cli"},
     {"main", "evaluate", "generate", "classify", "export", "audit", "aot"},
 ]
@@ -22,7 +22,7 @@ WITHIN = {
     "data": {"data"},
     "models": {"models"},
     "methods": {"methods", "state"},
-    "train": {"sampling"},
+    "train": {"sampling", "resident"},
     "evaluation": {"evaluation"},
     "generation": {"generation"},
     "classification": {"classification"},

@@ -71,8 +71,10 @@ def train_iterator(config, source, process_index=0, process_count=1):
 
     Yields {"image": uint8 [b, H, W, C] defects x1, "label": int32 [b], "mask": uint8
     [b, H, W, 1], "has_mask": bool [b], "normal": uint8 [b, H, W, C] independent normals x2}, all
-    contiguous. `get_state()` is a JSON-able dict, `set_state(state)` continues exactly there; the
-    state is the same for every number of processes and workers. `close()` ends the threads.
+    contiguous; with data.resident only where they are, {"defect", "normal"}: int32 [b, 5] of
+    `transforms.PlacePair`. `get_state()` is a JSON-able dict, `set_state(state)` continues exactly
+    there; the state is the same for every number of processes and workers. `close()` ends the
+    threads.
     Raises ConfigError where the source lacks defects or normals, or b is no whole number.
     """
     data = config.data
@@ -85,8 +87,9 @@ def train_iterator(config, source, process_index=0, process_count=1):
     pairs = grain.experimental.ZipMapDataset(
         [_defects(config, source), _shuffled(normals, config.seed, "normals")]
     )
+    augment = transforms.PlacePair if data.resident else transforms.AugmentPair
     examples = pairs.map(transforms.ReadPair(CachedSource.of(source, config))).random_map(
-        transforms.AugmentPair(data), seed=stream_seed(config.seed, "augment")
+        augment(data), seed=stream_seed(config.seed, "augment")
     )
     rows = _ContiguousShards(data.batch_size, process_count)
     examples = grain.MapDataset.select_from_datasets([examples], rows)

@@ -82,14 +82,14 @@ def random_flip_axes(axes, rng):
 
 
 class ReadPair(grain.transforms.Map):
-    """((defect index, axes to reverse), normal index) -> the two scaled records."""
+    """((defect index, axes to reverse), normal index) -> (indices, axes, the scaled records)."""
 
     def __init__(self, source):
         self._source = source
 
     def map(self, element):
         (index, axes), normal = element
-        return self._source[index], tuple(axes), self._source[normal]
+        return (index, normal), tuple(axes), (self._source[index], self._source[normal])
 
 
 class AugmentPair(grain.transforms.RandomMap):
@@ -104,9 +104,9 @@ class AugmentPair(grain.transforms.RandomMap):
         self._axes = flip_axes(data.flips, data.rolling)
 
     def random_map(self, element, rng):
-        defect, axes, normal = element
-        image, mask = self._augment(defect, axes, rng)
-        other, _ = self._augment(normal, (), rng)
+        _, axes, (defect, normal) = element
+        image, mask = self._cut(defect, *self._place(defect, axes, rng))
+        other, _ = self._cut(normal, *self._place(normal, (), rng))
         return {
             "image": image,
             "label": np.int32(defect["label"]),
@@ -115,12 +115,29 @@ class AugmentPair(grain.transforms.RandomMap):
             "normal": other,
         }
 
-    def _augment(self, record, axes, rng):
-        image, mask = crop(record, *random_window(record["mask"], self._res, rng), self._res)
-        for chosen in (axes, random_flip_axes(self._axes, rng)):
-            if chosen:
-                image, mask = np.flip(image, chosen), np.flip(mask, chosen)
-        return image, mask
+    def _place(self, record, axes, rng):
+        """(y, x, whether rows, whether columns are reversed) of a crop."""
+        window = random_window(record["mask"], self._res, rng)
+        also = random_flip_axes(self._axes, rng)
+        return *window, *((axis in axes) != (axis in also) for axis in (0, 1))
+
+    def _cut(self, record, y, x, *reverse):
+        axes = tuple(axis for axis in (0, 1) if reverse[axis])
+        return (np.flip(part, axes) for part in crop(record, y, x, self._res))
+
+
+class PlacePair(AugmentPair):
+    """The same draws as numbers, for images that lie in device memory (resident.Resident).
+
+    The output of ReadPair -> {"defect", "normal"}: int32 [5] each, the index in the source, y, x of
+    the crop, and whether rows and columns are reversed.
+    """
+
+    def random_map(self, element, rng):
+        (index, other), axes, (defect, normal) = element
+        first = index, *self._place(defect, axes, rng)
+        second = other, *self._place(normal, (), rng)
+        return {"defect": np.array(first, np.int32), "normal": np.array(second, np.int32)}
 
 
 def _window_over(pixel, starts, res, rng):

@@ -1,0 +1,102 @@
+"""A small data set in device memory: crops and flips are made where the images are needed.
+
+The host draws where to crop (data.pipeline with data.resident), in the same order and from the same
+random numbers as if it cut the pixels itself, so batches are the same to the bit and runs resume
+the same way.
+"""
+
+import logging
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dtgan import sharding
+from dtgan.config import ConfigError
+from dtgan.data import pipeline
+
+log = logging.getLogger("dtgan")
+
+
+class Resident:
+    """All scaled images of a source, whole on every device of the mesh.
+
+    Calling it with this process's rows of `pipeline.train_iterator` gives the global batch.
+    Raises ConfigError where the images differ in size, or take over half of a device's memory.
+    """
+
+    def __init__(self, config, source, mesh):
+        self._mesh, self._res = mesh, config.data.res
+        labels = np.asarray(source.labels)
+        cached = pipeline.CachedSource.of(source, config)
+        self._row = np.empty(len(labels), np.int32)  # among the defects, or among the normals
+        records = {}
+        for name, chosen in (("defect", labels > 0), ("normal", labels == 0)):
+            rows = np.flatnonzero(chosen)
+            self._row[rows] = np.arange(len(rows))
+            records[name] = [cached[row] for row in rows]
+        _same_size(records["defect"] + records["normal"])
+        defects = records["defect"]
+        store = {
+            "image": np.stack([record["image"] for record in defects]),
+            "mask": np.stack([record["mask"] for record in defects]),
+            "label": labels[labels > 0].astype(np.int32),
+            "has_mask": np.array([record["has_mask"] for record in defects]),
+            "normal": np.stack([record["image"] for record in records["normal"]]),
+        }
+        size = sum(array.nbytes for array in store.values())
+        _fits(size)
+        log.info("data.resident: %.0f MB of images in the memory of every device", size / 1e6)
+        whole, split = sharding.replicated(mesh), sharding.split(mesh)
+        self._store = {
+            name: jax.make_array_from_process_local_data(whole, array)
+            for name, array in store.items()
+        }
+        self._cut = jax.jit(self._batch, in_shardings=(whole, split), out_shardings=split)
+
+    def __call__(self, places):
+        """{"defect", "normal"}: int32 [b, 5] (transforms.PlacePair) -> the batch."""
+        rows = {}
+        for name, place in places.items():
+            rows[name] = np.concatenate([self._row[place[:, :1]], place[:, 1:]], axis=1)
+        return self._cut(self._store, sharding.put_batch(rows, self._mesh))
+
+    def _batch(self, store, places):
+        defect, normal = places["defect"], places["normal"]
+        cut = jax.vmap(self._crop, in_axes=(None, 0))
+        return {
+            "image": cut(store["image"], defect),
+            "label": store["label"][defect[:, 0]],
+            "mask": cut(store["mask"], defect),
+            "has_mask": store["has_mask"][defect[:, 0]],
+            "normal": cut(store["normal"], normal),
+        }
+
+    def _crop(self, images, place):
+        """uint8 [res, res, C] of images [N, H, W, C] at a place [5]."""
+        row, y, x, *reverse = place
+        size = (1, self._res, self._res, images.shape[-1])
+        out = jax.lax.dynamic_slice(images, (row, y, x, 0), size)[0]
+        for axis in (0, 1):
+            out = jnp.where(reverse[axis] > 0, jnp.flip(out, axis), out)
+        return out
+
+
+def _same_size(records):
+    first = records[0]
+    for record in records:
+        if record["image"].shape != first["image"].shape:
+            (a, b, _), (c, d, _) = first["image"].shape, record["image"].shape
+            raise ConfigError(
+                f"data.resident needs images of one size: {first['id']} is {a}x{b} pixels after "
+                f"scaling, {record['id']} {c}x{d}; use --config.data.resident=False"
+            )
+
+
+def _fits(size):
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    if limit and size > limit / 2:
+        raise ConfigError(
+            f"data.resident: the images take {size / 1e9:.1f} GB, more than half of a device's "
+            f"{limit / 1e9:.1f} GB; use --config.data.resident=False"
+        )
