@@ -19,105 +19,96 @@ class ConfigError(ValueError):
     """A user's mistake: one line that names the value, the rule and the remedy."""
 
 
-def base_config(method="dtgan"):
-    """Every field with its default: those of the thesis, or of `method` where it has its own."""
-    config = ConfigDict(
-        {
-            "method": "dtgan",  # dtgan (the thesis) | layered (docs/dtgan.md)
-            "seed": 0,  # of parameters, data order, augmentation, noise
-            "dtype": "float32",  # of activations: float32 | bfloat16; all else stays float32
-            "data": {
-                "source": "procedural",  # procedural | folder | tfds
-                "path": "",  # folder: holds images/<class>/*; tfds: the data_dir
-                "split": "train",  # trained on; joined by "+": "train+val"
-                "fractions": (0.7, 0.15, 0.15),  # folder: train, val, test, where no splits.csv
-                "group": "",  # folder: regular expression on the stem; equal matches stay together
-                "res": 64,  # side of a training image in pixels
-                "scale_to": 0,  # shorter side before the crop, pixels; 0 = res, -1 = no scaling
-                "upscale": False,  # allow enlarging images smaller than that
-                "channels": 1,  # 1 = grey, 3 = RGB
-                "batch_size": 8,  # (defect, normal) pairs a step, over all devices
-                "workers": 2,  # reading threads per process
-                "balance": "classes",  # defects: classes | oversample (flips of rare ones) | none
-                "oversample_at_most": 40,  # oversample: classes with so few images count 3 times
-                "flips": "both",  # along | across (the rolling direction) | both | none
-                "rolling": "horizontal",  # rolling direction in the image: horizontal | vertical
-                "cache_mb": 1024,  # host memory for decoded images; 0 = decode every time
-                "resident": False,  # all images in device memory, where they are cropped
-                "skip_bad": False,  # folder: go on without the files the audit rejects
-                "shortcut": 0.0,  # procedural: 0..1, how far surface gives the class away (train)
-                "counts": "gan",  # procedural: the thesis's: gan (table 4.2) | classifier (4.4)
-                "scale_counts": 1.0,  # procedural: times the counts of table 4.2
-            },
-            "model": {
-                "ch": 16,  # width; 32 is the thesis base
-                "d_base": 0,  # D channels are min(d_base / res, d_cap); 0 = 512 ch
-                "d_cap": 0,  # 0 = 16 ch
-                "anchor_input": "zero",  # dtgan: added to z_s: zero (faithful) | learned | fourier
-                "skip_gain": 4.0,  # dtgan: gain of the skip's up-blur; 1.0 = attenuated
-                "code_stride": 1,  # layered: pixels per cell of z_s along an axis: 1 | 2 | 4
-                "margin": 0.5,  # layered: doubt, in amplitude, in which E's defects are not carried
-                "removal": True,  # layered: F fills the surface under the defect
-            },
-            "loss": {  # one weight per term, logged under the same name
-                "rec": 1.0,
-                "adv_g": 0.5,
-                "cooccur_g": 1.0,
-                "structure": 1.0,
-                "feature": 1.0,
-                "cls_g": 1.0,
-                "anchor": 0.0,  # E agrees with the anchor on normals: mean(z_s2^2); layered: CE
-                "fill": 5.0,  # layered, from here on: F restores hidden parts of normals
-                "present": 0.0,  # somewhere in x1 there is a defect
-                "area": 1.0,  # small matte
-                "smooth": 0.1,  # even matte
-                "rehearse": 1.0,  # matte and material of drawn layers, whose answer is known
-                "mask": 0.0,  # matte against the pixel mask, where an image has one
-                "adv_d": 1.0,
-                "cooccur_d": 1.0,
-                "cls_c": 1.0,
-                "r1_d": -1.0,  # gamma of R1 on D; -1 = 10 (res/256)^2
-                "r1_dpatch": 1.0,  # gamma of R1 on Dpatch
-            },
-            "augment": {  # of what D and Dpatch see (DiffAugment), flips as in data.flips
-                "prob": 0.0,  # of each change; 0 = off
-                "brightness": 0.2,  # added, of the range [-1, 1]
-                "contrast": 0.25,  # around the mean, relative
-                "shift": 0.125,  # of the image side
-            },
-            "optim": {
-                "lr": 0.002,  # E, G, F, and D and Dpatch before the lazy correction
-                "lr_c": 0.001,  # classifier
-                "b1": 0.0,
-                "b2": 0.99,
-                "r1_every": 16,  # steps between lazy R1 updates; 0 = never
-                "ema": 0.5 ** (32 / 10000),  # decay of the running means, per step
-            },
-            "patches": {  # co-occurrence crops, per image
-                "count": 8,  # crops of a hybrid, and of a real surface
-                "reference": 4,  # reference crops for every one of them
-                "min_side": 1 / 8,  # of the image side
-                "max_side": 1 / 4,
-            },
-            "train": {
-                "duration": "800000steps",  # "500steps" | "12epochs" | "800kimg" (kimg: of defects)
-                "log_every": 50,  # steps
-                "sample_every": 1000,  # steps between sample grids
-                "sample_rows": 8,  # pairs in a grid
-                "summary_pairs": 256,  # validation pairs of the closing figures
-            },
-            "checkpoint": {
-                "every": 1000,  # steps
-                "keep": 2,  # newest checkpoints kept, beside the best
-            },
-        }
-    )
-    config.method = method
-    for name, value in _OWN.get(method, {}).items():
-        group, field = name.split(".")
-        config[group][field] = value
-    return config.lock()
-
+# Every field with its default, that of the thesis where it has one.
+_FIELDS = {
+    "method": "dtgan",  # dtgan (the thesis) | layered (docs/dtgan.md)
+    "seed": 0,  # of parameters, data order, augmentation, noise
+    "dtype": "float32",  # of activations: float32 | bfloat16; all else stays float32
+    "data": {
+        "source": "procedural",  # procedural | folder | tfds
+        "path": "",  # folder: holds images/<class>/*; tfds: the data_dir
+        "split": "train",  # trained on; joined by "+": "train+val"
+        "fractions": (0.7, 0.15, 0.15),  # folder: train, val, test, where no splits.csv
+        "group": "",  # folder: regular expression on the stem; equal matches stay together
+        "res": 64,  # side of a training image in pixels
+        "scale_to": 0,  # shorter side before the crop, pixels; 0 = res, -1 = no scaling
+        "upscale": False,  # allow enlarging images smaller than that
+        "channels": 1,  # 1 = grey, 3 = RGB
+        "batch_size": 8,  # (defect, normal) pairs a step, over all devices
+        "workers": 2,  # reading threads per process
+        "balance": "classes",  # defects: classes | oversample (flips of rare ones) | none
+        "oversample_at_most": 40,  # oversample: classes with so few images count 3 times
+        "flips": "both",  # along | across (the rolling direction) | both | none
+        "rolling": "horizontal",  # rolling direction in the image: horizontal | vertical
+        "cache_mb": 1024,  # host memory for decoded images; 0 = decode every time
+        "resident": False,  # all images in device memory, where they are cropped
+        "skip_bad": False,  # folder: go on without the files the audit rejects
+        "shortcut": 0.0,  # procedural: 0..1, how far surface gives the class away (train)
+        "counts": "gan",  # procedural: the thesis's: gan (table 4.2) | classifier (4.4)
+        "scale_counts": 1.0,  # procedural: times the counts of table 4.2
+    },
+    "model": {
+        "ch": 16,  # width; 32 is the thesis base
+        "d_base": 0,  # D channels are min(d_base / res, d_cap); 0 = 512 ch
+        "d_cap": 0,  # 0 = 16 ch
+        "anchor_input": "zero",  # dtgan: added to z_s: zero (faithful) | learned | fourier
+        "skip_gain": 4.0,  # dtgan: gain of the skip's up-blur; 1.0 = attenuated
+        "code_stride": 1,  # layered: pixels per cell of z_s along an axis: 1 | 2 | 4
+        "margin": 0.5,  # layered: doubt, in amplitude, in which E's defects are not carried
+        "removal": True,  # layered: F fills the surface under the defect
+    },
+    "loss": {  # one weight per term, logged under the same name
+        "rec": 1.0,
+        "adv_g": 0.5,
+        "cooccur_g": 1.0,
+        "structure": 1.0,
+        "feature": 1.0,
+        "cls_g": 1.0,
+        "anchor": 0.0,  # E agrees with the anchor on normals: mean(z_s2^2); layered: CE
+        "fill": 5.0,  # layered, from here on: F restores hidden parts of normals
+        "present": 0.0,  # somewhere in x1 there is a defect
+        "area": 1.0,  # small matte
+        "smooth": 0.1,  # even matte
+        "rehearse": 1.0,  # matte and material of drawn layers, whose answer is known
+        "mask": 0.0,  # matte against the pixel mask, where an image has one
+        "adv_d": 1.0,
+        "cooccur_d": 1.0,
+        "cls_c": 1.0,
+        "r1_d": -1.0,  # gamma of R1 on D; -1 = 10 (res/256)^2
+        "r1_dpatch": 1.0,  # gamma of R1 on Dpatch
+    },
+    "augment": {  # of what D and Dpatch see (DiffAugment), flips as in data.flips
+        "prob": 0.0,  # of each change; 0 = off
+        "brightness": 0.2,  # added, of the range [-1, 1]
+        "contrast": 0.25,  # around the mean, relative
+        "shift": 0.125,  # of the image side
+    },
+    "optim": {
+        "lr": 0.002,  # E, G, F, and D and Dpatch before the lazy correction
+        "lr_c": 0.001,  # classifier
+        "b1": 0.0,
+        "b2": 0.99,
+        "r1_every": 16,  # steps between lazy R1 updates; 0 = never
+        "ema": 0.5 ** (32 / 10000),  # decay of the running means, per step
+    },
+    "patches": {  # co-occurrence crops, per image
+        "count": 8,  # crops of a hybrid, and of a real surface
+        "reference": 4,  # reference crops for every one of them
+        "min_side": 1 / 8,  # of the image side
+        "max_side": 1 / 4,
+    },
+    "train": {
+        "duration": "800000steps",  # "500steps" | "12epochs" | "800kimg" (kimg: of defects)
+        "log_every": 50,  # steps
+        "sample_every": 1000,  # steps between sample grids
+        "sample_rows": 8,  # pairs in a grid
+        "summary_pairs": 256,  # validation pairs of the closing figures
+    },
+    "checkpoint": {
+        "every": 1000,  # steps
+        "keep": 2,  # newest checkpoints kept, beside the best
+    },
+}
 
 # Defaults of a method that differ from the thesis's.
 _OWN = {
@@ -131,6 +122,16 @@ _OWN = {
         "optim.b1": 0.5,
     }
 }
+
+
+def base_config(method="dtgan"):
+    """Every field with its default: those of the thesis, or of `method` where it has its own."""
+    config = ConfigDict(_FIELDS)
+    config.method = method
+    for name, value in _OWN.get(method, {}).items():
+        group, field = name.split(".")
+        config[group][field] = value
+    return config.lock()
 
 
 # Fields that a resumed run may change: the rest decides what the saved arrays and positions mean.

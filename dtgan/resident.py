@@ -14,6 +14,7 @@ import numpy as np
 from dtgan import sharding
 from dtgan.config import ConfigError
 from dtgan.data import pipeline
+from dtgan.data.catalog import scaled_size
 
 log = logging.getLogger("dtgan")
 
@@ -22,30 +23,27 @@ class Resident:
     """All scaled images of a source, whole on every device of the mesh.
 
     Calling it with this process's rows of `pipeline.train_iterator` gives the global batch.
-    Raises ConfigError where the images differ in size, or take over half of a device's memory.
+    Raises ConfigError where the images differ in size, or take over half of a device's memory,
+    before one is read.
     """
 
     def __init__(self, config, source, mesh):
         self._mesh, self._res = mesh, config.data.res
         labels = np.asarray(source.labels)
+        defects, normals = np.flatnonzero(labels > 0), np.flatnonzero(labels == 0)
+        _check(config.data, source.sizes, len(defects))
         cached = pipeline.CachedSource.of(source, config)
-        self._row = np.empty(len(labels), np.int32)  # among the defects, or among the normals
-        records = {}
-        for name, chosen in (("defect", labels > 0), ("normal", labels == 0)):
-            rows = np.flatnonzero(chosen)
-            self._row[rows] = np.arange(len(rows))
-            records[name] = [cached[row] for row in rows]
-        _same_size(records["defect"] + records["normal"])
-        defects = records["defect"]
+        marked = [cached[k] for k in defects]
         store = {
-            "image": np.stack([record["image"] for record in defects]),
-            "mask": np.stack([record["mask"] for record in defects]),
-            "label": labels[labels > 0].astype(np.int32),
-            "has_mask": np.array([record["has_mask"] for record in defects]),
-            "normal": np.stack([record["image"] for record in records["normal"]]),
+            "image": np.stack([record["image"] for record in marked]),
+            "mask": np.stack([record["mask"] for record in marked]),
+            "label": labels[defects].astype(np.int32),
+            "has_mask": np.array([record["has_mask"] for record in marked]),
+            "normal": np.stack([cached[k]["image"] for k in normals]),
         }
+        self._row = np.empty(len(labels), np.int32)  # among the defects, or among the normals
+        self._row[defects], self._row[normals] = np.arange(len(defects)), np.arange(len(normals))
         size = sum(array.nbytes for array in store.values())
-        _fits(size)
         log.info("data.resident: %.0f MB of images in the memory of every device", size / 1e6)
         whole, split = sharding.replicated(mesh), sharding.split(mesh)
         self._store = {
@@ -82,18 +80,17 @@ class Resident:
         return out
 
 
-def _same_size(records):
-    first = records[0]
-    for record in records:
-        if record["image"].shape != first["image"].shape:
-            (a, b, _), (c, d, _) = first["image"].shape, record["image"].shape
-            raise ConfigError(
-                f"data.resident needs images of one size: {first['id']} is {a}x{b} pixels after "
-                f"scaling, {record['id']} {c}x{d}; use --config.data.resident=False"
-            )
-
-
-def _fits(size):
+def _check(data, sizes, num_defects):
+    """Raise ConfigError for images [N, 2] of several sizes, or too many; before one is read."""
+    scaled = sorted({scaled_size(size, data)[0] for size in np.unique(sizes, axis=0)})
+    if len(scaled) > 1:
+        found = " and ".join(f"{height}x{width}" for height, width in (scaled[0], scaled[-1]))
+        raise ConfigError(
+            f"data.resident needs images of one size, after scaling there are {found} pixels; use "
+            "--config.data.resident=False"
+        )
+    ((height, width),) = scaled
+    size = height * width * (len(sizes) * data.channels + num_defects)  # a mask a defect
     limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     if limit and size > limit / 2:
         raise ConfigError(

@@ -74,6 +74,10 @@ class Run:
         self.lead, self.mesh = sharding.is_lead(), sharding.make_mesh()
         self.source, self.info = catalog.open_checked(config, config.data.split)
         pipeline.need_both_kinds(self.source)
+        self.cached = pipeline.CachedSource.of(self.source, config)
+        self.put = functools.partial(sharding.put_batch, mesh=self.mesh)
+        if config.data.resident:
+            self.put = Resident(config, self.cached, self.mesh)
         self.val = self._open_validation()
         rows = min(config.train.sample_rows, config.train.summary_pairs)
         self.pairs = sampling.Pairs(config, self.val, rows, rows)
@@ -106,7 +110,7 @@ class Run:
                 if self.lead:  # closing figures tell that a run has ended, and this one goes on
                     (self.path / "summary.json").unlink(missing_ok=True)
                 stream = pipeline.train_iterator(
-                    self.config, self.source, jax.process_index(), jax.process_count()
+                    self.config, self.cached, jax.process_index(), jax.process_count()
                 )
                 stack.callback(stream.close)
                 if position is not None:
@@ -138,15 +142,12 @@ class Run:
     def _loop(self, state, stream, step):
         config, train = self.config, self.config.train
         log.info("%s", _data_line(self.source, self.info, config))
-        put = functools.partial(sharding.put_batch, mesh=self.mesh)
-        if config.data.resident:
-            put = Resident(config, self.source, self.mesh)
         programs = compile_steps(self.method, config, self.mesh, state)
         progress = Progress(step, self.total, 2 * config.data.batch_size)
         pending = []
         while step < self.total and not self._stopping(step):
             with progress.waiting():
-                batch = put(next(stream))
+                batch = self.put(next(stream))
             metrics = {}
             if self.method.lazy_every and step % self.method.lazy_every == 0:
                 state, metrics = programs.regularize(state, batch)

@@ -1,5 +1,6 @@
 """Pins that images in device memory give the batches that the host would have cut."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -54,18 +55,25 @@ def test_batches_are_split_over_the_devices():
         assert batch[name].sharding.is_equivalent_to(sharding.split(mesh), batch[name].ndim)
 
 
-def test_images_of_several_sizes_are_refused():
-    class Mixed:
-        classes, fingerprint, sizes = SOURCE.classes, "", SOURCE.sizes
-        labels = SOURCE.labels
+class Unread:
+    """A source of which only the sizes may be asked."""
 
-        def __len__(self):
-            return len(SOURCE)
+    def __init__(self, *sizes):
+        self.labels, self.sizes = np.arange(len(sizes)), np.array(sizes, np.int32)
 
-        def __getitem__(self, k):
-            item = SOURCE[k]
-            cut = slice(0, 48 if k == 3 else 64)
-            return item | {"image": item["image"][cut], "mask": item["mask"][cut]}
 
-    with pytest.raises(ConfigError, match=r"one size: .* 64x64 .* 48x64; use --config.data.resid"):
-        Resident(config_of(), Mixed(), sharding.make_mesh())
+def test_images_of_several_sizes_are_refused_before_one_is_read():
+    with pytest.raises(ConfigError, match="one size, after scaling there are 48x64 and 64x64 pix"):
+        Resident(config_of(), Unread((64, 64), (48, 64), (64, 64)), sharding.make_mesh())
+
+
+def test_more_than_half_of_a_devices_memory_is_refused_before_one_is_read(monkeypatch):
+    class Device:
+        def memory_stats(self):
+            return {"bytes_limit": 10**9}
+
+    mesh = sharding.make_mesh()
+    monkeypatch.setattr(jax, "local_devices", lambda: [Device()])
+    # 20000^2 pixels: an image of the defect, one of the normal, one mask.
+    with pytest.raises(ConfigError, match=r"take 1\.2 GB, more than half of a device's 1\.0 GB"):
+        Resident(config_of(), Unread((20000, 20000), (20000, 20000)), mesh)

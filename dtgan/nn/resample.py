@@ -2,7 +2,7 @@
 
 Written as shifts and adds over one padded array, which XLA fuses into one loop: a depthwise
 convolution is about 20 times slower on CPU. The operators are each other's adjoints, and their
-gradients say so: what automatic differentiation makes of slices, pads before adds, is 1.5 to 5
+gradients say so: what automatic differentiation makes of slices, pads before adds, is 1.5 to 6
 times slower. Figures: benchmarks/NOTES.md.
 """
 
