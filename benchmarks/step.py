@@ -151,11 +151,16 @@ class Bench:
 
         def g_phase(state, batch):
             x1, x2, y1 = dtgan.inputs(batch)
-            pixels = (x1[..., :1], batch["has_mask"])
-            more = (pixels,) if self.config.method == "layered" else ()
             key, judges = dtgan.step_keys(state), params_of(state.nets, "D", "Dpatch", "C")
-            loss = jax.value_and_grad(m.g_loss, has_aux=True)
-            return loss(params_of(state.nets, *own), judges, x1, x2, y1, *more, key)
+
+            def loss(params):
+                if self.config.method == "layered":
+                    pixels = (x1[..., :1], batch["has_mask"])
+                    return m.g_loss(params, judges, x1, x2, y1, pixels, key)
+                drawn = m.draw(params, x1, x2, m.net.G.draw_noise(key["noise"], len(x1)))
+                return m.g_loss(params["E"], drawn, judges, x1, x2, y1, key)
+
+            return jax.value_and_grad(loss, has_aux=True)(params_of(state.nets, *own))
 
         def d_phase(state, batch):
             x1, x2, y1 = dtgan.inputs(batch)

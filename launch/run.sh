@@ -31,7 +31,7 @@ fi
 # CPU only, measured: XLA's own convolutions beat its YNNPACK path on small planes by about 1.5x, and
 # glibc should keep large buffers between steps. The XLA option is experimental, so ask jaxlib once.
 if [ -z "${CUDA_VISIBLE_DEVICES:-}" ] && ! command -v nvidia-smi >/dev/null 2>&1 && [ ! -e /dev/accel0 ]; then
-  flag=--xla_cpu_experimental_ynn_fusion_type=
+  flag="--xla_cpu_experimental_ynn_fusion_type= --xla_disable_hlo_passes=cse_barrier_expander"
   if [ ! -e "$venv/.dtgan-xla-cpu" ]; then
     if XLA_FLAGS="$flag" JAX_PLATFORMS=cpu "$venv/bin/python" -c 'import jax; jax.devices()' >/dev/null 2>&1
     then echo "$flag" >"$venv/.dtgan-xla-cpu"; else : >"$venv/.dtgan-xla-cpu"; fi

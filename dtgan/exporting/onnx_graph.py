@@ -13,15 +13,18 @@ from jax.extend import core
 
 from dtgan.config import ConfigError
 from dtgan.exporting import onnx_ops
-from dtgan.exporting.tracing import BATCHES, Batch, dims, equal, free, needed, same, trace
+from dtgan.exporting.tracing import (
+    BATCHES,
+    Batch,
+    called,
+    dims,
+    equal,
+    free,
+    needed,
+    same,
+    trace,
+)
 
-INLINED = {  # calls, and the parameter that holds what they call
-    "jit": "jaxpr",
-    "remat2": "jaxpr",
-    "closed_call": "call_jaxpr",
-    "custom_jvp_call": "call_jaxpr",
-    "custom_vjp_call": "call_jaxpr",
-}
 OLDEST_OPSET = 17
 
 
@@ -179,10 +182,11 @@ def convert(graph, jaxpr, twin, arguments, used):
     if [eqn.primitive for eqn, _ in steps] != [eqn.primitive for eqn, _ in twins]:
         raise ConfigError("the function takes other steps at another batch size; ONNX cannot")
     for (eqn, own), (other, _) in zip(steps, twins, strict=True):
-        tensors = tuple(map(read, eqn.invars, other.invars))
-        if key := INLINED.get(eqn.primitive.name):
+        (inner, atoms), (inner2, atoms2) = called(eqn), called(other)
+        tensors = tuple(map(read, atoms, atoms2))
+        if inner is not None:
             # A ClosedJaxpr brings constants of its own; a Jaxpr has none.
-            inner = eqn.params[key], other.params[key]
+            inner = inner, inner2
             constants = map(constant, map(equal, *(getattr(x, "consts", ()) for x in inner)))
             bodies = (getattr(x, "jaxpr", x) for x in inner)
             results = convert(graph, *bodies, (*constants, *tensors), own)

@@ -12,6 +12,7 @@ import string
 import numpy as np
 
 from dtgan.config import ConfigError
+from dtgan.exporting.tracing import free
 
 LAST = np.iinfo(np.int64).max  # as the end of a slice: to the last element
 
@@ -208,6 +209,8 @@ def _slice_(graph, params, out, x):
 
 def _reverse(graph, params, out, x):
     axes = params["dimensions"]
+    if x.constant and not free(x.shape):
+        return np.flip(x.array(), axes)
     n = len(axes)
     return graph.add("Slice", x, [-1] * n, [-LAST] * n, axes, [-1] * n)
 
@@ -262,16 +265,32 @@ def _dot_general(graph, params, out, x, y):
 
 
 def _convolution(graph, params, out, x, kernel):
-    numbers, pads = params["dimension_numbers"], params["padding"]
-    if any(d != 1 for d in params["lhs_dilation"]) or params["batch_group_count"] != 1:
-        refuse("conv_general_dilated", " with a dilated input or batch groups")
+    numbers, pads, strides = (
+        params[name] for name in ("dimension_numbers", "padding", "window_strides")
+    )
+    o, i, *window = numbers.rhs_spec
+    op, order = "Conv", (o, i, *window)
+    if any(d != 1 for d in params["lhs_dilation"]):
+        # The adjoint of a strided convolution: ONNX's takes its kernel reversed, and its padding
+        # from where the window still touches the image.
+        simple = params["feature_group_count"] == 1 and set(params["rhs_dilation"]) == {1}
+        if not simple or set(strides) != {1}:
+            refuse("conv_general_dilated", " with a dilated input and strides, windows or groups")
+        op, order, strides = "ConvTranspose", (i, o, *window), params["lhs_dilation"]
+        pads = [
+            tuple(kernel.shape[a] - 1 - p for p in pair)
+            for a, pair in zip(window, pads, strict=True)
+        ]
+        kernel = _reverse(graph, {"dimensions": window}, out, kernel)
+    if params["batch_group_count"] != 1:
+        refuse("conv_general_dilated", " with batch groups")
     if min((0, *(p for pair in pads for p in pair))) < 0:
-        refuse("conv_general_dilated", " with a negative padding")
+        refuse("conv_general_dilated", " with such a padding")
     y = graph.add(
-        "Conv",
+        op,
         graph.transpose(x, numbers.lhs_spec),
-        graph.transpose(kernel, numbers.rhs_spec),
-        strides=params["window_strides"],
+        graph.transpose(kernel, order),
+        strides=strides,
         pads=[p for side in zip(*pads, strict=True) for p in side],
         dilations=params["rhs_dilation"],
         group=params["feature_group_count"],

@@ -16,6 +16,15 @@ from dtgan.config import ConfigError
 BATCHES = (5, 7)  # the sizes to trace at: primes, and above 1, which broadcasting treats apart
 
 
+CALLS = {  # primitives that call, and the parameter that holds what they call
+    "jit": "jaxpr",
+    "remat2": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+}
+
+
 class Batch(NamedTuple):
     """A dimension that is `times` the batch size."""
 
@@ -53,6 +62,18 @@ def trace(fn, inputs, outputs, size):
         return jax.make_jaxpr(in_order)(*specs), tuple(names)
 
 
+def called(eqn):
+    """The jaxpr that an equation calls, None where it calls none, and what it reads.
+
+    Of jax.lax.platform_dependent that is the branch for a platform which has none of its own.
+    """
+    if key := CALLS.get(eqn.primitive.name):
+        return eqn.params[key], eqn.invars
+    if platforms := eqn.params.get("branches_platforms"):
+        return eqn.params["branches"][platforms.index(None)], eqn.invars[1:]
+    return None, eqn.invars
+
+
 def needed(jaxpr, used):
     """The equations, in order, that the `used` results need: (equation, which of its results).
 
@@ -67,7 +88,7 @@ def needed(jaxpr, used):
     for eqn in reversed(jaxpr.eqns):
         own = [v in wanted for v in eqn.outvars]
         if any(own):
-            want(eqn.invars)
+            want(called(eqn)[1])
             kept.append((eqn, own))
     return kept[::-1]
 

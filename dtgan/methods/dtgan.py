@@ -5,6 +5,7 @@ x1 defective, x2 normal, y1 the class of x1; E(x) = (z_s, z_t).
   x3  = G(z_s1, z_t2)  hybrid                x4  = G(0, z_t2)  anchor reconstruction of x2
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -63,6 +64,15 @@ def build(config, num_classes, dtype=None):
     )
 
 
+class Drawn(NamedTuple):
+    """What G draws from the Codes, [N, R, R, C] each."""
+
+    x1r: jax.Array
+    x1a: jax.Array
+    x3: jax.Array
+    x4: jax.Array
+
+
 class DTGAN:
     """The algorithm for one config; its methods are pure functions of their arguments."""
 
@@ -113,19 +123,27 @@ class DTGAN:
         side = self.patches.min_side, self.patches.max_side
         return random_crops(key, images, count, images.shape[1] // 4, *side)
 
-    def compare(self, params, key, candidates, reference):
+    def compare(self, params, key, candidates, reference, frozen=False):
         """Dpatch's logits [N, P] for each image of `candidates` against crops of `reference`.
 
         All images of a sample are disguised alike: the question is whether they share a surface.
+        frozen: the reference's features carry no gradient and come from a pass of their own, whose
+        backward half, four fifths of the crops, is then never computed.
         """
         key, *keys = jax.random.split(key, len(candidates) + 2)
         together = self.disguise(key, jnp.stack([*candidates, reference], axis=1))
         *candidates, reference = (together[:, i] for i in range(len(candidates) + 1))
+        if frozen:
+            reference = jax.lax.stop_gradient(reference)
         sets = [
             self.crops(k, x, self.patches.count) for k, x in zip(keys, candidates, strict=False)
         ]
-        sets.append(self.crops(keys[-1], reference, self.patches.count * self.patches.reference))
-        *features, references = self.net.Dpatch.apply(params["features"], *sets)
+        references = self.crops(keys[-1], reference, self.patches.count * self.patches.reference)
+        read = functools.partial(self.net.Dpatch.apply, params["features"])
+        if frozen:
+            features, (references,) = read(*sets), read(references)
+        else:
+            *features, references = read(*sets, references)
         return [self.net.head.apply(params["head"], f, references) for f in features]
 
     # --- D phase: D, Dpatch and C learn, E and G are frozen ---------------------------------------
@@ -188,19 +206,25 @@ class DTGAN:
 
     # --- G phase: E and G learn, D, Dpatch and C are frozen ---------------------------------------
 
-    def g_loss(self, params, frozen, x1, x2, y1, key):
-        """L_G = L_rec + 0.5 L_adv^G + L_Cooccur^G + L_structure + L_feature + L_cls^G."""
+    def draw(self, params, x1, x2, noise):
+        """The Codes of x1 and x2 and the Drawn images."""
         z = self.codes(params["E"], x1, x2)
         zero = jnp.zeros_like(z.z_s1)
         pairs = ((z.z_s1, z.z_t1), (zero, z.z_t1), (z.z_s1, z.z_t2), (zero, z.z_t2))
-        noise = self.net.G.draw_noise(key["g_noise"], x1.shape[0])
-        x1r, x1a, x3, x4 = self.generate(params["G"], pairs, noise)
-        (z_s3, z_t3), (_, z_t4) = self.encode(params["E"], x3, x4)
+        return z, Drawn(*self.generate(params["G"], pairs, noise))
+
+    def g_loss(self, encoder, drawn, frozen, x1, x2, y1, key):
+        """L_G = L_rec + 0.5 L_adv^G + L_Cooccur^G + L_structure + L_feature + L_cls^G.
+
+        encoder: parameters of E, which sees x3 and x4 again; drawn: what `draw` gave.
+        """
+        z, (x1r, x1a, x3, x4) = drawn
+        (z_s3, z_t3), (_, z_t4) = self.encode(encoder, x3, x4)
 
         normal = jnp.full_like(y1, NORMAL)
         fakes, labels = (x1r, x3, x4), (y1, y1, normal)
         logits = self.judge(frozen["D"], key["g_augment"], fakes, labels)
-        (patch_logits,) = self.compare(frozen["Dpatch"], key["g_crops"], (x3,), x2)
+        (patch_logits,) = self.compare(frozen["Dpatch"], key["g_crops"], (x3,), x2, frozen=True)
         class_logits = self.net.C.apply(frozen["C"], join(*fakes))
         terms = {
             "rec": losses.reconstruction(x1, x1r, x2, x4),
@@ -217,27 +241,28 @@ class DTGAN:
     # --- the algorithm ----------------------------------------------------------------------------
 
     def step(self, state, batch):
-        """One iteration: D phase, then G phase, on the same batch -> (GanState, losses)."""
+        """One iteration: D phase, then G phase, on the same images -> (GanState, losses)."""
         x1, x2, y1 = inputs(batch)
-        key = step_keys(state)
-        nets = state.nets
+        key, nets = step_keys(state), state.nets
+        noise = self.net.G.draw_noise(key["noise"], x1.shape[0])
 
-        # D phase, on fakes without gradient.
-        p = params_of(nets)
-        z = self.codes(p["E"], x1, x2)
-        pairs = ((z.z_s1, z.z_t1), (z.z_s1, z.z_t2), (jnp.zeros_like(z.z_s1), z.z_t2))
-        fakes = self.generate(p["G"], pairs, self.net.G.draw_noise(key["d_noise"], x1.shape[0]))
-        _, x3, _ = fakes
-        labels = (y1, y1, jnp.full_like(y1, NORMAL))
+        # Both phases see these images: E and G do not learn in between.
+        drawn, pullback = jax.vjp(
+            lambda params: self.draw(params, x1, x2, noise), params_of(nets, *AVERAGED)
+        )
+        x1r, _, x3, x4 = drawn[1]
+        fakes, labels = (x1r, x3, x4), (y1, y1, jnp.full_like(y1, NORMAL))
         nets, metrics = self.d_phase(nets, x1, x2, y1, (x3, fakes, labels), key["d_crops"])
 
-        # G phase.
-        (total, terms), grads = jax.value_and_grad(self.g_loss, has_aux=True)(
-            params_of(nets, "E", "G"), params_of(nets, "D", "Dpatch", "C"), x1, x2, y1, key
+        judges = params_of(nets, "D", "Dpatch", "C")
+        (total, terms), (again, through) = jax.value_and_grad(self.g_loss, (0, 1), has_aux=True)(
+            nets["E"].params, drawn, judges, x1, x2, y1, key
         )
-        metrics |= named(terms) | {"loss/G": total}
+        (grads,) = pullback(through)
+        grads["E"] = jax.tree.map(jnp.add, grads["E"], again)
         nets = update(self.tx, nets, grads)
         ema = ema_update(state.ema, params_of(nets, *AVERAGED), self.config.optim.ema)
+        metrics |= named(terms) | {"loss/G": total}
         return state._replace(step=state.step + 1, nets=nets, ema=ema), metrics
 
     def regularize(self, state, batch):
@@ -289,11 +314,9 @@ class DTGAN:
         about [-1, 1]: "image" x3, "clean" x4, "rec" x1r, "removed" x1a; and "mask" [N, R, R, 1],
         half the mean absolute difference of x3 and x4 (this model draws no mask of its own).
         """
-        z = self.codes(ema["E"], to_float(request["image"]), to_float(request["normal"]))
-        zero = jnp.zeros_like(z.z_s1)
-        pairs = ((z.z_s1, z.z_t1), (zero, z.z_t1), (z.z_s1, z.z_t2), (zero, z.z_t2))
         noise = self.net.G.draw_noise(rng, request["image"].shape[0])
-        x1r, x1a, x3, x4 = self.generate(ema["G"], pairs, noise)
+        x1, x2 = to_float(request["image"]), to_float(request["normal"])
+        _, (x1r, x1a, x3, x4) = self.draw(ema, x1, x2, noise)
         mask = jnp.clip(jnp.mean(jnp.abs(x3 - x4), axis=-1, keepdims=True) / 2, 0.0, 1.0)
         return {"image": x3, "mask": mask, "clean": x4, "rec": x1r, "removed": x1a}
 
@@ -327,7 +350,7 @@ def inputs(batch):
 
 def step_keys(state):
     """The named keys of this step: fold_in(rng, step), split once."""
-    names = ("d_noise", "d_crops", "r1", "g_noise", "g_crops", "g_augment", "scene")
+    names = ("noise", "d_crops", "r1", "unused", "g_crops", "g_augment", "scene")
     keys = jax.random.split(jax.random.fold_in(state.rng, state.step), len(names))
     return dict(zip(names, keys, strict=True))
 

@@ -138,7 +138,7 @@ class LayeredDTGAN(DTGAN):
         if self.config.model.removal:
             fakes, labels = (x3, s.x1a), (y1, normal)
         logits = self.judge(frozen["D"], key["g_augment"], fakes, labels)
-        (patch_logits,) = self.compare(frozen["Dpatch"], key["g_crops"], (x3,), x2)
+        (patch_logits,) = self.compare(frozen["Dpatch"], key["g_crops"], (x3,), x2, frozen=True)
         class_logits = self.net.C.apply(frozen["C"], join(*fakes))
         terms = {
             "rec": losses.weighted_l1(x1, s.x1r, s.hidden),  # |x2 - x4| is 0

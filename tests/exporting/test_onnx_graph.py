@@ -307,6 +307,7 @@ def test_products_with_constants():
         {"window_strides": (2, 1), "padding": ((0, 1), (2, 0))},
         {"window_strides": (1, 2), "padding": "VALID", "rhs_dilation": (2, 1)},
         {"window_strides": (1, 1), "padding": "SAME", "feature_group_count": 2},
+        {"window_strides": (1, 1), "padding": ((2, 2), (1, 0)), "lhs_dilation": (2, 3)},
     ],
 )
 def test_convolutions(options):
@@ -342,6 +343,17 @@ def test_calls_are_inlined():
     offset = np.arange(4, dtype=np.float32)
     called = jax.checkpoint(lambda x: jnp.sin(x) + offset[None])
     check_op(lambda x: jax.jit(lambda x: jax.nn.relu(called(double(x))))(x), (4,))
+
+
+def test_other_platforms_branch_is_taken():
+    offset = np.arange(4, dtype=np.float32)
+    model = check_op(
+        lambda x: lax.platform_dependent(
+            x, cpu=lambda x: x - -offset, default=lambda x: x + offset
+        ),
+        (4,),
+    )
+    assert operators(model) == ["Add"]
 
 
 # --- the graph ------------------------------------------------------------------------------------
@@ -388,8 +400,8 @@ REFUSED = {
     "while": lambda x: lax.while_loop(lambda y: jnp.sum(y) < 9.0, lambda y: y + 1.0, x),
     "random_bits": lambda x: x + jax.random.normal(KEY, x.shape),
     "iota": lambda x: x + jnp.arange(len(x), dtype=jnp.float32)[:, None],
-    "conv_general_dilated": lambda x: lax.conv_transpose(
-        x[:, None], jnp.ones((2, 4, 4)), (2,), "SAME"
+    "conv_general_dilated": lambda x: lax.conv_general_dilated(
+        x[:, None], jnp.ones((2, 1, 3)), (2,), ((1, 1),), lhs_dilation=(2,)
     ),
     "pad": lambda x: lax.pad(x, 0.0, ((0, 0, 0), (0, 0, 1))),
     "reduce_window": lambda x: lax.reduce_window(x, 0.3, lax.add, (1, 2), (1, 1), "SAME"),
