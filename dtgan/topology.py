@@ -38,7 +38,8 @@ CHIPS = {
 def describe(config, topology, cache=""):
     """What the step of `config` takes on every chip of a TPU topology such as "v5e:2x4".
 
-    Compiles for minutes without a TPU; a result is kept in the directory `cache`, if any.
+    Compiles for minutes without a TPU; a result is kept in the directory `cache`, if any, under a
+    hash of the program.
     Returns {"topology", "chips", "pairs_per_chip", "memory_bytes", "hbm_bytes", "fits", "flops",
     "bytes", "collectives", "seconds" (estimate, see `roofline`), "pairs_per_second",
     "utilisation", "compile_seconds"}; all but the rates are of one chip.
@@ -46,15 +47,16 @@ def describe(config, topology, cache=""):
     """
     chip, count = parse(topology)
     config_lib.validate(config, count)
+    start = time.monotonic()
+    lowered = lower_for(config, devices_of(topology))
     file = None
     if cache:
-        key = json.dumps([config_lib.to_dict(config), topology, jax.__version__, CHIPS_VERSION])
+        key = json.dumps([lowered.as_text(), topology, jax.__version__, CHIPS_VERSION])
         name = hashlib.sha256(key.encode()).hexdigest()[:16]
         file = pathlib.Path(cache).expanduser() / f"aot-{name}.json"
         if file.exists():
             return json.loads(file.read_text())
-    start = time.monotonic()
-    compiled = compile_for(config, devices_of(topology))
+    compiled = lowered.compile()
     found = {
         "topology": topology,
         "chips": count,
@@ -104,8 +106,8 @@ def devices_of(topology):
         raise ConfigError(f"--topology={topology} is not known to libtpu ({text})") from error
 
 
-def compile_for(config, devices):
-    """The compiled step of `config` for a mesh of `devices`, which need not be here."""
+def lower_for(config, devices):
+    """The lowered step of `config` for a mesh of `devices`, which need not be here."""
     mesh = sharding.make_mesh(list(devices))
     whole, rows = sharding.replicated(mesh), sharding.split(mesh)
     _, info = catalog.open_checked(config, config.data.split)
@@ -113,7 +115,7 @@ def compile_for(config, devices):
     state = jax.eval_shape(functools.partial(method.init, batch_spec=spec), jax.random.key(0))
     batch = {k: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows) for k, x in spec.items()}
     step = jax.jit(method.step, donate_argnums=0, in_shardings=(whole, rows), out_shardings=whole)
-    return step.lower(state, batch).compile()
+    return step.lower(state, batch)
 
 
 def measure(compiled, chip, chips, pairs):

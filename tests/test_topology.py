@@ -30,36 +30,45 @@ def test_roofline():
 
 
 @pytest.fixture
-def compiled():
+def lowered():
     """A product whose mean is taken over eight devices."""
     mesh = sharding.make_mesh()
     x = jax.ShapeDtypeStruct((16, 32), jnp.float32, sharding=sharding.split(mesh))
     w = jax.ShapeDtypeStruct((32, 8), jnp.float32, sharding=sharding.replicated(mesh))
-    return jax.jit(lambda a, b: jnp.mean(a @ b, 0)).lower(x, w).compile()
+    return jax.jit(lambda a, b: jnp.mean(a @ b, 0)).lower(x, w)
 
 
-def test_a_compiled_program_is_measured_per_chip(compiled):
-    found = topology.measure(compiled, topology.CHIPS["v5e"], 8, pairs=16)
+def test_a_compiled_program_is_measured_per_chip(lowered):
+    found = topology.measure(lowered.compile(), topology.CHIPS["v5e"], 8, pairs=16)
     assert found["flops"] == pytest.approx(2 * 2 * 32 * 8, rel=0.2)  # two of sixteen rows
     assert found["memory_bytes"] >= 4 * (2 * 32 + 32 * 8 + 8) and found["fits"]
     assert found["collectives"] == {"all-reduce": {"count": 1, "bytes": 32}}
     assert found["pairs_per_second"] == pytest.approx(16 / sum(found["seconds"].values()))
 
 
-def test_results_are_kept(compiled, tmp_path, monkeypatch):
-    calls = []
+def test_results_are_kept_until_the_program_changes(lowered, tmp_path, monkeypatch):
+    calls, version = [], [""]
 
-    def compile_for(config, devices):
-        calls.append(config.data.batch_size)
-        return compiled
+    class Lowered:
+        def __init__(self, config, devices):
+            self.batch = config.data.batch_size
 
-    monkeypatch.setattr(topology, "compile_for", compile_for)
+        def as_text(self):
+            return f"{self.batch} {version}"
+
+        def compile(self):
+            calls.append(self.batch)
+            return lowered.compile()
+
+    monkeypatch.setattr(topology, "lower_for", Lowered)
     monkeypatch.setattr(topology, "devices_of", lambda name: jax.devices())
     config = dtgan_config.get_config("smoke")
     config.data.batch_size = 16
     first = topology.describe(config, "v5e:2x4", str(tmp_path))
     assert topology.describe(config, "v5e:2x4", str(tmp_path)) == first and calls == [16]
     assert first["pairs_per_chip"] == 2 and first["chips"] == 8
+    version[0] = "another step"
+    assert topology.describe(config, "v5e:2x4", str(tmp_path)) == first and calls == [16, 16]
     config.data.batch_size = 32
     assert topology.describe(config, "v5e:2x4", str(tmp_path))["pairs_per_chip"] == 4
     config.data.batch_size = 12
