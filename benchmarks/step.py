@@ -6,17 +6,22 @@
 Every figure is the median over rounds, with the least and the largest. The peak is that of a large
 matrix product (bfloat16) on GPU and TPU, of a 3x3 convolution on CPU, measured in the same run.
 `--parts` times the phases as programs of their own; what fuses in the whole step costs more there.
+`--kinds` profiles the step and sums its seconds by kind of operation: on CPU start that on one core
+(`taskset -c 0`), where an operation ends before the next one begins.
 The compilation is timed twice, with an empty and a filled cache of programs, in processes of their
 own. Results go to benchmarks/results/step.json, an entry a config, batch, type and device.
 """
 
 import argparse
+import collections
 import functools
+import gzip
 import importlib.util
 import json
 import os
 import pathlib
 import platform
+import re
 import resource
 import statistics
 import subprocess
@@ -36,6 +41,7 @@ from dtgan.methods.registry import make_method
 from dtgan.train import compile_steps
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "step.json"
+KINDS = ("convolution", "custom-call", "dot", "transpose", "reduce", "copy")
 ALGORITHMS = {"dtgan": dtgan.DTGAN, "layered": layered.LayeredDTGAN}
 
 
@@ -49,6 +55,7 @@ def main(argv=None):
     parser.add_argument("--dtype", default="", help="float32 or bfloat16; default the config's")
     parser.add_argument("--rounds", type=int, default=10, help="timed steps")
     parser.add_argument("--parts", action="store_true", help="time the phases, too")
+    parser.add_argument("--kinds", action="store_true", help="profile the step, too")
     parser.add_argument("--compile_only", default="", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     config = read_config(args)
@@ -60,7 +67,7 @@ def main(argv=None):
     bench = Bench(config)
     result = {
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        "cpu_cores": os.cpu_count(),
+        "cpu_cores": len(os.sched_getaffinity(0)),
         "machine": platform.machine(),
         "jax": jax.__version__,
         "config": args.config,
@@ -71,6 +78,8 @@ def main(argv=None):
     }
     if args.parts:
         result["parts_seconds"] = bench.parts(args.rounds)
+    if args.kinds:
+        result["kinds_seconds"] = bench.kinds()
     name = ", ".join(str(result[k]) for k in ("config", "batch", "dtype", "device", "cpu_cores"))
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     RESULTS.parent.mkdir(exist_ok=True)
@@ -193,6 +202,27 @@ class Bench:
                 values.append(time.perf_counter() - start)
             found[name] = spread(values[1:])
         return found
+
+    def kinds(self, steps=3):
+        """{kind of operation: seconds a step}, the longest first."""
+        opcodes = dict(re.findall(r"%(\S+) = \S+ ([\w-]+)\(", self.programs.step.as_text()))
+        with tempfile.TemporaryDirectory() as folder:
+            with jax.profiler.trace(folder, create_perfetto_trace=True):
+                for _ in range(steps):
+                    self.state, _ = jax.block_until_ready(
+                        self.programs.step(self.state, self.batch)
+                    )
+            (file,) = pathlib.Path(folder).rglob("perfetto_trace.json.gz")
+            events = json.loads(gzip.decompress(file.read_bytes()))["traceEvents"]
+        seconds = collections.Counter()
+        for event in events:
+            name = event.get("args", {}).get("hlo_op", event.get("name"))
+            opcode = opcodes.get(name, "while")
+            if "dur" in event and opcode not in ("while", "call", "conditional"):
+                # A fusion is called after what it computes, such as transpose_copy_fusion.
+                kind = next((k for k in KINDS if k in f"{opcode} {name}"), "elementwise")
+                seconds[kind] += event["dur"] / 1e6 / steps
+        return dict(seconds.most_common())
 
 
 def peak():

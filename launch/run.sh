@@ -25,18 +25,19 @@ if [ "$(cat "$venv/.dtgan-stamp" 2>/dev/null)" != "$stamp" ]; then
   [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
   "$venv/bin/python" -m pip install -qq --disable-pip-version-check -e "$root[$extras]"
   echo "$stamp" >"$venv/.dtgan-stamp"
-  rm -f "$venv/.dtgan-xla-cpu"
+  rm -f "$venv/.dtgan-xla-flags"
 fi
 
-# CPU only, measured: XLA's own convolutions beat its YNNPACK path on small planes by about 1.5x, and
-# glibc should keep large buffers between steps. The XLA option is experimental, so ask jaxlib once.
+# CPU only, measured: XLA's own convolutions beat its YNNPACK path on small planes by about 1.5x,
+# optimisation barriers must outlive fusion (see materialise in dtgan/nn/layers.py), and glibc should
+# keep large buffers between steps. XLA's options are experimental, so ask jaxlib once.
 if [ -z "${CUDA_VISIBLE_DEVICES:-}" ] && ! command -v nvidia-smi >/dev/null 2>&1 && [ ! -e /dev/accel0 ]; then
   flag="--xla_cpu_experimental_ynn_fusion_type= --xla_disable_hlo_passes=cse_barrier_expander"
-  if [ ! -e "$venv/.dtgan-xla-cpu" ]; then
+  if [ ! -e "$venv/.dtgan-xla-flags" ]; then
     if XLA_FLAGS="$flag" JAX_PLATFORMS=cpu "$venv/bin/python" -c 'import jax; jax.devices()' >/dev/null 2>&1
-    then echo "$flag" >"$venv/.dtgan-xla-cpu"; else : >"$venv/.dtgan-xla-cpu"; fi
+    then echo "$flag" >"$venv/.dtgan-xla-flags"; else : >"$venv/.dtgan-xla-flags"; fi
   fi
-  export XLA_FLAGS="${XLA_FLAGS:-} $(cat "$venv/.dtgan-xla-cpu")"
+  export XLA_FLAGS="${XLA_FLAGS:-} $(cat "$venv/.dtgan-xla-flags")"
   export MALLOC_TOP_PAD_=${MALLOC_TOP_PAD_:-268435456}
   export MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-4000000000}
   export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-4000000000}
