@@ -81,14 +81,16 @@ def conv_down(x, kernel):
 def conv_transpose(x, kernel):
     """Transposed 3x3 convolution of stride 2: x [N, H, W, I], kernel [3, 3, I, O] -> 2H + 1.
 
-    Along an axis an even output is w[0] x[i-1] + w[2] x[i], an odd one w[1] x[i]. On CPU the four
-    kinds of pixels are convolutions of their own, which lay no zeros between the pixels of x.
+    Along an axis an even output is w[0] x[i-1] + w[2] x[i], an odd one w[1] x[i]. Where XLA would
+    lay zeros between the pixels of x, the four kinds of outputs are convolutions of their own.
     """
 
     def dilated(x, kernel):
         return _conv(x, kernel, (1, 1), ((2, 2), (2, 2)), lhs_dilation=(2, 2))
 
-    return jax.lax.platform_dependent(x, kernel, cpu=_interleaved, default=dilated)
+    return jax.lax.platform_dependent(
+        x, kernel, cpu=_interleaved, cuda=_interleaved, rocm=_interleaved, default=dilated
+    )
 
 
 def _interleaved(x, kernel):
