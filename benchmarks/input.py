@@ -21,6 +21,7 @@ from dtgan.data import catalog, pipeline
 from dtgan.data.procedural import CLASSES, ProceduralSteel
 from dtgan.data.steel_defects import steel_defects
 
+AHEAD = 40  # batches, more than the pipeline prepares ahead
 RESULTS = pathlib.Path(__file__).parent / "results" / "input.json"
 
 
@@ -77,19 +78,20 @@ def sources(root, args):
 
 
 def rate(config, rounds, cache_mb):
-    """{"median", "min", "max"} images/s over rounds of as many images as the source has."""
+    """{"median", "min", "max"} images/s over rounds of two seconds."""
     config.data.cache_mb = cache_mb
     source = catalog.open_source(config, "train")
     stream, batch = pipeline.train_iterator(config, source), config.data.batch_size
-    steps = max(4, len(source) // (2 * batch))
-    for _ in range(3 * steps if cache_mb else 2):
+    # First empty what was prepared ahead, or fill the cache.
+    for _ in range(max(AHEAD, 3 * len(source) // batch if cache_mb else 0)):
         next(stream)
     rates = []
     for _ in range(rounds):
-        start = time.perf_counter()
-        for _ in range(steps):
+        start, count = time.perf_counter(), 0
+        while (seconds := time.perf_counter() - start) < 2.0:
             next(stream)
-        rates.append(2 * batch * steps / (time.perf_counter() - start))
+            count += 1
+        rates.append(2 * batch * count / seconds)
     stream.close()
     return {"median": statistics.median(rates), "min": min(rates), "max": max(rates)}
 
