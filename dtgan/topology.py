@@ -90,6 +90,7 @@ def parse(topology):
 def devices_of(topology):
     """The devices of a TPU topology, none of which need be here."""
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # else it asks a metadata server for minutes
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # it compiles: no chip to be alone on
     from jax.experimental import topologies
 
     # A host has 2 x 2 chips unless told otherwise; one chip alone is a host of its own.
