@@ -29,7 +29,7 @@ if [ "$(cat "$venv/.dtgan-stamp" 2>/dev/null)" != "$stamp" ]; then
 fi
 
 # CPU only, measured: XLA's own convolutions beat its YNNPACK path on small planes by about 1.5x,
-# optimisation barriers must outlive fusion (see materialise in dtgan/nn/layers.py), and glibc should
+# optimisation barriers must outlive fusion (see materialise in dtgan/nn/convolution.py), and glibc should
 # keep large buffers between steps. XLA's options are experimental, so ask jaxlib once.
 if [ -z "${CUDA_VISIBLE_DEVICES:-}" ] && ! command -v nvidia-smi >/dev/null 2>&1 && [ ! -e /dev/accel0 ]; then
   flag="--xla_cpu_experimental_ynn_fusion_type= --xla_disable_hlo_passes=cse_barrier_expander"

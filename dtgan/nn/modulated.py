@@ -11,7 +11,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dtgan.nn.layers import EqualDense, add_bias, conv, conv_transpose, lrelu, normal_init
+from dtgan.nn.convolution import conv, conv_transpose
+from dtgan.nn.layers import EqualDense, add_bias, lrelu, normal_init
 from dtgan.nn.resample import blur
 
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from dtgan.nn.blocks import StyledResBlock
-from dtgan.nn.layers import conv_transpose
+from dtgan.nn.convolution import conv_transpose
 from dtgan.nn.resample import blur, downsample, upsample
 
 TAPS = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
