@@ -219,8 +219,9 @@ class Bench:
         seconds = collections.Counter()
         for event in events:
             name = event.get("args", {}).get("hlo_op", event.get("name"))
-            opcode = opcodes.get(name, "while")
-            if "dur" in event and opcode not in ("while", "call", "conditional"):
+            opcode = opcodes.get(name)
+            # Loops and calls hold operations that are counted themselves.
+            if opcode and "dur" in event and opcode not in ("while", "call", "conditional"):
                 # A fusion is called after what it computes, such as transpose_copy_fusion.
                 kind = next((k for k in KINDS if k in f"{opcode} {name}"), "elementwise")
                 seconds[kind] += event["dur"] / 1e6 / steps

@@ -227,6 +227,7 @@ def apply(graph, eqn, params, shapes, tensors):
 
 
 def constant(array):
+    """The Tensor of an array that depends on no input, in the array's shape and type."""
     return Tensor(array.shape, array.shape, array.dtype, array)
 
 

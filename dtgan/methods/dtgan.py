@@ -351,7 +351,7 @@ def inputs(batch):
 def step_keys(state):
     """The named keys of this step: fold_in(rng, step), split once."""
     # A key depends on its place: "unused" leaves the draws of those after it as they were.
-    names = ("noise", "d_crops", "r1", "unused", "g_crops", "g_augment", "scene")
+    names = ("unused", "d_crops", "r1", "noise", "g_crops", "g_augment", "scene")
     keys = jax.random.split(jax.random.fold_in(state.rng, state.step), len(names))
     return dict(zip(names, keys, strict=True))
 
