@@ -11,7 +11,7 @@ from dtgan import config as config_lib
 from dtgan import sharding
 from dtgan.data import catalog, pipeline
 from dtgan.methods.registry import make_method
-from dtgan.train import compile_steps
+from dtgan.train import compile_steps, step_flops
 
 TIMED_STEPS = 5
 
@@ -46,9 +46,8 @@ def dry_run(config):
         median += float(np.median(seconds["regularize"][1:])) / method.lazy_every
     steps = config_lib.to_steps(config.train.duration, config.data.batch_size, info.num_defects)
     print(f"\ncompile: {', '.join(f'{k} {v:.1f} s' for k, v in programs.seconds.items())}")
-    print(
-        f"step: {programs.cost.get('flops', 0) / 1e9:.1f} GFLOP on {jax.device_count()} device(s)"
-    )
+    flops = step_flops(method, config, state)
+    print(f"step: {flops / 1e9:.1f} GFLOP on {jax.device_count()} device(s)")
     print(
         f"speed: {1 / median:.2f} steps/s, {2 * config.data.batch_size / median:.1f} images/s "
         f"(median of {TIMED_STEPS}, {min(timed):.3f}-{max(timed):.3f} s a step); "

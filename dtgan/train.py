@@ -278,12 +278,11 @@ def all_finite(state):
 
 
 class Programs(NamedTuple):
-    """The compiled programs of a run, the seconds that compiling took, and the step's cost."""
+    """The compiled programs of a run and the seconds that compiling each took."""
 
     step: Callable
     regularize: Callable | None
     seconds: dict
-    cost: dict
 
 
 def compile_steps(method, config, mesh, state):
@@ -305,8 +304,17 @@ def compile_steps(method, config, mesh, state):
         compiled[name] = jitted.lower(state, spec).compile()
         seconds[name] = time.monotonic() - start
         log.info("compiled %s in %.1f s", name, seconds[name])
-    cost = compiled["step"].cost_analysis() or {}
-    return Programs(compiled["step"], compiled.get("regularize"), seconds, cost)
+    return Programs(compiled["step"], compiled.get("regularize"), seconds)
+
+
+def step_flops(method, config, state):
+    """FLOPs of a step of `method` over the global batch, as its equations have them.
+
+    They are counted in the program for a TPU, before it is compiled: the one for a CPU also
+    multiplies zeros (dtgan/nn/convolution.py), and the one for a GPU calls libraries.
+    """
+    traced = jax.jit(method.step).trace(state, pipeline.batch_spec(config))
+    return traced.lower(lowering_platforms=("tpu",)).cost_analysis()["flops"]
 
 
 def _data_line(source, info, config):

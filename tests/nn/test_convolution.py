@@ -33,15 +33,19 @@ def values_and_gradients(f, x, kernel):
     [
         (conv_down, lambda x, k: plain_conv(x, k, stride=2), (2, 9, 13, 3)),
         (conv_transpose, lambda x, k: plain_conv(x, k, pad=2, dilation=2), (2, 4, 6, 3)),
-        (lambda x, k: conv(x, k, pad=1), lambda x, k: plain_conv(x, k, pad=1), (2, 6, 6, 3)),
+        (lambda x, k: conv(x, k, pad=1), lambda x, k: plain_conv(x, k, pad=1), (2, 5, 7, 3)),
+        (lambda x, k: conv(x, k, pad=1), lambda x, k: plain_conv(x, k, pad=1), (2, 5, 6, 3)),
+        (lambda x, k: conv(x, k, pad=1), lambda x, k: plain_conv(x, k, pad=1), (2, 5, 8, 3)),
+        (conv, plain_conv, (2, 8, 10, 3)),
         (lambda x, k: conv(x, k, 2), lambda x, k: plain_conv(x, k, 2), (2, 8, 9, 3)),
     ],
-    ids=["stride 2", "transposed", "barrier", "stride 2 of even sides"],
+    ids=["stride 2", "transposed", "one", "two", "four", "no padding", "stride 2 of even sides"],
 )
-def test_convolutions_equal_the_plain_ones_to_second_order(fast, plain, shape):
+@pytest.mark.parametrize("channels", [5, 20])
+def test_convolutions_equal_the_plain_ones_to_second_order(fast, plain, shape, channels):
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=shape), jnp.float32)
-    kernel = jnp.asarray(rng.normal(size=(3, 3, 3, 5)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 3, channels)), jnp.float32)
     ours, theirs = (values_and_gradients(f, x, kernel) for f in (fast, plain))
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()))
@@ -53,7 +57,16 @@ def test_platforms_get_what_suits_them(platform):
     traced = jax.jit(lambda x, k: conv(conv_transpose(x, k), k, stride=2)).trace(x, kernel)
     text = traced.lower(lowering_platforms=(platform,)).as_text()
     assert ("optimization_barrier" in text) == (platform == "cpu")
-    assert text.count("stablehlo.convolution") == (2 if platform == "tpu" else 5)
+    assert text.count("stablehlo.convolution") == {"tpu": 2, "cpu": 3, "cuda": 5}[platform]
+
+
+@pytest.mark.parametrize(("channels", "count"), [(8, 4), (16, 2), (32, 1)])
+def test_few_channels_of_neighbours_are_convolved_at_once_on_cpu(channels, count):
+    x, kernel = jnp.ones((1, 8, 8, 4)), jnp.ones((3, 3, 4, channels))
+    traced = jax.jit(lambda x, k: conv(x, k, pad=1)).trace(x, kernel)
+    for platform, n in (("cpu", count), ("tpu", 1), ("cuda", 1)):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert f"tensor<3x{2 + n}x4x{n * channels}xf32>" in text
 
 
 @pytest.mark.parametrize(("side", "k", "stride", "pad"), [(2, 3, 1, 1), (5, 3, 2, 0), (2, 2, 1, 0)])
