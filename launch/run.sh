@@ -30,8 +30,8 @@ fi
 
 # CPU only, measured: XLA's own convolutions beat its YNNPACK path on small planes by about 1.5x,
 # optimisation barriers must outlive fusion (see materialise in dtgan/nn/convolution.py), and glibc should
-# keep large buffers between steps, which only its first arena does (without: 50,000 page faults a step,
-# a quarter of its time). XLA's options are experimental, so ask jaxlib once.
+# keep large buffers between steps and take huge pages for those that it does not keep (else the quickstart
+# has 50,000 page faults a step). XLA's options are experimental, so ask jaxlib once.
 if [ -z "${CUDA_VISIBLE_DEVICES:-}" ] && ! command -v nvidia-smi >/dev/null 2>&1 && [ ! -e /dev/accel0 ]; then
   flag="--xla_cpu_experimental_ynn_fusion_type= --xla_disable_hlo_passes=cse_barrier_expander"
   if [ ! -e "$venv/.dtgan-xla-flags" ]; then
@@ -39,7 +39,7 @@ if [ -z "${CUDA_VISIBLE_DEVICES:-}" ] && ! command -v nvidia-smi >/dev/null 2>&1
     then echo "$flag" >"$venv/.dtgan-xla-flags"; else : >"$venv/.dtgan-xla-flags"; fi
   fi
   export XLA_FLAGS="${XLA_FLAGS:-} $(cat "$venv/.dtgan-xla-flags")"
-  export MALLOC_ARENA_MAX=${MALLOC_ARENA_MAX:-1}
+  export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
   export MALLOC_TOP_PAD_=${MALLOC_TOP_PAD_:-268435456}
   export MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-4000000000}
   export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-4000000000}

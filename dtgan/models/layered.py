@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from dtgan.nn.blocks import ResBlock, StyledResBlock
-from dtgan.nn.layers import EqualConv, EqualDense
+from dtgan.nn.layers import EqualConv, EqualDense, scale
 from dtgan.nn.resample import blur, downsample, upsample
 
 TOP_SIDE = 16  # of the encoder's deepest feature map; slow light is a map of this side too
@@ -183,7 +183,7 @@ class Filler(nn.Module):
             x = downsample(x)
         x = EqualConv(8 * self.ch, 3, pad=1, dtype=self.dtype, name="middle0")(x)
         style = EqualDense(8 * self.ch, bias_init=1.0, name="style")(z_t)
-        x = x * style.astype(x.dtype)[:, None, None]
+        x = scale(x, style)
         x = EqualConv(8 * self.ch, 3, pad=1, dtype=self.dtype, name="middle1")(x)
         for i in (1, 0):
             x = jnp.concatenate([upsample(x), skips[i]], axis=-1)

@@ -8,9 +8,10 @@ import math
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from dtgan.nn.convolution import conv
+from dtgan.nn.convolution import conv, materialise
 
 SQRT2 = math.sqrt(2.0)
 normal_init = nn.initializers.normal(1.0)
@@ -23,7 +24,51 @@ def lrelu(x):
 
 def add_bias(x, bias):
     """x [..., C] + bias [C], in x's type."""
-    return x + bias.astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
+    return _add(x, bias.astype(x.dtype))
+
+
+@jax.custom_vjp
+def _add(x, bias):
+    return x + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+
+
+@jax.custom_vjp
+def scale(x, factors):
+    """x [N, H, W, C] times factors [N, C], in x's type."""
+    return x * factors.astype(x.dtype)[:, None, None, :]
+
+
+def pixel_sum(x):
+    """[N, H, W, C] -> [N, C]: the sums over pixels.
+
+    On CPU over rows first, whose neighbours add up at once: XLA:CPU takes channel by channel.
+    """
+
+    def rows_first(x):
+        n, h, w, c = x.shape
+        x = materialise(x)
+        rows = jnp.sum(x.reshape(n, h, w * c), axis=1, dtype=jnp.float32)
+        return jnp.sum(rows.reshape(n, w, c), axis=1).astype(x.dtype)
+
+    def plain(x):
+        return jnp.sum(x, axis=(1, 2))
+
+    return jax.lax.platform_dependent(x, cpu=rows_first, default=plain)
+
+
+def _bias_gradient(_, g):
+    if g.ndim == 4:
+        return g, pixel_sum(g.reshape(1, -1, *g.shape[2:]))[0]
+    return g, jnp.sum(g, axis=tuple(range(g.ndim - 1)))
+
+
+def _scale_gradients(inputs, g):
+    x, factors = inputs
+    return scale(g, factors), pixel_sum(g * x).astype(factors.dtype)
+
+
+_add.defvjp(lambda x, bias: (_add(x, bias), None), _bias_gradient)
+scale.defvjp(lambda x, factors: (scale(x, factors), (x, factors)), _scale_gradients)
 
 
 class EqualConv(nn.Module):

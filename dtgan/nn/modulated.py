@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from dtgan.nn.convolution import conv, conv_transpose
-from dtgan.nn.layers import EqualDense, add_bias, lrelu, normal_init
+from dtgan.nn.layers import EqualDense, add_bias, lrelu, normal_init, scale
 from dtgan.nn.resample import blur
 
 
@@ -22,14 +22,14 @@ def modulated_conv(x, kernel, style, up=False, demodulate=True):
     kernel [h, w, I, O] already scaled by 1/sqrt(fan_in), style [N, I]. `up` doubles H and W by a
     transposed convolution followed by a blur of gain 4.
     """
-    y = x * style.astype(x.dtype)[:, None, None, :]
+    y = scale(x, style)
     if up:
         y = blur(conv_transpose(y, kernel.astype(x.dtype)), (1, 1), gain=4.0)  # 2H + 1 -> 2H
     else:
         y = conv(y, kernel.astype(x.dtype), pad=kernel.shape[0] // 2)
     if demodulate:
         norm = jnp.square(style) @ jnp.sum(jnp.square(kernel), axis=(0, 1))
-        y = y * jax.lax.rsqrt(norm + 1e-8).astype(x.dtype)[:, None, None, :]
+        y = scale(y, jax.lax.rsqrt(norm + 1e-8))
     return y
 
 

@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
+from dtgan.nn import layers
 from dtgan.nn.layers import EqualConv, EqualDense, lrelu
 
 
@@ -20,3 +21,35 @@ def test_outputs_of_equalised_layers_have_unit_scale():
 
 def test_leaky_relu_has_slope_and_gain():
     assert_allclose(lrelu(jnp.array([-1.0, 1.0])), [-0.2 * np.sqrt(2), np.sqrt(2)], rtol=1e-6)
+
+
+def test_sums_over_pixels_and_their_second_order_equal_the_plain_ones():
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(3, 4, 5, 2)), jnp.float32)
+    factors = jnp.asarray(rng.normal(size=(3, 2)), jnp.float32)
+    bias = jnp.asarray(rng.normal(size=2), jnp.float32)
+
+    def fast(x, factors, bias):
+        return jnp.sum(jnp.sin(layers.add_bias(layers.scale(x, factors), bias)))
+
+    def plain(x, factors, bias):
+        return jnp.sum(jnp.sin(x * factors[:, None, None] + bias))
+
+    def r1(f):
+        return lambda *args: sum(jnp.sum(jnp.square(g)) for g in jax.grad(f, (0, 1, 2))(*args))
+
+    for ours, theirs in ((fast, plain), (r1(fast), r1(plain))):
+        found, expected = (jax.grad(f, (0, 1, 2))(x, factors, bias) for f in (ours, theirs))
+        for a, b in zip(found, expected, strict=True):
+            assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()))
+    assert_allclose(layers.pixel_sum(x), jnp.sum(x, (1, 2)), rtol=1e-5)
+
+
+def test_biases_of_dense_layers_and_of_bfloat16():
+    x, bias = jnp.ones((3, 2), jnp.bfloat16), jnp.zeros(2)
+    y, back = jax.vjp(layers.add_bias, x, bias)
+    assert y.dtype == jnp.bfloat16
+    assert_array_equal(back(y)[1], [3.0, 3.0])
+    image = jnp.ones((2, 32, 32, 2), jnp.bfloat16)
+    y, back = jax.vjp(layers.add_bias, image, bias)
+    assert_array_equal(back(y)[1], [2048.0, 2048.0])  # bfloat16 alone stops at 256
