@@ -33,7 +33,7 @@ def test_sums_over_pixels_and_their_second_order_equal_the_plain_ones():
         return jnp.sum(jnp.sin(layers.add_bias(layers.scale(x, factors), bias)))
 
     def plain(x, factors, bias):
-        return jnp.sum(jnp.sin(x * factors[:, None, None] + bias))
+        return jnp.sum(jnp.sin(x * factors[:, None, None] + bias[None, None, None]))
 
     def r1(f):
         return lambda *args: sum(jnp.sum(jnp.square(g)) for g in jax.grad(f, (0, 1, 2))(*args))
