@@ -80,7 +80,7 @@ def _abreast(x, kernel, stride, pad):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def conv_flat(x, kernel, pad):
-    """Convolution of stride 1 with the paddings of `conv`; its input gradient is another one."""
+    """Convolution of stride 1, `conv`'s arguments; its input gradient is one of the same kind."""
     return materialise(_abreast(materialise(x), kernel, 1, pad))
 
 
