@@ -17,8 +17,9 @@ import time
 
 import jax
 
-from dtgan import cli, sampling
+from dtgan import cli
 from dtgan.generation import plan, runner
+from dtgan.sampling import sampler as sampling
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "generate.json"
 

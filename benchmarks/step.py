@@ -38,7 +38,7 @@ from dtgan.data import catalog, pipeline
 from dtgan.methods import dtgan, layered
 from dtgan.methods.base import ema_update, params_of
 from dtgan.methods.registry import make_method
-from dtgan.train import compile_steps, step_flops
+from dtgan.training.loop import compile_steps, step_flops
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "step.json"
 KINDS = ("convolution", "custom-call", "dot", "transpose", "reduce", "copy")

@@ -7,8 +7,9 @@ import argparse
 
 import numpy as np
 
-from dtgan import images, sampling
+from dtgan import images
 from dtgan.data import catalog
+from dtgan.sampling import sampler as sampling
 
 CLASSES = ("tear", "mark", "scratch", "shell", "notching")
 

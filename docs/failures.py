@@ -8,9 +8,10 @@ import argparse
 
 import numpy as np
 
-from dtgan import images, sampling
+from dtgan import images
 from dtgan.data import catalog, pipeline
 from dtgan.metrics import transfer
+from dtgan.sampling import sampler as sampling
 
 PAIRS = 40  # of each class, of which four are shown
 

@@ -7,8 +7,8 @@ import argparse
 import sys
 
 from dtgan.config import ConfigError
-from dtgan.data.audit_folder import audit
-from dtgan.data.splits import SPLITS
+from dtgan.data.folders.audit import audit
+from dtgan.data.folders.splits import SPLITS
 
 
 def main(argv=None):

@@ -18,7 +18,7 @@ from ml_collections import config_flags
 from dtgan import cli, images
 from dtgan.classification import settings
 from dtgan.config import ConfigError, flatten
-from dtgan.workdir import write_text
+from dtgan.runs.workdir import write_text
 
 FLAGS = flags.FLAGS
 EXAMPLE = "--config=configs/classifier.py:quick"

@@ -17,10 +17,12 @@ def main(argv=None):
     """Parse flags, score; returns the exit code."""
     args = _parser().parse_args(argv)
     cli.start(args)
-    from dtgan.evaluation import bench, runner
+    from dtgan.evaluation import context, runner
 
     def work():
-        settings = bench.Settings(**{name: getattr(args, name) for name in bench.Settings._fields})
+        settings = context.Settings(
+            **{name: getattr(args, name) for name in context.Settings._fields}
+        )
         job = runner.Job(args.workdir, args.out, settings, args.force)
         if args.watch and args.step:
             raise ConfigError("--watch scores every step; leave out --step")
@@ -55,7 +57,7 @@ def _parser():
     add(
         *("--weights",),
         default="",
-        help="safetensors file of the extractor, from python -m dtgan.metrics.convert (inception) "
+        help="safetensors file of the extractor, from python -m dtgan.weights.convert (inception) "
         "or from another workdir (domain)",
     )
     add("--weights_sha256", default="", help="accept only this content, whatever its source")

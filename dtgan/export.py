@@ -13,7 +13,7 @@ import pathlib
 import sys
 
 from dtgan import cli
-from dtgan.workdir import write_text
+from dtgan.runs.workdir import write_text
 
 
 def main(argv=None):
@@ -29,7 +29,7 @@ def export(workdir, out, what, formats, step="latest", arm=""):
 
     Raises ConfigError for what does not exist, and for a file that computes something else.
     """
-    from dtgan.exporting import formats as formats_lib
+    from dtgan.exporting import files as formats_lib
     from dtgan.exporting import networks
 
     out = pathlib.Path(out)

@@ -29,7 +29,8 @@ flags.DEFINE_integer("process_id", -1, "This process, 0 to num_processes - 1, wi
 def main():
     """Train, or describe what would be trained."""
     cli.start_jax(FLAGS.compilation_cache)
-    from dtgan import sharding, train
+    from dtgan import sharding
+    from dtgan.training import loop
 
     if FLAGS.coordinator and not 0 <= FLAGS.process_id < FLAGS.num_processes:
         raise ConfigError(
@@ -40,15 +41,15 @@ def main():
         sharding.initialize_distributed(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
     cli.setup_logging(sharding.is_lead())
     if FLAGS.dry_run:
-        from dtgan import inspection
+        from dtgan.training import dry_run
 
-        return inspection.dry_run(FLAGS.config)
+        return dry_run.dry_run(FLAGS.config)
     if not FLAGS.workdir:
         raise ConfigError(
             "--workdir is missing; give the directory of the run: --workdir=runs/NAME"
         )
     start = time.monotonic()
-    train.train_and_evaluate(FLAGS.config, FLAGS.workdir)
+    loop.train_and_evaluate(FLAGS.config, FLAGS.workdir)
     logging.getLogger("dtgan").info("%.0f s in all", time.monotonic() - start)
 
 
@@ -67,7 +68,7 @@ def check_flags(argv):
 
 def run():
     """Entry point of `python -m dtgan.main`."""
-    from dtgan.train import Diverged
+    from dtgan.training.loop import Diverged
 
     cli.run(main, check_flags, (ConfigError, Diverged))
 

@@ -8,21 +8,25 @@ import pytest
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "dtgan"
 
 LAYERS = [
-    {"config", "images", "hlo"},
+    {"config", "images", "reporting"},
     {"nn", "data", "weights"},
-    {"models", "losses"},
-    {"state", "methods", "sharding", "checkpoints", "writers", "workdir", "signals", "metrics"},
-    {"train", "sampling", "resident"},
-    {"inspection", "topology", "evaluation", "generation", "classification", "exporting", "cli"},
-    {"main", "evaluate", "generate", "classify", "export", "audit", "aot"},
+    {"models", "losses", "annotations"},
+    {"state", "methods", "sharding", "runs", "metrics"},
+    {"sampling"},
+    {"training", "evaluation", "generation", "classification", "exporting", "cli"},
+    {"main", "evaluate", "generate", "classify", "export", "audit", "estimate"},
 ]
 # Imports inside one layer.
 WITHIN = {
+    "config": {"config"},
     "nn": {"nn"},
     "data": {"data"},
+    "weights": {"weights"},
     "models": {"models"},
     "methods": {"methods", "state"},
-    "train": {"sampling", "resident"},
+    "runs": {"runs"},
+    "training": {"training"},
+    "sampling": {"sampling"},
     "evaluation": {"evaluation"},
     "generation": {"generation"},
     "classification": {"classification"},
@@ -30,9 +34,9 @@ WITHIN = {
     "metrics": {"metrics", "sharding"},
 }
 NEVER = {
-    "data": {"nn", "models", "methods", "losses", "state", "train", "sampling"},
+    "data": {"nn", "models", "methods", "losses", "state", "training", "sampling"},
     "metrics": {"data", "models", "methods"},
-    "train": {"metrics"},
+    "training": {"metrics"},
 }
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dtgan import images, sampling
-from dtgan.checkpoints import verified_steps
+from dtgan import images
+from dtgan.runs.checkpoints import verified_steps
+from dtgan.sampling import sampler as sampling
 
 SMOKE = "--config=configs/dtgan.py:smoke"
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from dtgan.classification.training import Images
 from dtgan.config import NORMAL, ConfigError
-from dtgan.data import catalog, files, pipeline
+from dtgan.data import catalog, pipeline
+from dtgan.data.folders import loose
 
 SPLITS = ("train", "val", "test")
 
@@ -60,7 +61,7 @@ def load(config, synthetic="", test=""):
     val = read(config, catalog.open_checked(config, "val")[0])
     channels = config.data.channels
     if test:
-        other = files.open_labelled(test, classes, channels, "--test", normals=True)
+        other = loose.open_labelled(test, classes, channels, "--test", normals=True)
         catalog.check_sizes(other, config)
     else:
         other = catalog.open_checked(config, "test")[0]
@@ -68,7 +69,7 @@ def load(config, synthetic="", test=""):
     fakes = None
     if synthetic:
         _check_complete(synthetic)
-        made = files.open_labelled(synthetic, classes, channels, "--synthetic")
+        made = loose.open_labelled(synthetic, classes, channels, "--synthetic")
         catalog.check_sizes(made, config)
         fakes = limit(read(config, made), classes, config.synthetic_counts)
     for name, records in (("train", train), ("val", val), ("test", held_out)):

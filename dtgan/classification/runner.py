@@ -7,11 +7,12 @@ import time
 import jax
 import numpy as np
 
-from dtgan import weights
-from dtgan.classification import data, labels, leaks, settings, verdict
+from dtgan.classification import data, leaks, settings, verdict
 from dtgan.classification.store import Seeds, Store, digest
 from dtgan.classification.training import Trainer
 from dtgan.config import ConfigError, flatten
+from dtgan.data import labels
+from dtgan.weights import published
 
 log = logging.getLogger("dtgan")
 
@@ -122,7 +123,7 @@ def best_state(trained):
     seed = int(np.argmin(trained.val_error))
     variables = jax.tree.map(lambda x: x[seed], trained.variables)
     net = {"params": variables["params"]["net"], "batch_stats": variables["batch_stats"]}
-    return weights.from_variables(net)
+    return published.from_variables(net)
 
 
 def prepare(config, synthetic, test):

@@ -22,7 +22,7 @@ def base_config():
     config = ConfigDict(
         {
             "net": "resnet18",  # resnet18 | resnet34 | resnet50 | densenet121
-            "weights": "",  # safetensors of an ImageNet network (dtgan.metrics.convert); "" = none
+            "weights": "",  # safetensors of an ImageNet network (dtgan.weights.convert); "" = none
             "dtype": "float32",  # of activations: float32 | bfloat16
             "multi_label": False,  # a class named "a+b" shows a and b; right = every label right
             "arms": tuple(ARMS),

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dtgan import weights
 from dtgan.config import ConfigError
-from dtgan.workdir import write_text
+from dtgan.runs.workdir import write_text
+from dtgan.weights import published
 
 
 class Seeds(NamedTuple):
@@ -65,7 +65,7 @@ class Store:
 
     def save_classifier(self, arm, state, network, about):
         """Keep the parameters {name: array} as the arm's classifier; about: {name: text}."""
-        weights.write(self.out / "classifiers" / f"{arm}.safetensors", state, network, **about)
+        published.write(self.out / "classifiers" / f"{arm}.safetensors", state, network, **about)
 
     def save_predictions(self, **arrays):
         """Write predictions.npz: truth and ids of the test images, {arm: int [S, N]}."""

@@ -8,13 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dtgan import weights
-from dtgan.classification import labels
 from dtgan.classification.augment import classic
 from dtgan.config import ConfigError, flip_axes
-from dtgan.data import pipeline
+from dtgan.data import labels, pipeline
 from dtgan.images import to_float
 from dtgan.models import backbones
+from dtgan.weights import published
 
 EVAL_BATCH = 128
 
@@ -176,22 +175,22 @@ class Trainer:
 
     def adopt(self, variables):
         """Variables [S, ...] with the published weights, all but the head's, for every seed."""
-        state, _ = weights.read(self.config.weights, self.config.net)
+        state, _ = published.read(self.config.weights, self.config.net)
         flat = {
             "params": variables["params"]["net"],
             "batch_stats": variables["batch_stats"],
         }
-        one = weights.from_variables(jax.tree.map(lambda x: x[0], flat))
+        one = published.from_variables(jax.tree.map(lambda x: x[0], flat))
         for name, array in one.items():
             if name not in state:
                 raise ConfigError(f"{self.config.weights} lacks {name!r}; it is of another network")
             if state[name].shape == array.shape:
                 one[name] = state[name]
         head = {name for name in one if one[name] is not state[name]}
-        loaded = weights.to_variables(one, jax.tree.map(lambda x: x[0], flat))
+        loaded = published.to_variables(one, jax.tree.map(lambda x: x[0], flat))
 
         def leaf(path, published, drawn):
-            keep = weights.torch_name(tuple(key.key for key in path)) in head
+            keep = published.torch_name(tuple(key.key for key in path)) in head
             return drawn if keep else jnp.broadcast_to(published, drawn.shape)
 
         loaded = jax.tree_util.tree_map_with_path(leaf, loaded, flat)

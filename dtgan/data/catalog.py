@@ -167,7 +167,7 @@ def _open_one(data, split):
         except ValueError as error:
             raise ConfigError(f"data.source=procedural: {error}") from error
     if data.source == "folder":
-        from dtgan.data.folder import FolderSource
+        from dtgan.data.folders.folder import FolderSource
 
         return FolderSource(
             data.path,
@@ -181,7 +181,7 @@ def _open_one(data, split):
         )
     if data.source == "tfds":
         # tensorflow_datasets is slow to import and needed by this source only.
-        from dtgan.data.tfds_source import TfdsSource
+        from dtgan.data.tfds import TfdsSource
 
         return TfdsSource(data.path, split=split, channels=data.channels)
     names = ("procedural", "folder", "tfds")

@@ -18,13 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dtgan import weights
 from dtgan.config import ConfigError
 from dtgan.images import to_float
 from dtgan.metrics import lpips
 from dtgan.metrics.features import Extractor
 from dtgan.metrics.resize import resize
 from dtgan.models import backbones
+from dtgan.weights import published
 
 log = logging.getLogger("dtgan")
 
@@ -66,11 +66,11 @@ def open_extractors(directory, images, labels, classes, path="", sha256="", reci
     """
     network, num_classes = network_of(images, classes), len(classes)
     if path:
-        state, digest = weights.read(path, network, sha256)
+        state, digest = published.read(path, network, sha256)
     else:
         state, digest = _kept(directory, images, labels, network, num_classes, recipe or Recipe())
     abstract = _abstract(images, num_classes)
-    variables, side = weights.to_variables(state, abstract), _side(images)
+    variables, side = published.to_variables(state, abstract), _side(images)
     scale = float(state[SCALE])
     module = backbones.make("resnet18", num_classes)
 
@@ -135,7 +135,7 @@ def train(images, labels, num_classes, recipe):
     pooled = jax.jit(lambda x: module.apply(state[0], prepare(x, side)).pooled)
     batches = range(0, len(images), recipe.batch_size)
     square = np.mean([np.mean(pooled(images[i : i + recipe.batch_size]) ** 2) for i in batches])
-    return weights.from_variables(state[0]) | {SCALE: np.float32(1.0 / np.sqrt(square))}
+    return published.from_variables(state[0]) | {SCALE: np.float32(1.0 / np.sqrt(square))}
 
 
 def augment(images, random):
@@ -167,15 +167,15 @@ def _kept(directory, images, labels, network, num_classes, recipe):
     path = pathlib.Path(directory) / name
     if path.exists():
         try:
-            return weights.read(path, network)
+            return published.read(path, network)
         except ConfigError as error:
             log.warning("%s; training the domain classifier again", error)
     log.info("training the domain classifier: ResNet-18, %d images", len(images))
     start = time.monotonic()
     state = train(images, np.asarray(labels), num_classes, recipe)
-    weights.write(path, state, network, recipe=text)
+    published.write(path, state, network, recipe=text)
     log.info("domain classifier trained in %.0f s: %s", time.monotonic() - start, path)
-    return weights.read(path, network)
+    return published.read(path, network)
 
 
 def _side(images):

@@ -6,7 +6,7 @@ import numpy as np
 
 from dtgan import images
 from dtgan.data import pipeline
-from dtgan.evaluation.bench import CHUNK, Images
+from dtgan.evaluation.context import CHUNK, Images
 
 BATCH = 16  # pairs drawn at once; every draw of a batch has its own noise
 

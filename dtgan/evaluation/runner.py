@@ -6,12 +6,14 @@ import os
 import pathlib
 import time
 
-from dtgan import checkpoints, images, sampling
-from dtgan import workdir as workdir_lib
+from dtgan import images
 from dtgan.config import ConfigError
-from dtgan.evaluation import report as report_lib
 from dtgan.evaluation import score
-from dtgan.evaluation.bench import Bench, StepCache, check
+from dtgan.evaluation import tables as report_lib
+from dtgan.evaluation.context import Bench, StepCache, check
+from dtgan.runs import checkpoints
+from dtgan.runs import workdir as workdir_lib
+from dtgan.sampling import sampler as sampling
 
 log = logging.getLogger("dtgan")
 

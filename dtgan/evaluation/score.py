@@ -6,10 +6,11 @@ import logging
 import pathlib
 import time
 
-from dtgan import checkpoints, sampling
 from dtgan.config import ConfigError
-from dtgan.evaluation import copying, distribution, fakes, held_out
-from dtgan.evaluation.bench import settings_json
+from dtgan.evaluation import copying, distribution, fakes, transfer
+from dtgan.evaluation.context import settings_json
+from dtgan.runs import checkpoints
+from dtgan.sampling import sampler as sampling
 
 log = logging.getLogger("dtgan")
 
@@ -28,20 +29,20 @@ def score(bench, workdir, step, cache):
     log.info("step %d: distances to real images (%s)", step, bench.extractor.name)
     scores = distribution.distribution(bench, synthetic, cache)
     log.info("step %d: transfer error and probes", step)
-    transfer, transfer_notes = held_out.transfer_scores(bench, sampler)
-    probes, probe_notes = held_out.probe_scores(bench, sampler)
+    moved, moved_notes = transfer.transfer_scores(bench, sampler)
+    probes, probe_notes = transfer.probe_scores(bench, sampler)
     log.info("step %d: copies of training images", step)
     copies, picture = copying.copy_scores(
-        bench, synthetic, surfaces, transfer["mask_threshold"], cache
+        bench, synthetic, surfaces, moved["mask_threshold"], cache
     )
-    notes = scores.pop("notes") | transfer_notes | probe_notes
+    notes = scores.pop("notes") | moved_notes | probe_notes
     if bench.settings.split in bench.config.data.split.split("+"):
         notes["data.split"] = f"the run was trained on {bench.config.data.split!r}: not held out"
     report = {
         "step": step,
         **identity(bench, digest),
         **scores,
-        "transfer": transfer,
+        "transfer": moved,
         "probes": probes,
         "copies": copies,
         "notes": notes,

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from dtgan import sampling, weights
 from dtgan.config import ConfigError
 from dtgan.images import to_float
 from dtgan.models import backbones
+from dtgan.sampling import sampler as sampling
+from dtgan.weights import published
 
 WHAT = ("generator", "encoder", "classifier")
 
@@ -101,15 +102,15 @@ def classifier(directory, arm=""):
         (arm,) = found
     if arm not in found:
         raise ConfigError(f"--arm={arm} is not one of {', '.join(found)}")
-    known = weights.metadata(found[arm])
+    known = published.metadata(found[arm])
     net, classes = known["network"], json.loads(known["classes"])
-    state, _ = weights.read(found[arm], net, known["sha256"])
+    state, _ = published.read(found[arm], net, known["sha256"])
     res, channels = int(known["res"]), int(known["channels"])
     normalised = json.loads(known["normalised"])
     module = backbones.make(net, len(classes))
     shape = (1, res, res, channels)
     abstract = jax.eval_shape(module.init, jax.random.key(0), np.zeros(shape, np.float32))
-    params = weights.to_variables(state, abstract)
+    params = published.to_variables(state, abstract)
 
     def function(params, image):
         x = backbones.normalise(image) if normalised else to_float(image)
@@ -136,7 +137,7 @@ def classifier(directory, arm=""):
 
     def restore(state):
         one = {name: state[name].sum(axis=1, keepdims=True) for name in grey}
-        return weights.to_variables(state | one, abstract)
+        return published.to_variables(state | one, abstract)
 
     state = state | {name: np.repeat(state[name] / 3.0, 3, axis=1) for name in grey}
     return Network("classifier", function, params, inputs, state, restore, about)

@@ -16,9 +16,9 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 from dtgan import images
+from dtgan.annotations import coco
 from dtgan.config import NORMAL, ConfigError
-from dtgan.generation import annotations
-from dtgan.workdir import write_text
+from dtgan.runs.workdir import write_text
 
 THREADS = 4  # that encode PNG files
 
@@ -91,7 +91,7 @@ class Dataset:
         ]
         records += _normals(records)
         try:
-            annotations.write(self.out, records, classes, mvtec)
+            coco.write(self.out, records, classes, mvtec)
             lines = "".join(json.dumps(record) + "\n" for record in records)
             write_text(self.out / "manifest.jsonl", lines)
             for left in self.out.rglob(".*.part"):  # by a killed job, or a full disk

@@ -3,9 +3,9 @@
 import numpy as np
 
 from dtgan import images
+from dtgan.annotations import coco
 from dtgan.config import ConfigError
 from dtgan.data import pipeline
-from dtgan.generation import annotations
 from dtgan.generation.dataset import normal_file
 from dtgan.generation.plan import BLOCK
 from dtgan.metrics import copies
@@ -137,7 +137,7 @@ class Drawer:
             "class": name,
             "label": label,
             "size": list(entry["x3"].shape[:2]),
-            "box": annotations.box(entry["hard"][..., 0]),
+            "box": coco.box(entry["hard"][..., 0]),
             "area": entry["area"],
             "defect": self._defects[i]["id"],
             "surface": self._surfaces[j]["id"],

@@ -6,12 +6,14 @@ import time
 
 import numpy as np
 
-from dtgan import checkpoints, sampling
 from dtgan.config import ConfigError
-from dtgan.data import catalog, files, pipeline
+from dtgan.data import catalog, pipeline
+from dtgan.data.folders import loose
 from dtgan.generation.dataset import Dataset
 from dtgan.generation.draw import CopyCheck, Drawer
 from dtgan.generation.plan import Plan
+from dtgan.runs import checkpoints
+from dtgan.sampling import sampler as sampling
 
 log = logging.getLogger("dtgan")
 
@@ -38,9 +40,9 @@ def generate(workdir, out, settings, step="latest", shard="0/1", data_path="", m
         )
     defects = surfaces = trained
     if settings.references:
-        defects = files.open_labelled(settings.references, classes, channels, "--references")
+        defects = loose.open_labelled(settings.references, classes, channels, "--references")
     if settings.backgrounds:
-        surfaces = files.open_surfaces(settings.backgrounds, classes, channels)
+        surfaces = loose.open_surfaces(settings.backgrounds, classes, channels)
     for source in (defects, surfaces):
         catalog.check_sizes(source, config)
     surfaces = OnlyNormals(surfaces)

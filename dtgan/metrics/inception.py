@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dtgan import weights
 from dtgan.metrics.features import Extractor
 from dtgan.metrics.resize import resize
+from dtgan.weights import published
 
 SIDE = 299
 BN_EPSILON = 1e-3
@@ -250,7 +250,7 @@ def variables_of(state):
     """The variables of `Inception` from a state dict."""
     image = jnp.zeros((1, SIDE, SIDE, 3))
     abstract = jax.eval_shape(Inception().init, jax.random.key(0), image)
-    return weights.to_variables(fold_batch_norm(state), abstract)
+    return published.to_variables(fold_batch_norm(state), abstract)
 
 
 def preprocess(images, mode):
@@ -267,7 +267,7 @@ def extractor(path, mode="tf1", sha256=""):
     the others by (x - 128) / 128. sha256: accept this content digest, whatever its source.
     Raises ConfigError for missing or other weights, or an unknown mode.
     """
-    state, digest = weights.read(path, "inception", sha256)
+    state, digest = published.read(path, "inception", sha256)
     variables = variables_of(state)
 
     def apply(images):

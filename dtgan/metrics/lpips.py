@@ -18,9 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dtgan import images, weights
+from dtgan import images
 from dtgan.config import ConfigError, nearest
 from dtgan.metrics.features import Extractor
+from dtgan.weights import published
 
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of RGB in [-1, 1]
 EPS = 1e-10  # added to the channel norm
@@ -132,9 +133,9 @@ def extractor(net, path, sha256="", scaled=True):
             f"LPIPS network {net!r} is not one of {', '.join(BACKBONES)}{nearest(net, BACKBONES)}"
         )
     backbone = BACKBONES[net]()
-    state, found = weights.read(path, net, sha256)
+    state, found = published.read(path, net, sha256)
     rgb = jax.ShapeDtypeStruct((1, backbone.smallest, backbone.smallest, 3), jnp.float32)
-    variables = weights.to_variables(state, jax.eval_shape(backbone.init, jax.random.key(0), rgb))
+    variables = published.to_variables(state, jax.eval_shape(backbone.init, jax.random.key(0), rgb))
     linear = linear_weights(net)
 
     def apply(image):
@@ -149,7 +150,7 @@ def extractor(net, path, sha256="", scaled=True):
         x = (x - _per_channel(SHIFT)) / _per_channel(SCALE)
         return {"lpips": embedding(backbone.apply(variables, x), linear)}
 
-    both = f"{found} {weights.digest(dict(enumerate(linear)))}"
+    both = f"{found} {published.digest(dict(enumerate(linear)))}"
     return Extractor(
         name=f"lpips-{net}" if scaled else f"lpips-{net}-raw",
         sha256=hashlib.sha256(both.encode()).hexdigest(),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import classifier as classifier_config
-from dtgan import images, weights
+from dtgan import images
 from dtgan.classification import data, leaks, report, runner, settings, training
 from dtgan.config import ConfigError
 from dtgan.data.procedural import CLASSES, ProceduralSteel
@@ -15,6 +15,7 @@ from dtgan.exporting import networks
 from dtgan.images import write_image
 from dtgan.metrics import copies
 from dtgan.models import backbones
+from dtgan.weights import published
 
 
 def config(**fields):
@@ -52,7 +53,7 @@ def test_the_whole_experiment(experiment):
     (out, found), arms = experiment, ARMS
     for arm in arms:
         file = out / "classifiers" / f"{arm}.safetensors"
-        state, _ = weights.read(file, "resnet18", weights.metadata(file)["sha256"])
+        state, _ = published.read(file, "resnet18", published.metadata(file)["sha256"])
         assert state["fc.weight"].shape == (7, 64)
     with np.load(out / "predictions.npz") as predictions:
         wrong = predictions["synthetic"] != predictions["truth"]
@@ -98,7 +99,7 @@ def test_a_stopped_experiment_goes_on(experiment, synthetic, tmp_path, monkeypat
     assert {**found, "seconds": 0} == {**expected, "seconds": 0}
     for arm in ARMS:
         file = f"classifiers/{arm}.safetensors"
-        assert weights.metadata(tmp_path / file) == weights.metadata(out / file)  # with digests
+        assert published.metadata(tmp_path / file) == published.metadata(out / file)  # with digests
     more = runner.run(config(arms=ARMS[:2], seeds=3), tmp_path, str(synthetic))
     assert len(calls) == 4 + 8 - 3 + 2 and more["seeds"] == 3
     other = config(arms=ARMS)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from dtgan.classification import augment, labels, settings, training
+from dtgan.classification import augment, settings, training
 from dtgan.classification.training import Images
+from dtgan.data import labels
 
 
 def config(**fields):
@@ -161,17 +162,17 @@ def test_training_is_a_function_of_the_seed(trained):
 
 
 def test_published_weights_reach_all_but_the_head(trained, tmp_path, monkeypatch):
-    from dtgan import weights
+    from dtgan.weights import published
 
     c = config()
     c.weights = str(tmp_path / "net.safetensors")
     trainer = training.Trainer(c, ("normal", "spot"), augmented=False)
     state = trainer._start(jax.random.split(jax.random.key(0), 2))
     flat = {"params": state[0]["params"]["net"], "batch_stats": state[0]["batch_stats"]}
-    one = weights.from_variables(jax.tree.map(lambda x: x[1], flat))
+    one = published.from_variables(jax.tree.map(lambda x: x[1], flat))
     one["fc.weight"] = np.zeros((1000, 64), np.float32)
     one["fc.bias"] = np.zeros(1000, np.float32)
-    monkeypatch.setattr(weights, "read", lambda path, network: (one, ""))
+    monkeypatch.setattr(published, "read", lambda path, network: (one, ""))
     adopted = trainer.adopt(state[0])["params"]["net"]
     before = state[0]["params"]["net"]
     for k in (0, 1):

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from dtgan.config import ConfigError
-from dtgan.data import audit_folder, splits
-from dtgan.data.folder import FolderSource
+from dtgan.data.folders import audit, splits
+from dtgan.data.folders.folder import FolderSource
 
 
 def _picture(seed, size=(20, 24)):
@@ -41,11 +41,11 @@ def _split_of(path, **options):
 
 
 def _errors(path):
-    return [(f.file, f.reason) for f in audit_folder.audit(path).errors]
+    return [(f.file, f.reason) for f in audit.audit(path).errors]
 
 
 def _warnings(path):
-    return [(f.file, f.reason) for f in audit_folder.audit(path).warnings]
+    return [(f.file, f.reason) for f in audit.audit(path).warnings]
 
 
 def _plant(root, number=3):
@@ -80,7 +80,7 @@ def test_reads_every_format_with_one_contract(tmp_path):
             assert item["label"] == source.labels[i]
         ids = {item["id"] for item in source}
         assert "Ünter grad 裂纹/a b.png" in ids and "Ünter grad 裂纹/rot é.jpg" in ids
-    report = audit_folder.audit(tmp_path)
+    report = audit.audit(tmp_path)
     assert report.formats == {"16-bit grey": 2, "8-bit RGB": 2, "8-bit grey": 5}
     assert report.sizes == {"height": (9, 20, 30), "width": (7, 24, 24)}
 
@@ -111,7 +111,7 @@ def test_masks_of_defects_normals_and_gaps(tmp_path):
 
 def test_splits_are_stratified_disjoint_and_complete(tmp_path):
     _make(tmp_path, normal=40, crack=20, masks=False)
-    counts = audit_folder.audit(tmp_path).counts
+    counts = audit.audit(tmp_path).counts
     assert counts["normal"] == {"train": 28, "val": 6, "test": 6}
     assert counts["crack"] == {"train": 14, "val": 3, "test": 3}
     assert len(_split_of(tmp_path)) == 60
@@ -120,7 +120,7 @@ def test_splits_are_stratified_disjoint_and_complete(tmp_path):
 
 def test_the_smallest_class_trains_and_validates(tmp_path):
     _make(tmp_path, crack=2)
-    assert audit_folder.audit(tmp_path).counts["crack"] == {"train": 1, "val": 1, "test": 0}
+    assert audit.audit(tmp_path).counts["crack"] == {"train": 1, "val": 1, "test": 0}
     source = FolderSource(tmp_path, "test", fractions=(0.5, 0.5, 0))
     assert len(source) == 0 and source.sizes.shape == (0, 2)
 
@@ -135,7 +135,7 @@ def test_groups_stay_together_across_classes(tmp_path):
     for name, split in _split_of(tmp_path, group="_tile([0-9]+)$").items():
         seen[name.split("_")[1]].add(split)
     assert len(seen) == 12 and all(len(found) == 1 for found in seen.values())
-    assert audit_folder.audit(tmp_path, group="_tile([0-9]+)$").num_groups == 12
+    assert audit.audit(tmp_path, group="_tile([0-9]+)$").num_groups == 12
 
 
 def test_copies_and_mirror_images_share_a_split(tmp_path):
@@ -177,7 +177,7 @@ def test_splits_csv_faults(tmp_path):
     rows = _rows(_make(tmp_path))
     rows[0] = (rows[0][0], "trian")
     _write_table(tmp_path, [*rows[:-1], ("crack/gone.png", "train"), (rows[2][0], "val")])
-    found = [(f.file, f.reason, f.detail) for f in audit_folder.audit(tmp_path).errors]
+    found = [(f.file, f.reason, f.detail) for f in audit.audit(tmp_path).errors]
     assert [(file, reason) for file, reason, _ in found] == [
         ("splits.csv:13", "unknown file"),
         ("images/crack/c0.png", "unknown split"),
@@ -249,7 +249,7 @@ def test_every_bad_file_is_named_with_its_reason(tmp_path):
         ("images/crack/text.png", "no mask"),
         ("masks/crack/c3.png", "zero-area mask"),
     ]
-    lines = audit_folder.audit(tmp_path).lines()
+    lines = audit.audit(tmp_path).lines()
     assert "error: masks/crack/c0.png: wrong-size mask: 10x10 for an image of 24x20" in lines
     assert not any(str(tmp_path) in line for line in lines)
     source = FolderSource(tmp_path, "train+val+test", skip_bad=True)
@@ -306,10 +306,10 @@ def test_fingerprint_is_of_content_alone(tmp_path):
 
 def test_splits_of_one_set_share_one_audit(tmp_path):
     _make(tmp_path)
-    before = audit_folder._audit.cache_info().misses
+    before = audit._audit.cache_info().misses
     for split in splits.SPLITS:
         FolderSource(tmp_path, split)
-    assert audit_folder._audit.cache_info().misses == before + 1
+    assert audit._audit.cache_info().misses == before + 1
     (tmp_path / "images/crack/c0.png").rename(tmp_path / "images/crack/c0 new.png")
     assert ("images/crack/c0 new.png", "no mask") in _warnings(tmp_path)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dtgan.data import splits
+from dtgan.data.folders import splits
 
 
 def test_assign_ignores_the_order_of_listing():

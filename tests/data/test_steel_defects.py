@@ -9,11 +9,11 @@ import pytest
 from dtgan import images
 from dtgan.config import ConfigError, base_config
 from dtgan.data import catalog
-from dtgan.data.folder import FolderSource
+from dtgan.data.folders.folder import FolderSource
 from dtgan.data.procedural import ProceduralSteel
 from dtgan.data.steel_defects import prepare
 from dtgan.data.steel_defects.steel_defects import main
-from dtgan.data.tfds_source import TfdsSource
+from dtgan.data.tfds import TfdsSource
 
 SMALL = {"res": 32, "scale_counts": 0.02}
 

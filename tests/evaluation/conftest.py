@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from configs import dtgan as dtgan_config
-from dtgan import weights
 from dtgan.data import catalog, pipeline
 from dtgan.data.procedural import CLASSES
 from dtgan.evaluation import domain
+from dtgan.weights import published
 
 QUICK = domain.Recipe(steps=3, batch_size=8)
 
@@ -26,4 +26,4 @@ def domain_weights(records, tmp_path_factory):
     state = domain.train(records["image"], records["label"], 7, QUICK)
     path = tmp_path_factory.mktemp("domain") / "domain.safetensors"
     network = domain.network_of(records["image"], CLASSES)
-    return path, weights.write(path, state, network)
+    return path, published.write(path, state, network)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dtgan.evaluation.bench import Images
+from dtgan.evaluation.context import Images
 from dtgan.evaluation.distribution import distribution
 
 CLASSES = ("normal", "dent", "scratch")

@@ -6,10 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from dtgan import export, sampling, weights
-from dtgan.exporting import formats, networks
+from dtgan import export
+from dtgan.exporting import files, networks
 from dtgan.images import to_float
 from dtgan.models import backbones
+from dtgan.sampling import sampler as sampling
+from dtgan.weights import published
 
 pytest.importorskip("onnxruntime")
 
@@ -35,7 +37,7 @@ def test_the_description_says_what_the_files_take_and_give(exported):
         assert described["inputs"]["image"] == {"shape": ["batch", 32, 32, 1], "dtype": "uint8"}
         for kind, file in described["files"].items():
             assert (exported / file["file"]).stat().st_size == file["bytes"]
-            assert file["difference"] <= formats.TOLERANCE, kind
+            assert file["difference"] <= files.TOLERANCE, kind
 
 
 def test_the_generator_draws_what_the_sampler_draws(exported, smoke_run):
@@ -62,10 +64,10 @@ def test_a_file_that_computes_something_else_is_refused(tmp_path):
         *("net", lambda params, x: {"y": x * params["w"][None]}, params),
         *({"x": ((3,), np.float32)}, params, lambda state: state, {"network": "net"}),
     )
-    assert formats.write(network, tmp_path, "safetensors")["difference"] == 0
+    assert files.write(network, tmp_path, "safetensors")["difference"] == 0
     wrong = network._replace(restore=lambda state: {"w": state["w"] * 1.1})
     with pytest.raises(ValueError, match="computes something else"):
-        formats.write(wrong, tmp_path, "safetensors")
+        files.write(wrong, tmp_path, "safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +78,8 @@ def verdict(tmp_path_factory):
     variables = jax.jit(module.init)(jax.random.key(0), np.zeros((1, 32, 32, 1), np.float32))
     about = {"classes": '["normal", "a", "b"]', "res": "32", "channels": "1"}
     about |= {"image_channels": "1", "normalised": "false", "multi_label": "false"}
-    state = weights.from_variables(variables)
-    weights.write(out / "classifiers" / "real.safetensors", state, "resnet18", **about)
+    state = published.from_variables(variables)
+    published.write(out / "classifiers" / "real.safetensors", state, "resnet18", **about)
     return out, module, variables
 
 
@@ -85,9 +87,9 @@ def test_a_classifier_keeps_torchvisions_names(verdict, tmp_path):
     out, module, variables = verdict
     flags = ["--what=classifier", "--format=safetensors,onnx", "--compilation_cache="]
     assert export.main([f"--workdir={out}", f"--out={tmp_path}", *flags]) == 0
-    state = weights.read(
+    state = published.read(
         *(tmp_path / "classifier.safetensors", "resnet18"),
-        weights.metadata(tmp_path / "classifier.safetensors")["sha256"],
+        published.metadata(tmp_path / "classifier.safetensors")["sha256"],
     )[0]
     assert state["layer1.0.conv1.weight"].shape == (64, 64, 3, 3)
     assert {"bn1.running_mean", "fc.bias"} <= state.keys()

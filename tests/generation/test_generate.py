@@ -9,7 +9,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from dtgan import generate, images
-from dtgan.data.folder import FolderSource
+from dtgan.data.folders.folder import FolderSource
 from dtgan.generation import draw, plan
 
 STRONG = "--strength=60"  # the smoke run has hardly been trained: its mattes are nearly clear

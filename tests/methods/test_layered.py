@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from dtgan import sampling
 from dtgan.config import ConfigError, base_config
 from dtgan.data import pipeline
 from dtgan.data.procedural import ProceduralSteel
@@ -14,6 +13,7 @@ from dtgan.images import to_float, to_uint8
 from dtgan.methods import layered
 from dtgan.methods.layered import place
 from dtgan.models.layered import CODE_CHANNELS
+from dtgan.sampling import sampler as sampling
 
 
 def tiny():

@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dtgan import hlo, sharding
+from dtgan import sharding
 from dtgan.config import base_config
 from dtgan.data import catalog, pipeline
 from dtgan.methods import base, dtgan
 from dtgan.methods.registry import make_method
+from dtgan.training import collectives
 
 
 def tiny(method="dtgan", **fields):
@@ -95,7 +96,7 @@ def test_one_and_eight_devices_give_the_same_gradients(one_step):
     inputs = jax.device_put(state, whole), sharding.put_batch(batch, mesh)
     step = jitted.lower(*inputs).compile()
     # Gradients and means alone travel: every chip keeps its own pairs.
-    assert set(hlo.collectives(step.as_text())) == {"all-reduce"}
+    assert set(collectives.collectives(step.as_text())) == {"all-reduce"}
     spread, spread_losses = step(*inputs)
     for name, value in losses.items():
         np.testing.assert_allclose(float(spread_losses[name]), float(value), rtol=3e-5)

@@ -13,7 +13,7 @@ from dtgan import images as pictures
 from dtgan.config import ConfigError
 from dtgan.data.procedural import CLASSES, ProceduralSteel
 from dtgan.metrics import copies, correlation
-from tests import golden
+from tests import goldens
 
 
 def features_of(images):
@@ -123,7 +123,7 @@ def test_planted_copies_are_flagged_and_real_images_are_not(near, train, referen
     images, masks = (x[30:] for x in train[1:])
     plants = {kind: near(*copies.planted(images, masks, kind)) for kind in copies.KINDS}
     held_out = near(*steel("test", each=20)[1:])
-    noise = golden.images(0, 8, 64, 1)
+    noise = goldens.images(0, 8, 64, 1)
     report = copies.report(reference, threshold, near(noise, no_masks(noise)), held_out, plants)
     assert report == json.loads(json.dumps(report))
     assert {kind: plant["rate"] for kind, plant in report["planted"].items()} == dict.fromkeys(
@@ -215,7 +215,7 @@ def test_result_does_not_depend_on_chunks(near, train, monkeypatch):
 
 
 def test_colour_and_large_images():
-    images, masks = golden.images(3, 6, 128), np.zeros((6, 128, 128, 1), np.uint8)
+    images, masks = goldens.images(3, 6, 128), np.zeros((6, 128, 128, 1), np.uint8)
     masks[:, 40:90, 50:80] = 255
     known = copies.Reference(images, features_of(images))
     query = images[2:4, ::-1], masks[2:4, ::-1]
@@ -230,7 +230,7 @@ def test_colour_and_large_images():
 
 def test_worst_pairs_shows_the_worst_first(reference, near, train, threshold):
     images, masks = (np.stack([x[35], x[30]]) for x in train[1:])
-    images[0] = golden.images(1, 1, 64, 1)[0]
+    images[0] = goldens.images(1, 1, 64, 1)[0]
     sheet = copies.worst_pairs(images, reference, near(images, masks), threshold, size=64)
     first = sheet[18 + 2 :][:64]
     np.testing.assert_array_equal(first[:, 2:66], train[1][30])

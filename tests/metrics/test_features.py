@@ -6,7 +6,7 @@ import pytest
 
 from dtgan import sharding
 from dtgan.metrics.features import Cache, Extractor, extract
-from tests import golden
+from tests import goldens
 
 
 def apply(images):
@@ -20,7 +20,7 @@ TOY = Extractor("toy", "0" * 64, "none", apply)
 @pytest.mark.parametrize("batch_size", [1, 3, 8, 100])
 @pytest.mark.parametrize("devices", [1, 8])
 def test_batch_size_and_device_count_do_not_matter(batch_size, devices):
-    images = golden.images(1, 11, 16)
+    images = goldens.images(1, 11, 16)
     mesh = sharding.make_mesh(jax.devices()[:devices])
     got = extract(TOY, images, mesh, batch_size)
     assert got["mean"].shape == (11, 3) and got["map"].shape == (11, 4, 4, 3)

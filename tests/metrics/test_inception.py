@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from dtgan import weights
 from dtgan.config import ConfigError
 from dtgan.metrics import inception
 from dtgan.metrics.resize import MODES, resize
-from tests import golden
+from dtgan.weights import published
+from tests import goldens
 
 GOLDEN = {"tf1": "tf1_bilinear", "torch": "torch_bilinear", "clean": "clean"}
 
@@ -17,13 +17,13 @@ GOLDEN = {"tf1": "tf1_bilinear", "torch": "torch_bilinear", "clean": "clean"}
 def inception_file(tmp_path_factory):
     """(path, digest) of weights rebuilt by the golden rule: right in shape, wrong in source."""
     path = tmp_path_factory.mktemp("weights") / "inception.safetensors"
-    return path, weights.write(path, golden.state("inception_fid"), "inception")
+    return path, published.write(path, goldens.state("inception_fid"), "inception")
 
 
 @pytest.fixture(scope="module")
 def network(inception_file):
     """The network alone, compiled once, for 8 preprocessed images."""
-    state, _ = weights.read(inception_file[0], "inception", inception_file[1])
+    state, _ = published.read(inception_file[0], "inception", inception_file[1])
     variables = inception.variables_of(state)
     return jax.jit(lambda x: inception.Inception().apply(variables, x))
 
@@ -31,18 +31,18 @@ def network(inception_file):
 @pytest.mark.parametrize("mode", MODES)
 def test_pool3_equals_golden(network, mode):
     sizes = (64, 256, 299, 320)
-    x = [inception.preprocess(golden.images(res, 2, res), mode) for res in sizes]
+    x = [inception.preprocess(goldens.images(res, 2, res), mode) for res in sizes]
     got = np.asarray(network(np.concatenate(x))["pool"]).reshape(4, 2, 2048)
     for features, res in zip(got, sizes, strict=True):
-        want = golden.values("inception_fid")[f"{GOLDEN[mode]}_{res}"]
+        want = goldens.values("inception_fid")[f"{GOLDEN[mode]}_{res}"]
         assert np.max(np.abs(features - want)) < 1e-5 * np.max(np.abs(want)), res
 
 
 @pytest.mark.parametrize("res", [64, 256, 299, 320])
 @pytest.mark.parametrize("mode", ["tf1", "clean"])
 def test_resized_image_equals_golden(mode, res):
-    want = golden.values("inception_fid")[f"{mode}_resized_{res}"]
-    got = np.asarray(resize(golden.images(res, 2, res).astype(np.float32), 299, mode))
+    want = goldens.values("inception_fid")[f"{mode}_resized_{res}"]
+    got = np.asarray(resize(goldens.images(res, 2, res).astype(np.float32), 299, mode))
     assert np.max(np.abs(got[:, ::37, ::37] - want)) < 1e-3
 
 
@@ -61,7 +61,7 @@ def test_average_leaves_padding_out_and_maximum_pads():
 
 def test_grey_is_three_equal_channels_and_tap64_has_64(network, inception_file):
     extractor = inception.extractor(inception_file[0], "torch", inception_file[1])
-    grey = golden.images(3, 8, 64, c=1)
+    grey = goldens.images(3, 8, 64, c=1)
     one = jax.jit(extractor.apply)(grey)
     three = network(inception.preprocess(np.repeat(grey, 3, axis=-1), "torch"))
     assert one["tap64"].shape == (8, 64) and one["pool"].shape == (8, 2048)

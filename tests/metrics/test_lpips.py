@@ -1,6 +1,6 @@
 """Pins LPIPS to the numbers of the lpips package 0.1.4, and its embedding to closed forms.
 
-The golden distances were made with linear weights drawn by the rule of tests/golden.py, which are
+The golden distances were made with linear weights drawn by the rule of tests/goldens.py, which are
 negative for half of the channels. LPIPS is linear in them: the golden distance is that under the
 positive part minus that under the negative part.
 """
@@ -12,21 +12,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dtgan import weights
 from dtgan.config import ConfigError
 from dtgan.metrics import lpips
-from tests import golden
+from dtgan.weights import published
+from tests import goldens
 
 WIDTHS = {
     "alex": (64, 192, 384, 256, 256),
     "vgg": (64, 128, 256, 512, 512),
     "squeeze": (64, 128, 256, 384, 384, 512, 512),
 }
-X, Y = golden.images(1, 3, 64), golden.images(2, 3, 64)
+X, Y = goldens.images(1, 3, 64), goldens.images(2, 3, 64)
 
 
 def golden_linear(net):
-    stored = golden.values("lpips")
+    stored = goldens.values("lpips")
     return [stored[f"{net}.lin{k}.model.1.weight"].ravel() for k in range(len(WIDTHS[net]))]
 
 
@@ -40,10 +40,10 @@ def files(tmp_path_factory):
         if net not in digests:
             state = {
                 re.sub(r"^net\.slice\d+\.", "features.", key): value
-                for key, value in golden.state(f"lpips_{net}").items()
+                for key, value in goldens.state(f"lpips_{net}").items()
                 if key.startswith("net.")
             }
-            digests[net] = weights.write(path, state, net)
+            digests[net] = published.write(path, state, net)
         return path, digests[net]
 
     return get
@@ -75,7 +75,7 @@ def test_golden_distances(build, net):
         a, b = np.split(embed(extractor, np.concatenate([X, Y])), 2)
         both.append(lpips.distance(a, b))
     np.testing.assert_allclose(
-        both[0] - both[1], golden.values("lpips")[f"{net}_distance_64"], rtol=0, atol=2e-6
+        both[0] - both[1], goldens.values("lpips")[f"{net}_distance_64"], rtol=0, atol=2e-6
     )
 
 

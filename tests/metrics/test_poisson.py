@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dtgan.metrics.poisson import membrane, seamless_clone
-from tests import golden
+from tests import goldens
 
 
 def mask_of(region, size=12):
@@ -38,7 +38,7 @@ def dense_clone(source, target, mask):
 
 @pytest.mark.parametrize("mask", [INNER, CORNER, INNER | CORNER])
 def test_equals_the_dense_solution(mask):
-    source, target = golden.images(0, 2, 12) // 3 + 80
+    source, target = goldens.images(0, 2, 12) // 3 + 80
     wanted = [dense_clone(source[..., c] * 1.0, target[..., c] * 1.0, mask) for c in range(3)]
     wanted = np.stack(wanted, axis=-1)
     assert wanted.min() > 1 and wanted.max() < 254  # nothing is clipped
@@ -49,7 +49,7 @@ def test_equals_the_dense_solution(mask):
 
 
 def test_height_is_not_width():
-    source, target, mask = (image[2:9] for image in (*golden.images(0, 2, 12, 1) // 3 + 80, INNER))
+    source, target, mask = (image[2:9] for image in (*goldens.images(0, 2, 12, 1) // 3 + 80, INNER))
     wanted = dense_clone(source[..., 0] * 1.0, target[..., 0] * 1.0, mask)
     clone = seamless_clone(source, target, mask)
     np.testing.assert_allclose(clone[..., 0], wanted, atol=0.5 + 1e-9)
@@ -57,13 +57,13 @@ def test_height_is_not_width():
 
 @pytest.mark.parametrize("mask", [INNER, CORNER])
 def test_constant_offset_of_the_target_gives_the_target(mask):
-    target = golden.images(1, 1, 12)[0] // 2
+    target = goldens.images(1, 1, 12)[0] // 2
     np.testing.assert_array_equal(seamless_clone(target + np.uint8(90), target, mask), target)
 
 
 @pytest.mark.parametrize("mask", [INNER, CORNER])
 def test_source_without_gradient_gives_the_membrane(mask):
-    target = golden.images(2, 1, 12)[0]
+    target = goldens.images(2, 1, 12)[0]
     filled = membrane(target, mask)
     np.testing.assert_array_equal(seamless_clone(np.full_like(target, 33), target, mask), filled)
     assert np.any(filled != target)
@@ -84,7 +84,7 @@ def test_one_pixel_is_the_mean_of_its_neighbours_inside_the_image():
 
 
 def test_outside_the_mask_nothing_changes():
-    source, target = golden.images(3, 2, 12)
+    source, target = goldens.images(3, 2, 12)
     clone = seamless_clone(source, target, CORNER)
     np.testing.assert_array_equal(np.where(CORNER, 0, clone), np.where(CORNER, 0, target))
     np.testing.assert_array_equal(seamless_clone(source, target, 0 * CORNER), target)
@@ -92,7 +92,7 @@ def test_outside_the_mask_nothing_changes():
 
 
 def test_full_mask_keeps_the_mean_of_the_target():
-    source, target = golden.images(4, 2, 12) // 2 + 60
+    source, target = goldens.images(4, 2, 12) // 2 + 60
     full = np.full((12, 12, 1), 255, np.uint8)
     shift = target.mean((0, 1)) - source.mean((0, 1))
     np.testing.assert_array_equal(seamless_clone(source, target, full), np.rint(source + shift))

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 
 from dtgan.config import ConfigError
 from dtgan.metrics import statistics
-from tests import golden
+from tests import goldens
 
 
 def normal(*shape, seed=0):
@@ -22,7 +22,7 @@ def test_golden_fid_and_kid(d, n, m):
     g = np.random.Generator(np.random.PCG64(d))
     a = np.abs(g.standard_normal((n, d))) * 0.5
     b = np.abs(g.standard_normal((m, d)) * 0.6 + 0.05)
-    expected = golden.values("scores")
+    expected = goldens.values("scores")
     assert_allclose(statistics.frechet_distance(a, b).value, expected[f"fid_{d}"], rtol=1e-6)
     few = min(n, m)
     assert_allclose(statistics.mmd2(a[:few], b[:few]), expected[f"kid_{d}"], rtol=0, atol=1e-12)

@@ -9,7 +9,7 @@ from dtgan import images
 from dtgan.config import ConfigError
 from dtgan.data.procedural import CLASSES, ProceduralSteel, render
 from dtgan.metrics import transfer
-from tests import golden
+from tests import goldens
 
 MASKED = ("skill", "background_mae", "background_max", "removal_skill", "rec_mae_inside")
 MASKED += ("rec_mae_outside", "mask_iou", "mask_precision", "mask_recall")
@@ -34,7 +34,7 @@ def steel():
 
 
 def noise(seed, n=4, size=16, channels=3):
-    return golden.images(seed, n, size, channels)
+    return goldens.images(seed, n, size, channels)
 
 
 def made(n=4):

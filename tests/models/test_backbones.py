@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dtgan import weights
 from dtgan.config import ConfigError
 from dtgan.models import backbones
 from dtgan.models.densenet import DenseNet
 from dtgan.models.resnet import ResNet
-from tests import golden
+from dtgan.weights import published
+from tests import goldens
 
 COUNTS = {
     "resnet18": 11_689_512,
@@ -42,11 +42,11 @@ def abstract(module, channels=3):
 def small_state(module):
     """A state dict of a small network, filled by the golden rule."""
     zeros = jax.tree.map(lambda x: np.zeros(x.shape), abstract(module))
-    return {k: golden.entry(k, v.shape) for k, v in weights.from_variables(zeros).items()}
+    return {k: goldens.entry(k, v.shape) for k, v in published.from_variables(zeros).items()}
 
 
 def run(module, state, x):
-    return jax.jit(module.apply)(weights.to_variables(state, abstract(module, x.shape[-1])), x)
+    return jax.jit(module.apply)(published.to_variables(state, abstract(module, x.shape[-1])), x)
 
 
 def relative(a, b):
@@ -55,9 +55,9 @@ def relative(a, b):
 
 @ALL
 def test_logits_are_torchvisions(name):
-    x = backbones.normalise(golden.images(7, 2, 224))
-    out = run(backbones.make(name, 1000), golden.state(name), x)
-    assert relative(out.logits, golden.values("torchvision_logits")[name]) < 1e-5
+    x = backbones.normalise(goldens.images(7, 2, 224))
+    out = run(backbones.make(name, 1000), goldens.state(name), x)
+    assert relative(out.logits, goldens.values("torchvision_logits")[name]) < 1e-5
     shapes = [(2, 224 // s, 224 // s, c) for s, c in zip((4, 8, 16, 32), STAGES[name], strict=True)]
     assert [s.shape for s in out.stages] == shapes
     assert all(jnp.min(s) == 0 for s in out.stages)
@@ -72,9 +72,9 @@ def test_parameter_counts(name):
 
 @ALL
 def test_state_dict_round_trip(name):
-    state = {k: v for k, v in golden.state(name).items() if not k.endswith("num_batches_tracked")}
-    variables = weights.to_variables(state, abstract(backbones.make(name, 1000)))
-    back = weights.from_variables(variables)
+    state = {k: v for k, v in goldens.state(name).items() if not k.endswith("num_batches_tracked")}
+    variables = published.to_variables(state, abstract(backbones.make(name, 1000)))
+    back = published.from_variables(variables)
     assert back.keys() == state.keys()
     for key, array in state.items():
         np.testing.assert_array_equal(back[key], array, err_msg=key)
@@ -83,8 +83,8 @@ def test_state_dict_round_trip(name):
 @EACH
 def test_train_mode(make):
     """The batch is normalised by itself, and the running statistics move by a tenth."""
-    module, x = make(), backbones.normalise(golden.images(3, 4, 64))
-    old = weights.to_variables(small_state(module), abstract(module))
+    module, x = make(), backbones.normalise(goldens.images(3, 4, 64))
+    old = published.to_variables(small_state(module), abstract(module))
     apply = jax.jit(functools.partial(module.apply, train=True, mutable=["batch_stats"]))
     out, new = apply(old, x)
     moved = jax.tree.map(lambda a, b: np.all(a != b), old["batch_stats"], new["batch_stats"])
@@ -110,7 +110,7 @@ def test_train_mode(make):
 @EACH
 def test_bfloat16(make):
     """Convolutions and stages are bfloat16; parameters, pooled features and logits are float32."""
-    module, x = make(dtype=jnp.bfloat16), backbones.normalise(golden.images(3, 2, 64))
+    module, x = make(dtype=jnp.bfloat16), backbones.normalise(goldens.images(3, 2, 64))
     assert all(v.dtype == jnp.float32 for v in jax.tree.leaves(abstract(module)))
     equations = jax.make_jaxpr(module.apply)(abstract(module), x).eqns
     convs = [e.outvars[0].aval for e in equations if e.primitive.name == "conv_general_dilated"]
@@ -124,7 +124,7 @@ def test_bfloat16(make):
 
 @EACH
 def test_grey_stem_equals_three_equal_channels(make):
-    module, grey = make(), golden.images(5, 2, 64, 1).astype(np.float32) / 127.5 - 1
+    module, grey = make(), goldens.images(5, 2, 64, 1).astype(np.float32) / 127.5 - 1
     state = small_state(module)
     one = run(module, backbones.grey_stem(state, module.stem), grey)
     three = run(module, state, grey.repeat(3, axis=-1))
@@ -133,7 +133,7 @@ def test_grey_stem_equals_three_equal_channels(make):
 
 
 def test_normalise_grey_is_normalise_of_three_equal_channels():
-    grey = golden.images(5, 2, 16, 1)
+    grey = goldens.images(5, 2, 16, 1)
     out = backbones.normalise(grey)
     assert out.shape == (2, 16, 16, 3) and out.dtype == jnp.float32
     np.testing.assert_array_equal(out, backbones.normalise(grey.repeat(3, axis=-1)))
@@ -152,7 +152,7 @@ def test_normalise_by_hand():
 def test_start_values(make, fan):
     """He, by fan-out in ResNet and fan-in in DenseNet; a dense kernel within 1 / sqrt(inputs)."""
     module = make()
-    state = weights.from_variables(
+    state = published.from_variables(
         jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
     )
     assert state[module.stem].shape == (64, 1, 7, 7)

@@ -21,9 +21,9 @@ from absl import logging
 
 from dtgan import images
 from dtgan.config import ConfigError
-from dtgan.data.folder import FolderSource
+from dtgan.data.folders.folder import FolderSource
 from dtgan.data.procedural import ProceduralSteel
-from dtgan.data.tfds_source import METADATA
+from dtgan.data.tfds import METADATA
 
 SPLITS = ("train", "val", "test")
 

@@ -1,0 +1,218 @@
+"""What judging the checkpoints of one run needs: its data, extractors, cached features."""
+
+import hashlib
+import logging
+import os
+import pathlib
+import shutil
+from typing import NamedTuple
+
+import numpy as np
+
+from dtgan import config as config_lib
+from dtgan import sharding
+from dtgan.config import ConfigError, nearest
+from dtgan.data import catalog, pipeline
+from dtgan.evaluation import domain
+from dtgan.metrics import features, inception, lpips
+from dtgan.metrics.resize import MODES
+from dtgan.runs import checkpoints
+
+log = logging.getLogger("dtgan")
+
+CHUNK = 256  # images in one cache entry: what a killed job loses at most
+EXTRACTORS = ("domain", "inception")
+LPIPS = ("domain", *sorted(lpips.BACKBONES))
+LPIPS_BYTES = 2**30  # of embeddings held at a time
+
+
+class Settings(NamedTuple):
+    """What is asked for; it goes into the report."""
+
+    num_fake: int = 5000  # synthetic images, over all classes
+    num_pairs: int = 256  # held-out pairs of the transfer error, no defect twice
+    extractor: str = "domain"  # of EXTRACTORS
+    weights: str = ""  # safetensors file of the extractor
+    weights_sha256: str = ""  # accept this content digest, whatever its source
+    resize: str = "tf1"  # of Inception's input
+    lpips: str = "domain"  # of LPIPS
+    lpips_weights: str = ""  # safetensors file of that backbone
+    lpips_sha256: str = ""
+    split: str = "test"  # real images to compare with
+    seed: int = 0  # of pairs, noise, subsets, resampling
+    data_path: str = ""  # where the data are now, if not where they were
+
+
+class Images(NamedTuple):
+    """Records of a split or synthetic ones: image u8 [N, R, R, C], mask u8 [N, R, R, 1], ..."""
+
+    image: np.ndarray
+    mask: np.ndarray
+    has_mask: np.ndarray
+    label: np.ndarray
+    index: np.ndarray  # in the source
+
+    def take(self, rows):
+        """The rows of a boolean or index array."""
+        return Images(*(array[rows] for array in self))
+
+    @property
+    def defects(self):
+        """The images with a defect."""
+        return self.take(self.label > 0)
+
+
+class Bench:
+    """Data and extractors of one run; makes nothing that depends on a checkpoint's parameters."""
+
+    def __init__(self, workdir, step, settings, out):
+        """`step`: any good checkpoint; the config and the data are the same in all of them.
+
+        Raises ConfigError for settings that cannot be met, before anything expensive starts.
+        """
+        self.settings = settings
+        self.config = config_lib.from_dict(checkpoints.read_json_item(workdir, step, "config"))
+        trained = checkpoints.read_json_item(workdir, step, "data")
+        if settings.data_path:
+            self.config.data.path = settings.data_path
+        self.classes = tuple(trained["classes"])
+        self.sources = self._open_sources()
+        self._check_data(trained["fingerprint"])
+        taken = {settings.split, *self.config.data.split.split("+")}
+        free = [split for split in ("val", "test") if split not in taken]
+        # Neither trained on nor scored: for the floor, thresholds and the calibration of alarms.
+        self.held_out = free[0] if free else None
+        self.mesh = sharding.make_mesh()
+        self.cache = features.Cache(pathlib.Path(out) / "cache" / "real")
+        self._splits, self._limit, self.lpips_raw = {}, None, None
+        self._open_extractors(workdir if os.access(workdir, os.W_OK) else out)
+
+    @property
+    def train(self):
+        """The Images of the split that was trained on."""
+        return self.split(self.config.data.split)
+
+    def split(self, name):
+        """The Images of a split, records scaled and cropped as validation's; none for None."""
+        if name not in self._splits:
+            source = self.sources.get(name)
+            rows = np.arange(0 if source is None else len(source))
+            source = self.sources[self.config.data.split] if source is None else source
+            record = pipeline.load_records(self.config, source, rows)
+            self._splits[name] = Images(**record)
+        return self._splits[name]
+
+    def features(self, images, cache=None):
+        """{"pool", "tap64", ...} of uint8 images by the extractor, from the cache where it can."""
+        extractor, cache = self.extractor, cache or self.cache
+        parts = []
+        for start in range(0, max(len(images), 1), CHUNK):
+            chunk = np.ascontiguousarray(images[start : start + CHUNK])
+            what = {
+                "extractor": [extractor.name, extractor.sha256, extractor.resize],
+                "images": [list(chunk.shape), hashlib.sha256(chunk.tobytes()).hexdigest()],
+                "data": self.fingerprint,
+            }
+            parts.append(cache.get(what, lambda x=chunk: features.extract(extractor, x, self.mesh)))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def embed(self, images):
+        """LPIPS embeddings float32 [N, D] of uint8 images; see `lpips_limit`."""
+        return features.extract(self.lpips, images, self.mesh)["lpips"]
+
+    def embed_raw(self, images):
+        """The same of images fed as 0..255, where a published backbone is used, else None."""
+        if self.lpips_raw is None:
+            return None
+        return features.extract(self.lpips_raw, images, self.mesh)["lpips"]
+
+    def lpips_limit(self):
+        """How many embeddings fit into LPIPS_BYTES."""
+        if self._limit is None:
+            blank = np.zeros((1, *self.train.image.shape[1:]), np.uint8)
+            self._limit = LPIPS_BYTES // (4 * self.embed(blank).shape[1])
+        return self._limit
+
+    def _open_sources(self):
+        """{split: source or None if it holds no images} of the trained-on and the other splits."""
+        try:
+            return {
+                split: catalog.open_checked(self.config, split, needed=False)[0]
+                for split in {self.config.data.split, *catalog.SPLITS}
+            }
+        except ConfigError as error:
+            remedy = "" if self.config.data.source == "procedural" else "; moved? --data_path=DIR"
+            raise ConfigError(f"{error}{remedy}") from error
+
+    def _check_data(self, trained):
+        """Refuse other data than the run was trained on, and a split that shows nothing."""
+        source = self.sources[self.config.data.split]
+        path = self.config.data.path or self.config.data.source
+        found = "nothing" if source is None else source.fingerprint
+        if found != trained:
+            raise ConfigError(
+                f"the data in {path} are not those of the run (fingerprint {trained}, now {found});"
+                " restore them, or name their new place with --data_path=DIR"
+            )
+        self.fingerprint = trained
+        split = self.settings.split
+        if self.sources[split] is None:
+            raise ConfigError(f"the split {split!r} of {path} holds no images; use another --split")
+        pipeline.need_both_kinds(self.sources[split])
+
+    def _open_extractors(self, directory):
+        s, domain_pair, inception_features = self.settings, None, None
+        if s.extractor == "inception":  # first: a missing file must not cost a training
+            inception_features = inception.extractor(s.weights, s.resize, s.weights_sha256)
+        if s.lpips != "domain":
+            self.lpips = lpips.extractor(s.lpips, s.lpips_weights, s.lpips_sha256)
+            raw = lpips.extractor(s.lpips, s.lpips_weights, s.lpips_sha256, scaled=False)
+            self.lpips_raw = raw
+        if "domain" in (s.extractor, s.lpips):
+            own = s.extractor == "domain"  # else its weights are those of --lpips_weights
+            domain_pair = domain.open_extractors(
+                *(directory, self.train.image, self.train.label, self.classes),
+                path=s.weights if own else s.lpips_weights,
+                sha256=s.weights_sha256 if own else s.lpips_sha256,
+            )
+        self.extractor = inception_features or domain_pair.features
+        if s.lpips == "domain":
+            self.lpips = domain_pair.lpips
+
+
+class StepCache(features.Cache):
+    """Cache of one step's synthetic images and features; removed when the report is written."""
+
+    def __init__(self, out, step):
+        super().__init__(pathlib.Path(out) / "cache" / f"step-{step}")
+
+    def remove(self):
+        """Delete all entries."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def check(settings):
+    """Raise ConfigError for values of Settings that do not exist or do not fit together."""
+    choices = {"extractor": EXTRACTORS, "resize": MODES, "lpips": LPIPS, "split": catalog.SPLITS}
+    for name, known in choices.items():
+        value = getattr(settings, name)
+        if value not in known:
+            raise ConfigError(
+                f"--{name}={value} is not one of {', '.join(known)}{nearest(value, known)}"
+            )
+    for name in ("num_fake", "num_pairs"):
+        if getattr(settings, name) < 1:
+            raise ConfigError(f"--{name}={getattr(settings, name)} is below 1")
+    if settings.extractor == settings.lpips == "domain" and settings.lpips_weights:
+        raise ConfigError(
+            "--lpips_weights goes with --lpips=alex, vgg, squeeze, or with --extractor=inception; "
+            "the file of the domain classifier is --weights"
+        )
+    if settings.seed < 0:
+        raise ConfigError(f"--seed={settings.seed} is below 0")
+
+
+def settings_json(settings):
+    """Settings as they go into a report: without files, whose digests are there, and resize."""
+    kept = ("num_fake", "num_pairs", "extractor", "lpips", "split", "seed")
+    return {name: getattr(settings, name) for name in kept}

@@ -1,0 +1,1 @@
+"""ONNX files of JAX functions; to be deleted once a library converts the four networks here."""

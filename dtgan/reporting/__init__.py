@@ -1,0 +1,1 @@
+"""Tables and intervals that several reports share."""

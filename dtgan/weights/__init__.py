@@ -1,0 +1,1 @@
+"""Published weights: reading, writing, converting."""

@@ -1,0 +1,129 @@
+"""Pins that only complete, undamaged checkpoints are used, and which ones are kept."""
+
+import logging
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dtgan import sharding
+from dtgan.runs.checkpoints import (TIMES, Checkpoints, best_step, read_json_item, restore_ema, step_digest, verified_steps,)
+from dtgan.config import ConfigError
+from dtgan.state import GanState, NetState
+
+
+def state_at(step):
+    params = {"w": jnp.full((64, 64), float(step)), "b": jnp.arange(3.0)}
+    net = NetState(params, (jnp.ones((), jnp.int32), jax.tree.map(jnp.zeros_like, params)))
+    ema = {"G": jax.tree.map(lambda x: x * 2, params)}
+    return GanState(jnp.array(step, jnp.int32), jax.random.key(7), {"G": net}, ema, {})
+
+
+ABSTRACT = jax.eval_shape(lambda: state_at(0))
+WHOLE = sharding.replicated(sharding.make_mesh())
+
+
+def save(tmp_path, steps, scores=None, keep=2):
+    checkpoints = Checkpoints(tmp_path, keep)
+    for i, step in enumerate(steps):
+        checkpoints.save(
+            step, state_at(step), {"position": step}, {"seed": 0}, (scores or [1] * 99)[i]
+        )
+    checkpoints.close()
+
+
+def restore(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    try:
+        return checkpoints.restore(ABSTRACT, WHOLE)
+    finally:
+        checkpoints.close()
+
+
+def test_round_trip(tmp_path):
+    assert restore(tmp_path) is None
+    save(tmp_path, [1, 2])
+    state, data = restore(tmp_path)
+    assert data == {"position": 2} and isinstance(state.nets["G"], NetState)
+    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(state_at(2)), strict=True):
+        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+            a, b = jax.random.key_data(a), jax.random.key_data(b)
+        np.testing.assert_array_equal(a, b)
+    items = {p.name for p in (tmp_path / "checkpoints" / "2").iterdir() if p.is_dir()}
+    assert {"state", "ema", "data", "config"} <= items
+    assert read_json_item(tmp_path, 2, "config") == {"seed": 0}
+    np.testing.assert_array_equal(restore_ema(tmp_path, 1, ABSTRACT.ema)["G"]["w"][0, 0], 2.0)
+
+
+def test_newest_and_best_are_kept(tmp_path):
+    save(tmp_path, [1, 2, 3, 4, 5], scores=[3, 0.5, 2, 2, 2])
+    directory = tmp_path / "checkpoints"
+    assert verified_steps(directory) == ([2, 4, 5], {})
+    assert best_step(directory, [2, 4, 5]) == 2 and best_step(directory, [4]) == 4
+    assert best_step(directory, []) is None
+    assert len({step_digest(tmp_path, step) for step in (2, 4, 5)}) == 3
+
+
+def test_saving_a_step_twice_is_an_error_not_a_silent_skip(tmp_path):
+    save(tmp_path, [1])
+    with pytest.raises(Exception, match="exist"):
+        save(tmp_path, [1])
+
+
+def files_of(tmp_path, step):
+    root = tmp_path / "checkpoints" / str(step)
+    return [p for p in sorted(root.rglob("*")) if p.is_file() and p.stat().st_size]
+
+
+def damage_flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def damage_cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("damage", [damage_flip, damage_cut, lambda path: path.unlink()])
+def test_any_damaged_file_disqualifies_its_step(tmp_path, damage, caplog):
+    """Every file of the newest step in turn, one per copy; the step before it is taken."""
+    import shutil
+
+    save(tmp_path / "good", [1, 2])
+    for i, _ in enumerate(files_of(tmp_path / "good", 2)):
+        copy = tmp_path / f"copy{i}"
+        shutil.copytree(tmp_path / "good", copy)
+        path = files_of(copy, 2)[i]
+        if path.parent.name == "2" and path.name in ("commit_success.txt", TIMES):
+            continue  # Orbax's mark and times, written after all data; they are not restored
+        damage(path)
+        good, damaged = verified_steps(copy / "checkpoints")
+        assert good == [1] and list(damaged) == [2], path
+
+    damage(files_of(tmp_path / "good", 2)[-1])
+    logger = logging.getLogger("dtgan")
+    logger.propagate = True
+    with caplog.at_level(logging.WARNING, logger="dtgan"):
+        state, data = restore(tmp_path / "good")
+    assert int(state.step) == 1 and data == {"position": 1}
+    assert "checkpoint 2 is damaged" in caplog.text
+    assert (tmp_path / "good" / "checkpoints" / "2.damaged").is_dir()  # nothing is lost
+    save(tmp_path / "good", [2])  # and its number is free again
+    assert verified_steps(tmp_path / "good" / "checkpoints") == ([1, 2], {})
+
+
+def test_only_damaged_checkpoints_end_the_run(tmp_path):
+    save(tmp_path, [1])
+    damage_flip(files_of(tmp_path, 1)[-1])
+    for _ in range(2):  # the same command again must not start from scratch
+        with pytest.raises(ConfigError, match=r"all checkpoints .* are damaged"):
+            restore(tmp_path)
+
+
+def test_unfinished_directories_are_no_checkpoints(tmp_path):
+    save(tmp_path, [1])
+    (tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp" / "state").mkdir(parents=True)
+    assert verified_steps(tmp_path / "checkpoints") == ([1], {})
+    assert int(restore(tmp_path)[0].step) == 1

@@ -1,0 +1,51 @@
+"""Pins metrics.jsonl over a resume, readable TensorBoard events, and progress arithmetic."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dtgan.runs.writers import Progress, Writer
+
+
+def test_rows_after_the_restored_step_are_dropped(tmp_path):
+    writer = Writer(tmp_path)
+    for step in (1, 2, 3):
+        writer.scalars(step, {"loss/rec": 1.0 / step})
+    writer.image(3, "samples", np.zeros((8, 8, 1), np.uint8))
+    writer.close()
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "loss')  # cut short by a kill
+    writer = Writer(tmp_path, step=2)
+    writer.scalars(3, {"loss/rec": 9.0})
+    writer.close()
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(r["step"], r["loss/rec"]) for r in rows] == [(1, 1.0), (2, 0.5), (3, 9.0)]
+    events = list(tmp_path.glob("events.*"))
+    assert events and sum(e.stat().st_size for e in events) > 100
+
+
+def test_only_the_lead_writes(tmp_path):
+    writer = Writer(tmp_path, lead=False)
+    writer.scalars(1, {"a": 1.0})
+    writer.image(1, "a", np.zeros((8, 8, 1), np.uint8))
+    writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rates_leave_out_pauses():
+    now = [0.0]
+    progress = Progress(100, 300, images_per_step=8, clock=lambda: now[0])
+    now[0] = 10.0
+    progress.pause(150)  # 50 steps in 10 s
+    now[0] = 1000.0  # sampling and saving
+    progress.resume()
+    with progress.waiting():
+        now[0] = 1003.0
+    now[0] = 1005.0
+    progress.pause(175)  # 25 steps in 5 s
+    expected = {"steps_per_s": 5.0, "images_per_s": 40.0, "waiting_for_data": 0.2}
+    assert progress.rates() == pytest.approx({f"rate/{k}": v for k, v in expected.items()})
+    assert set(progress.rates().values()) == {0.0}
+    line = progress.line(175, 5.0, {"G": 1.5})
+    assert "step 175/300 ( 58 %)  40.0 images/s  ETA 0:25  G 1.5" in line
