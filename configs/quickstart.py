@@ -23,7 +23,8 @@ def get_config(arg=""):
     config.model.ch = 8
     config.model.d_base = 1024
     config.model.d_cap = 64
-    config.model.anchor_input = arg.anchor
+    if arg.method == "dtgan":
+        config.model.anchor_input = arg.anchor
     config.optim.ema = 0.99  # a run of a thousand steps is over before a slower mean follows
     # Equal time on two CPU cores when they were chosen, at 0.25 and 0.40 s a step.
     config.train.duration = "1500steps" if arg.method == "layered" else "1000steps"

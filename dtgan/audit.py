@@ -8,7 +8,7 @@ import sys
 
 from dtgan.config import ConfigError
 from dtgan.data.folders.audit import audit
-from dtgan.data.folders.splits import SPLITS
+from dtgan.data.splits import SPLITS
 
 
 def main(argv=None):
@@ -55,7 +55,7 @@ def _parser():
 
 
 def _summary(report):
-    """Counts, sizes, formats and splits as printable lines; good files only."""
+    """Format counts, sizes, formats and splits as lines; good files only."""
     counts = report.counts
     width = max(map(len, (*counts, "class")))
     lines = ["  ".join([f"{'class':<{width}}", *(f"{h:>6}" for h in ("all", "masks", *SPLITS))])]
@@ -77,7 +77,7 @@ def _summary(report):
 
 
 def _number(count, noun):
-    """ "1 class", "2 classes" """
+    """Format a count: "1 class", "2 classes"."""
     plural = noun + ("es" if noun.endswith("s") else "s")
     return f"{count} {noun if count == 1 else plural}"
 

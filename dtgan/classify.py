@@ -17,13 +17,16 @@ from ml_collections import config_flags
 
 from dtgan import cli, images
 from dtgan.classification import settings
-from dtgan.config import ConfigError, flatten
-from dtgan.runs.workdir import write_text
+from dtgan.config import ConfigError
+from dtgan.files import write_atomic
 
 FLAGS = flags.FLAGS
 EXAMPLE = "--config=configs/classifier.py:quick"
-DEFAULT = str(pathlib.Path(__file__).resolve().parents[1] / "configs" / "classifier.py")
-config_flags.DEFINE_config_file("config", DEFAULT, "configs/classifier.py, with its argument.")
+config_flags.DEFINE_config_file(
+    "config",
+    settings.__file__,
+    "A file of configs/, with its argument after a colon; default every field's default.",
+)
 flags.DEFINE_string("real", "", "Data set of real images; without it config.data says.")
 flags.DEFINE_string("synthetic", "", "Set made by python -m dtgan.generate.")
 flags.DEFINE_string("test", "", "Folder of test images instead of the real set's test split.")
@@ -45,13 +48,13 @@ def main():
     out, config = pathlib.Path(FLAGS.out), _config()
     result = runner.run(config, out, FLAGS.synthetic, FLAGS.test)
     images.write_image(out / "confusion.png", report.picture(result))
-    write_text(out / "verdict.json", json.dumps(result, indent=2) + "\n")
+    write_atomic(out / "verdict.json", json.dumps(result, indent=2) + "\n")
     print("\n".join(report.table(result)), flush=True)
     logging.getLogger("dtgan").info("%s (%.0f s)", out / "verdict.json", result["seconds"])
 
 
 def _config():
-    """The config with the flags that stand for its fields."""
+    """Set the config's fields from the flags that stand for them."""
     config = FLAGS.config
     if FLAGS.real:
         config.data.source, config.data.path = "folder", FLAGS.real
@@ -64,7 +67,7 @@ def _config():
 
 def check_flags(argv):
     """Raise ConfigError for fields that do not exist."""
-    cli.check_config_flags(argv, flatten(settings.base_config()), EXAMPLE)
+    cli.check_config_flags(argv, settings.get_config(), EXAMPLE)
 
 
 def run():

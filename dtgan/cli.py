@@ -1,6 +1,7 @@
-"""What the binaries share: flags, log lines, quiet libraries, the cache of compiled programs."""
+"""Shared by the binaries: flags, log lines, quiet libraries, the cache of compiled programs."""
 
 import argparse
+import importlib.util
 import logging
 import os
 import pathlib
@@ -9,14 +10,14 @@ import sys
 from absl import app, flags
 from absl import logging as absl_logging
 
-from dtgan.config import ConfigError, nearest
+from dtgan.config import ConfigError, flatten, nearest
 
 CACHE = os.path.join("~", ".cache", "dtgan", "xla")  # default of --compilation_cache
 CACHE_HELP = "Directory of compiled programs, for fast second starts; empty switches it off."
 
 
 def setup_logging(lead=True):
-    """Our own lines on stderr, with the time; libraries only when they report errors."""
+    """Log our own lines to stderr, with the time; those of libraries only for errors."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
     log = logging.getLogger("dtgan")
@@ -25,7 +26,7 @@ def setup_logging(lead=True):
 
 
 def start_jax(cache):
-    """Import JAX without its many words about devices, with the compilation cache if any."""
+    """Import JAX without its log lines about devices, with the compilation cache if any."""
     absl_logging.set_verbosity(absl_logging.ERROR)
     import jax
 
@@ -34,7 +35,7 @@ def start_jax(cache):
 
 
 def parser(name, description):
-    """An argument parser for `python -m dtgan.NAME`, with --compilation_cache."""
+    """Make an argument parser for `python -m dtgan.NAME`, with --compilation_cache."""
     made = argparse.ArgumentParser(
         prog=f"python -m dtgan.{name}",
         description=description,
@@ -46,22 +47,26 @@ def parser(name, description):
 
 
 def start(args):
-    """What comes first in a binary with flags of `parser`."""
+    """Start JAX and logging in a binary with flags of `parser`."""
     start_jax(args.compilation_cache)
     setup_logging()
 
 
-def step(text):
-    """A checkpoint as a flag: "latest", "best" or a number."""
-    if text in ("latest", "best"):
+def step(text, *more):
+    """Parse --step: "latest", "best", a word of `more`, or a number.
+
+    Raises ConfigError for other text.
+    """
+    words = ("latest", "best", *more)
+    if text in words:
         return text
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text} is not latest, best or a number")
+    if not (text.isascii() and text.isdecimal()):
+        raise ConfigError(f"--step={text} is not {', '.join(words)} or a number")
     return int(text)
 
 
 def exit_code(work):
-    """Call work(): 0, or 1 where it raised a user's mistake, which is told in one line."""
+    """Call work(); return 0, or 1 where it raised a user's mistake, printed in one line."""
     try:
         work()
     except (ConfigError, OSError) as error:
@@ -71,7 +76,7 @@ def exit_code(work):
 
 
 def run(main, check, mistakes):
-    """absl's app of main(argv) after check(argv); every mistake is told in one line, exit code 1.
+    """Run main() as an absl app after check(argv); print a mistake in one line, exit code 1.
 
     mistakes: the exceptions of main that are the user's to mend.
     """
@@ -96,17 +101,40 @@ def run(main, check, mistakes):
     app.run(guarded, flags_parser=parse)
 
 
-def check_config_flags(argv, fields, example):
-    """Raise ConfigError for a missing config file and for fields that do not exist.
+def check_config_flags(argv, default, example):
+    """Raise ConfigError for a missing config file and for fields that the config does not have.
 
-    fields: the names of all fields; example: a right --config flag.
+    default: the config where no file is given, None where one must be; example: a right --config
+    flag.
     """
+    config = default
     for arg in argv[1:]:
         name, _, value = arg.partition("=")
         if arg == "--config":
             raise ConfigError(f"--config needs a value in one word; for example {example}")
-        if name == "--config" and not os.path.exists(value.partition(":")[0]):
-            raise ConfigError(f"--config={value} is not a file; for example {example}")
+        if name == "--config":
+            config = read_config(value, example)
+    if config is None:
+        if {"--help", "--helpfull", "--helpshort"} & {arg.partition("=")[0] for arg in argv}:
+            return
+        raise ConfigError(f"--config is missing; for example {example}")
+    fields = flatten(config)
+    for arg in argv[1:]:
+        name = arg.partition("=")[0]
         field = name.removeprefix("--config.")
         if name.startswith("--config.") and field not in fields:
-            raise ConfigError(f"config field {field!r} does not exist{nearest(field, fields)}")
+            family = f" in method={config.method}" if "method" in fields else ""
+            raise ConfigError(
+                f"config field {field!r} does not exist{family}{nearest(field, fields)}"
+            )
+
+
+def read_config(value, example=""):
+    """Load the config FILE:ARGUMENT. Raises ConfigError for a bad file or argument."""
+    path, _, argument = value.partition(":")
+    if not os.path.exists(path):
+        raise ConfigError(f"--config={value} is not a file; for example {example}")
+    spec = importlib.util.spec_from_file_location("dtgan_config_file", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(argument)

@@ -29,7 +29,7 @@ def main(argv=None):
         if args.watch:
             job.watch(args.watch_timeout)
         else:
-            job.score_steps(args.step or "latest")
+            job.score_steps(cli.step(args.step or "latest", "all"))
 
     return cli.exit_code(work)
 
@@ -41,7 +41,7 @@ def _parser():
     add("--step", default="", help="latest (default), best by validation score, all, or N")
     add("--watch", action="store_true", help="score every new checkpoint until the run ends")
     add(
-        *("--watch_timeout",),
+        "--watch_timeout",
         type=float,
         default=3600.0,
         help="with --watch: stop after so many seconds without a new checkpoint (default 3600)",
@@ -49,13 +49,13 @@ def _parser():
     add("--out", default="", help="directory of reports and cache (default WORKDIR/eval)")
     add("--force", action="store_true", help="replace existing reports")
     add(
-        *("--extractor",),
+        "--extractor",
         default="domain",
         help="domain (default): the project's own classifier, trained on the run's training images "
         "and kept in the workdir; inception: the network of FID, needs --weights",
     )
     add(
-        *("--weights",),
+        "--weights",
         default="",
         help="safetensors file of the extractor, from python -m dtgan.weights.convert (inception) "
         "or from another workdir (domain)",
@@ -63,7 +63,7 @@ def _parser():
     add("--weights_sha256", default="", help="accept only this content, whatever its source")
     add("--resize", default="tf1", help="to Inception's 299 px: tf1 (default), torch or clean")
     add(
-        *("--lpips",),
+        "--lpips",
         default="domain",
         help="domain (default; the formula over the project's own classifier), alex, vgg, squeeze",
     )

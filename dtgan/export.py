@@ -13,7 +13,7 @@ import pathlib
 import sys
 
 from dtgan import cli
-from dtgan.runs.workdir import write_text
+from dtgan.files import write_atomic
 
 
 def main(argv=None):
@@ -21,7 +21,11 @@ def main(argv=None):
     args = _parser().parse_args(argv)
     cli.start(args)
     what, formats = args.what.split(","), args.format.split(",")
-    return cli.exit_code(lambda: export(args.workdir, args.out, what, formats, args.step, args.arm))
+
+    def work():
+        export(args.workdir, args.out, what, formats, cli.step(args.step), args.arm)
+
+    return cli.exit_code(work)
 
 
 def export(workdir, out, what, formats, step="latest", arm=""):
@@ -48,7 +52,7 @@ def export(workdir, out, what, formats, step="latest", arm=""):
             },
             "files": files,
         }
-        write_text(out / f"{network.name}.json", json.dumps(described, indent=2) + "\n")
+        write_atomic(out / f"{network.name}.json", json.dumps(described, indent=2) + "\n")
         for file in files.values():
             print(
                 f"{out / file['file']}: {file['bytes'] / 1e6:.2f} MB, equal to "
@@ -63,7 +67,7 @@ def _parser():
     add("--out", required=True, help="directory of the files")
     add("--what", default="generator", help="generator, encoder, classifier; by commas")
     add("--format", default="stablehlo,safetensors", help="stablehlo, safetensors, onnx; by commas")
-    add("--step", type=cli.step, default="latest", help="latest (default), best, or N")
+    add("--step", default="latest", help="latest (default), best, or N")
     add("--arm", default="", help="of a verdict's classifiers, where there are several")
     return parser
 

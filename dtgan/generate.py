@@ -24,8 +24,13 @@ def main(argv=None):
         classes = tuple(name for name in args.classes.split(",") if name)
         known = {name: getattr(args, name) for name in plan.Settings._fields if name != "classes"}
         records = runner.generate(
-            *(args.workdir, args.out, plan.Settings(classes=classes, **known), args.step),
-            *(args.shard, args.data_path, args.mvtec),
+            args.workdir,
+            args.out,
+            plan.Settings(classes=classes, **known),
+            step=cli.step(args.step),
+            shard=args.shard,
+            data_path=args.data_path,
+            mvtec=args.mvtec,
         )
         if records is None:
             print(f"shard {args.shard} is done; {args.out} waits for the others")
@@ -43,7 +48,7 @@ def _parser():
     add("--out", required=True, help="directory of the set, new or to be continued")
     add("--num_per_class", type=int, required=True, help="images of every class")
     add("--classes", default="", help="defect classes, separated by commas; default all")
-    add("--step", type=cli.step, default="latest", help="latest (default), best, or N")
+    add("--step", default="latest", help="latest (default), best, or N")
     add("--backgrounds", default="", help="folder of your own defect-free images")
     add("--references", default="", help="folder of your own defects, one folder a class in it")
     add("--seed", type=int, default=0, help="the same seed, the same bytes (default 0)")

@@ -1,27 +1,38 @@
-"""Images in and out: reading and writing files, ranges, resizing, grids. NumPy and Pillow only.
+"""Image files, ranges, resizing, pasting and grids of images. NumPy and Pillow only.
 
 Everywhere in dtgan an image on the host is uint8 [H, W, C] with C = 1 (grey) or 3 (RGB), and an
 image in a network is float32 in [-1, 1].
 """
 
-import os
+import io
 import pathlib
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from dtgan.files import write_atomic
 
 RESIZE_FILTER = Image.Resampling.BICUBIC  # Pillow widens its support when shrinking: antialiased
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
 def to_float(image):
-    """uint8 [0, 255] -> float in [-1, 1]; works on NumPy and JAX arrays."""
+    """Convert uint8 [0, 255] to float in [-1, 1]; works on NumPy and JAX arrays."""
     return image.astype("float32") / 127.5 - 1.0
 
 
 def to_uint8(image):
-    """float in [-1, 1] -> uint8, by clip(127.5 x + 128)."""
+    """Convert float in [-1, 1] to uint8, by clip(127.5 x + 128)."""
     return np.clip(np.asarray(image, np.float32) * 127.5 + 128.0, 0.0, 255.0).astype(np.uint8)
+
+
+def paste(x1, mask, x2):
+    """Paste the masked pixels of x1 on x2 (Crop&Paste); works on NumPy and JAX arrays.
+
+    x1, x2: uint8 [..., H, W, C]; mask: uint8 [..., H, W, 1], above 127 is pasted.
+    """
+    inside = (mask > 127).astype("uint8")
+    return x1 * inside + x2 * (1 - inside)
 
 
 def read_image(path, channels=None):
@@ -50,13 +61,13 @@ def write_image(path, image):
     """Write uint8 [H, W, C] (C = 1 or 3) to `path`; the suffix names the format. Atomic."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    as_pillow(image).save(part, format=Image.registered_extensions()[path.suffix.lower()])
-    os.replace(part, path)
+    encoded = io.BytesIO()
+    as_pillow(image).save(encoded, format=Image.registered_extensions()[path.suffix.lower()])
+    write_atomic(path, encoded.getvalue())
 
 
 def as_pillow(image):
-    """uint8 [H, W, C] -> Pillow image of mode L or RGB."""
+    """Convert uint8 [H, W, C] to a Pillow image of mode L or RGB."""
     image = np.asarray(image, np.uint8)
     return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 

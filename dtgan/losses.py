@@ -1,4 +1,4 @@
-"""One pure function per loss term: arrays in, float32 scalar out.
+"""Loss terms, a pure function each: arrays in, float32 scalar out.
 
 The reduction is the mean over all elements unless stated. Equations: docs/dtgan.md.
 """
@@ -9,17 +9,17 @@ import optax
 
 
 def l1(a, b):
-    """mean |a - b|."""
+    """Compute mean |a - b|."""
     return jnp.mean(jnp.abs(a - b))
 
 
 def mse(a, b):
-    """mean (a - b)^2."""
+    """Compute mean (a - b)^2."""
     return jnp.mean(jnp.square(a - b))
 
 
 def adversarial_d(real, fake):
-    """Non-saturating GAN loss of a discriminator, mean softplus(-real) + mean softplus(fake).
+    """Compute a discriminator's GAN loss, mean softplus(-real) + mean softplus(fake).
 
     Equals -(log D(x) + log(1 - D(G))) on sigmoid outputs. Logits of any shapes.
     """
@@ -27,30 +27,30 @@ def adversarial_d(real, fake):
 
 
 def adversarial_g(fake):
-    """Non-saturating GAN loss of the generator, softplus(-fake) per element: reduce it yourself."""
+    """Compute the generator's non-saturating GAN loss softplus(-fake), per element, not reduced."""
     return jax.nn.softplus(-fake)
 
 
 def cross_entropy(logits, label):
-    """mean -log softmax(logits)[label]; logits [N, K], label int [N]."""
+    """Compute mean -log softmax(logits)[label]; logits [N, K], label int [N]."""
     return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, label))
 
 
 def reconstruction(x1, x1r, x2, x4):
-    """L_rec = |x1 - x1r|_1 + |x2 - x4|_1."""
+    """Compute L_rec = |x1 - x1r|_1 + |x2 - x4|_1."""
     return l1(x1, x1r) + l1(x2, x4)
 
 
 def structure(x1, x1r, x1a, x2, x3):
-    """L_structure: what the defect adds is the same on both surfaces.
+    """Compute L_structure = |(x1 - x1a) - (x3 - x2)|_1 + |(x1r - x1a) - (x3 - x2)|_1.
 
-    |(x1 - x1a) - (x3 - x2)|_1 + |(x1r - x1a) - (x3 - x2)|_1
+    It is 0 where the defect changes both surfaces by the same amount.
     """
     return l1(x1 - x1a, x3 - x2) + l1(x1r - x1a, x3 - x2)
 
 
 def feature(z_s1, z_t2, z_s3, z_t3, z_t4):
-    """L_feature = MSE(z_s3, z_s1) + MSE(z_t3, z_t2) + MSE(z_t4, z_t2).
+    """Compute L_feature = MSE(z_s3, z_s1) + MSE(z_t3, z_t2) + MSE(z_t4, z_t2).
 
     Targets carry no gradient: codes without normalisation could shrink to zero.
     """
@@ -59,10 +59,10 @@ def feature(z_s1, z_t2, z_s3, z_t3, z_t4):
 
 
 def r1(score, real):
-    """R1 without its weight: mean over samples of 1/2 |d score / d real|^2 (Mescheder et al. 2018).
+    """Compute R1, unweighted: mean of 1/2 |d score / d real|^2 (Mescheder et al. 2018).
 
     score: function of `real` [N, ...] with one number per sample, [N] or [N, P] for [N, P, ...]
-    inputs, into which only its own sample may enter; then the mean is over all N P of them.
+    inputs; a number may depend on its own sample alone. The mean is over all N or N P samples.
     """
     output, pullback = jax.vjp(score, real)
     (gradient,) = pullback(jnp.ones_like(output))
@@ -70,10 +70,11 @@ def r1(score, real):
 
 
 def matte(soft, target):
-    """How far a matte is from another one: mean cross-entropy + Dice loss, both in 0..1.
+    """Compute the loss of a matte against its target: mean cross-entropy + Dice loss.
 
-    soft, target: [N, R, R, 1]. Dice weighs a small defect like a large one; the cross-entropy
-    tells every pixel its side. L1 would not do: the median of a sparse map is zero.
+    soft, target: [N, R, R, 1] in 0..1. Dice weighs a small defect like a large one; the
+    cross-entropy gives every pixel a gradient. L1 is no alternative: its minimum for a sparse map
+    is the median, zero.
     """
     soft = jnp.clip(soft, 1e-4, 1.0 - 1e-4)
     entropy = -jnp.mean(target * jnp.log(soft) + (1.0 - target) * jnp.log(1.0 - soft))
@@ -83,27 +84,30 @@ def matte(soft, target):
 
 
 def weighted_l1(a, b, weight):
-    """sum w |a - b| / sum w over all elements, 0 without weight; weight [N, R, R, 1] or as a, b."""
+    """Compute sum w |a - b| / sum w over all elements; weight [N, R, R, 1] or as a, b.
+
+    0 where all weights are 0.
+    """
     weight = jnp.broadcast_to(weight, a.shape)
     return jnp.sum(weight * jnp.abs(a - b)) / (jnp.sum(weight) + 1e-6)
 
 
 def variation(soft):
-    """Mean |difference| of neighbouring pixels of [N, R, R, 1], along both axes."""
+    """Compute the total variation of [N, R, R, 1]: mean |difference| of neighbours, both axes."""
     return l1(soft[:, 1:], soft[:, :-1]) + l1(soft[:, :, 1:], soft[:, :, :-1])
 
 
 def binary_cross_entropy(logits, target, weight=1.0):
-    """Mean weight x sigmoid cross-entropy; target 0..1 and weight broadcast against the logits."""
+    """Compute mean weight x sigmoid cross-entropy; target 0..1, weight broadcast to the logits."""
     target = jnp.broadcast_to(target, logits.shape)
     return jnp.mean(weight * optax.sigmoid_binary_cross_entropy(logits, target))
 
 
 def present(logits, share=0.005):
-    """-log of the probability that the surest `share` of the cells gives to "here is a defect".
+    """Compute -log sigmoid of the mean logit over the `share` of cells with the largest logits.
 
-    logits: [N, S, S, 1] of images that have one somewhere: all that a label of the whole image
-    says of its pixels (multiple-instance learning).
+    logits: [N, S, S, 1] of "here is a defect", of images that have one. Multiple-instance
+    learning: the label of an image says only that some of its cells show the defect.
     """
     flat = logits.reshape(logits.shape[0], -1)
     count = max(1, round(share * flat.shape[1]))

@@ -10,7 +10,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from dtgan import cli
-from dtgan.config import ConfigError, base_config, flatten
+from dtgan.config import ConfigError
 
 FLAGS = flags.FLAGS
 EXAMPLE = "--config=configs/quickstart.py"
@@ -54,16 +54,14 @@ def main():
 
 
 def check_flags(argv):
-    """Raise ConfigError for flags that are missing or come too late."""
-    cli.check_config_flags(argv, flatten(base_config()), EXAMPLE)
+    """Raise ConfigError for flags that are missing, unknown or come too late."""
     for arg in argv[1:]:
         if arg.partition("=")[0] == "--config.method":
             raise ConfigError(
-                "--config.method comes too late for the defaults of a method; give it to the "
-                "config: --config=configs/quickstart.py:method=dtgan"
+                "--config.method comes too late for the fields of a method; give it to the config: "
+                "--config=configs/quickstart.py:method=dtgan"
             )
-    if not any(arg.partition("=")[0] in ("--config", "--help", "--helpfull") for arg in argv):
-        raise ConfigError(f"--config is missing; for example {EXAMPLE}")
+    cli.check_config_flags(argv, None, EXAMPLE)
 
 
 def run():

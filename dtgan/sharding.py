@@ -6,23 +6,23 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 
 def make_mesh(devices=None) -> Mesh:
-    """A one-axis mesh. Auto axes: with Explicit ones gathers over the batch axis raise."""
+    """Make a one-axis mesh. Auto axes: with Explicit ones gathers over the batch axis raise."""
     devices = devices or jax.devices()
     return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def replicated(mesh):
-    """Sharding of parameters and scalars: whole on every device."""
+    """Return the sharding of parameters and scalars: whole on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def split(mesh):
-    """Sharding of batches: the leading axis is cut over devices."""
+    """Return the sharding of batches: the leading axis is split over devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def put_batch(batch, mesh):
-    """This process's rows {name: array [b, ...]} -> global arrays over the mesh."""
+    """Put this process's rows {name: array [b, ...]} into global arrays over the mesh."""
     sharding = split(mesh)
     return {k: jax.make_array_from_process_local_data(sharding, v) for k, v in batch.items()}
 
@@ -32,7 +32,8 @@ def map_rows(program, rows, mesh, batch_size):
 
     program: {name: [B, ...]} -> {name: array [B, ...]}, both split over the devices of `mesh`. All
     batches have one size, a multiple of the number of devices, the last one padded with zeros.
-    Yields {name: NumPy array} of at most batch_size rows; once, of none, where N is 0.
+    Yields {name: NumPy array} of at most batch_size rows; for N = 0 one result without rows, so
+    that callers still learn names and shapes.
     """
     count, devices = len(next(iter(rows.values()))), mesh.devices.size
     batch_size = -(-min(batch_size, max(count, 1)) // devices) * devices
@@ -40,7 +41,7 @@ def map_rows(program, rows, mesh, batch_size):
         batch = {name: array[start : start + batch_size] for name, array in rows.items()}
         here = min(batch_size, count - start)
         padded = {
-            name: np.pad(array, ((0, batch_size - here), *((0, 0),) * (array.ndim - 1)))
+            name: np.pad(array, [(0, batch_size - here)] + [(0, 0)] * (array.ndim - 1))
             for name, array in batch.items()
         }
         out = jax.device_get(program(put_batch(padded, mesh)))
@@ -60,5 +61,5 @@ def initialize_distributed(coordinator="", num_processes=0, process_id=-1):
 
 
 def is_lead():
-    """Whether this process writes logs, grids and configs."""
+    """Tell whether this process writes logs, grids and configs."""
     return jax.process_index() == 0

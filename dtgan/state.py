@@ -1,4 +1,4 @@
-"""All that is saved and restored: nothing a run needs lives outside it."""
+"""The state of a run: all that is saved and restored, and nothing else is needed."""
 
 from typing import Any, NamedTuple
 

@@ -84,11 +84,11 @@ def run_main(compilation_cache):
 
 @pytest.fixture(scope="session")
 def smoke_run(run_main, shared):
-    """The workdir of a layered run of the smoke config: 4 steps, checkpoints at 2 and 4."""
+    """The workdir of a run of the smoke config: 4 steps, checkpoints at 2 and 4."""
     workdir = shared / "smoke"
     with once(workdir) as first:
         if first:
-            process = run_main("--config=configs/dtgan.py:layered,smoke", f"--workdir={workdir}")
+            process = run_main("--config=tests/smoke.py", f"--workdir={workdir}")
             output, _ = process.communicate(timeout=300)
             assert process.returncode == 0, output
     return workdir

@@ -1,43 +1,33 @@
-"""Pins the import rule: a module imports from lower layers, inside its own only what is listed."""
+"""Pins the import rule: docs/architecture.md has a table of rooms, and imports only go down."""
 
 import ast
+import itertools
 import pathlib
+import re
 
 import pytest
 
-PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "dtgan"
-
-LAYERS = [
-    {"config", "images", "reporting"},
-    {"nn", "data", "weights"},
-    {"models", "losses", "annotations"},
-    {"state", "methods", "sharding", "runs", "metrics"},
-    {"sampling"},
-    {"training", "evaluation", "generation", "classification", "exporting", "cli"},
-    {"main", "evaluate", "generate", "classify", "export", "audit", "estimate"},
-]
-# Imports inside one layer.
-WITHIN = {
-    "config": {"config"},
-    "nn": {"nn"},
-    "data": {"data"},
-    "weights": {"weights"},
-    "models": {"models"},
-    "methods": {"methods", "state"},
-    "runs": {"runs"},
-    "training": {"training"},
-    "sampling": {"sampling"},
-    "evaluation": {"evaluation"},
-    "generation": {"generation"},
-    "classification": {"classification"},
-    "exporting": {"exporting"},
-    "metrics": {"metrics", "sharding"},
-}
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "dtgan"
+PAGE = ROOT / "docs" / "architecture.md"
 NEVER = {
     "data": {"nn", "models", "methods", "losses", "state", "training", "sampling"},
     "metrics": {"data", "models", "methods"},
     "training": {"metrics"},
 }
+
+
+def rooms():
+    """{room: (floor, rooms of the same floor that it may use)} of the page's table."""
+    found = {}
+    for line in PAGE.read_text().splitlines():
+        row = re.fullmatch(r"\| (\d) \| (\w+) \|.*\|([\w, ]*)\|", line)
+        if row:
+            found[row[2]] = int(row[1]), set(re.findall(r"\w+", row[3]))
+    return found
+
+
+ROOMS = rooms()
 
 
 def area(module):
@@ -60,14 +50,19 @@ FILES = [p for p in sorted(PACKAGE.rglob("*.py")) if p != PACKAGE / "__init__.py
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_only_from_lower_layers(path):
+def test_imports_only_from_lower_floors(path):
     own = path.relative_to(PACKAGE).with_suffix("").parts[0]
-    level = {name: i for i, layer in enumerate(LAYERS) for name in layer}
-    assert own in level, f"{own} has no layer: add it here and to the README's layout"
+    assert own in ROOMS, f"{own} has no floor: add it to the table of docs/architecture.md"
+    floor, beside = ROOMS[own]
     for module in imports_of(path):
         other = area(module)
-        allowed = level[other] < level[own] or other in WITHIN.get(own, set())
+        allowed = ROOMS[other][0] < floor or other in beside
         assert allowed and other not in NEVER.get(own, set()), f"{own} imports {module}"
+
+
+def test_every_room_of_the_page_exists():
+    there = {p.stem for p in PACKAGE.iterdir() if not p.name.startswith("__")}
+    assert set(ROOMS) == there
 
 
 def test_data_imports_no_jax():
@@ -89,3 +84,43 @@ def test_rule_can_fail(tmp_path):
     bad = tmp_path / "bad.py"
     bad.write_text("from dtgan import train\nimport dtgan.models.dtgan\n")
     assert imports_of(bad) == {"dtgan.train", "dtgan.models.dtgan"}
+
+
+FAMILIES = [p.stem for p in (PACKAGE / "config" / "families").glob("[a-z]*.py")]
+
+
+def families_in(module):
+    """The families whose own files a dotted name points into."""
+    parts = module.split(".")
+    homes = ("methods", "models", "families")
+    return {b for a, b in itertools.pairwise(parts) if a in homes and b in FAMILIES}
+
+
+def test_families_do_not_use_each_other():
+    """A family is its four files; what two share has a room of its own."""
+    for role in ("methods", "models", "config/families"):
+        for name in FAMILIES:
+            path = PACKAGE / role / f"{name}.py"
+            for module in imports_of(path) if path.exists() else ():
+                assert families_in(module) <= {name}, f"{path} imports {module}"
+
+
+def test_only_the_registry_knows_a_family():
+    """No other file imports one, compares with its name, or asks for its config."""
+    own = {
+        *(PACKAGE / role / f"{name}.py" for role in ("methods", "models") for name in FAMILIES),
+        *(PACKAGE / "config" / "families").glob("*.py"),
+        PACKAGE / "methods" / "registry.py",
+    }
+    for path in set(FILES) - own:
+        for module in imports_of(path):
+            assert not families_in(module), f"{path} imports {module}"
+        for node in ast.walk(ast.parse(path.read_text())):
+            operands = []
+            if isinstance(node, ast.Compare):
+                operands = [node.left, *node.comparators]
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("base_config"):
+                operands = node.args
+            for operand in operands:
+                value = getattr(operand, "value", None)
+                assert value not in FAMILIES, f"{path}:{node.lineno} names {value!r}"

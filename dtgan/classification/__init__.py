@@ -1,1 +1,1 @@
-"""Whether synthetic images help a classifier: arms, training, verdict."""
+"""The experiment whether synthetic images help a classifier: arms, training, verdict."""

@@ -8,10 +8,10 @@ from dtgan.nn.resample import blur
 
 
 def classic(key, images, settings, axes):
-    """Images float [N, R, R, C] in [-1, 1], each changed at random by `config.augment`.
+    """Augment images float [N, R, R, C] in [-1, 1], each at random, by `config.augment`.
 
-    axes: those that may be flipped (1 rows, 2 columns). Flip, contrast, brightness, shift, blur
-    (1-3-3-1), noise, and one square of mid-grey.
+    settings: `config.augment`. axes: those that may be flipped (1 rows, 2 columns). Flip, contrast,
+    brightness, shift, blur (1-3-3-1), noise, and one square of mid-grey.
     """
     n, size = images.shape[:2]
     keys = jax.random.split(key, 6)

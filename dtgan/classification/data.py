@@ -1,4 +1,4 @@
-"""What classifiers are trained and tested on: real splits, a synthetic set, pasted defects."""
+"""Images of a classifier experiment: real splits, a synthetic set, pasted defects."""
 
 import json
 import pathlib
@@ -6,34 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dtgan.classification.training import Images
+from dtgan import images
+from dtgan.classification.training import Examples
 from dtgan.config import NORMAL, ConfigError
 from dtgan.data import catalog, pipeline
 from dtgan.data.folders import loose
-
-SPLITS = ("train", "val", "test")
-
-
-class Records(NamedTuple):
-    """Images with what is known of them: image uint8 [N, R, R, C], label int32 [N], mask uint8
-    [N, R, R, 1], has_mask bool [N], ids: a name each."""
-
-    image: np.ndarray
-    label: np.ndarray
-    mask: np.ndarray
-    has_mask: np.ndarray
-    ids: tuple
-
-    def take(self, rows):
-        """The rows of an index array."""
-        rows = np.asarray(rows, int)
-        arrays = (array[rows] for array in self[:4])
-        return Records(*arrays, tuple(self.ids[row] for row in rows))
-
-    @property
-    def counts(self):
-        """Images by label."""
-        return np.bincount(self.label)
+from dtgan.data.records import Records
 
 
 class Experiment(NamedTuple):
@@ -47,11 +25,12 @@ class Experiment(NamedTuple):
 
 
 def load(config, synthetic="", test=""):
-    """The Experiment of `config.data`, a set of synthetic images and, instead of the data's own
-    test split, a folder of test images.
+    """Load the Experiment of `config.data` and a set of synthetic images.
 
-    Synthetic normals are left out: they are real surfaces. Raises ConfigError for sets that are
-    incomplete, hold unknown classes, or lack what training and testing need.
+    synthetic: directory of the set, "" for none; its normals are left out, since they are real
+    surfaces. test: folder of test images to use instead of the data's own test split. Raises
+    ConfigError for sets that are incomplete, hold unknown classes, or lack images of a class that
+    training and testing need.
     """
     source, _ = catalog.open_checked(config, "train")
     classes = tuple(source.classes)
@@ -84,28 +63,30 @@ def load(config, synthetic="", test=""):
 
 
 def read(config, source):
-    """All Records of a source, scaled and centre-cropped to data.res."""
+    """Read a source as Records, scaled and centre-cropped to data.res."""
     cached = pipeline.CachedSource.of(source, config)
     records = pipeline.load_records(config, cached, np.arange(len(source)))
     ids = tuple(cached[k]["id"] for k in range(len(source)))
-    return Records(*(records[name] for name in Records._fields[:4]), ids)
+    return Records(**records, ids=ids)
 
 
 def oversample(train, at_most):
-    """Records in which defect classes of at most `at_most` images also show them flipped upside
-    down and left to right, as the thesis does with its rare classes."""
+    """Add flipped copies of the images of rare defect classes, as the thesis does.
+
+    Classes of at most `at_most` images get each image upside down and left to right as well.
+    """
     rare = [k for k in range(1, len(train.counts)) if train.counts[k] <= at_most]
     rows = np.flatnonzero(np.isin(train.label, rare))
     parts = [train]
     for axis in (1, 2):
         part = train.take(rows)
         parts.append(part._replace(image=np.flip(part.image, axis), mask=np.flip(part.mask, axis)))
-    arrays = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:4])
+    arrays = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:5])
     return Records(*arrays, sum((part.ids for part in parts), ()))
 
 
 def limit(records, classes, counts):
-    """The first images of each class, as many as `counts` says: "crack=40,spot=12"; "" = all.
+    """Keep the first images of each class, as many as in `counts`: "crack=40,spot=12"; "" = all.
 
     Raises ConfigError for other text, unknown classes and more images than there are.
     """
@@ -133,9 +114,9 @@ def limit(records, classes, counts):
 
 
 def paste(train, num_per_class, seed):
-    """Records of defects cut out by their masks and put on training normals, as many a class.
+    """Paste defects, cut out by their masks, on training normals: Records, num_per_class a class.
 
-    Crop-and-paste, the baseline of DFMGAN's tables. None where no defect has a mask.
+    Crop&Paste, the baseline of DFMGAN's tables. None where no defect has a mask.
     """
     rng = np.random.default_rng(pipeline.stream_seed(seed, "paste"))
     normals, parts = np.flatnonzero(train.label == 0), []
@@ -144,7 +125,7 @@ def paste(train, num_per_class, seed):
         if not known.size:
             continue
         i, j = rng.choice(known, num_per_class), rng.choice(normals, num_per_class)
-        parts.append((np.where(train.mask[i] > 127, train.image[i], train.image[j]), i))
+        parts.append((images.paste(train.image[i], train.mask[i], train.image[j]), i))
     if not parts:
         return None
     rows = np.concatenate([i for _, i in parts])
@@ -152,7 +133,7 @@ def paste(train, num_per_class, seed):
 
 
 def arm_images(experiment, pasted, real, synthetic):
-    """The Images of an arm: real normals, and real, synthetic or pasted defects as asked."""
+    """Collect the Examples of an arm: real normals, and real, synthetic or pasted defects."""
     train = experiment.train
     rows = np.flatnonzero((train.label == 0) | real)
     parts = [(train.take(rows), False)]
@@ -160,7 +141,7 @@ def arm_images(experiment, pasted, real, synthetic):
         parts.append((experiment.synthetic, True))
     if pasted is not None:
         parts.append((pasted, True))
-    return Images(
+    return Examples(
         np.concatenate([records.image for records, _ in parts]),
         np.concatenate([records.label for records, _ in parts]),
         np.concatenate([np.full(len(records.label), fake) for records, fake in parts]),
@@ -168,7 +149,7 @@ def arm_images(experiment, pasted, real, synthetic):
 
 
 def manifest_sources(synthetic):
-    """Ids of the images that a generated set was made from; empty for a set without a manifest."""
+    """Read the ids of the images that a generated set was made from; none without a manifest."""
     path = pathlib.Path(synthetic) / "manifest.jsonl"
     if not path.exists():
         return set()
@@ -177,7 +158,7 @@ def manifest_sources(synthetic):
 
 
 def _check_complete(synthetic):
-    """Raise ConfigError for a generated set that is still being made."""
+    """Raise ConfigError for a generated set that is missing, unfinished or without defects."""
     root = pathlib.Path(synthetic)
     if not root.is_dir():
         raise ConfigError(f"--synthetic={synthetic} does not exist; give a directory of images")

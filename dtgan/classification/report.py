@@ -1,13 +1,15 @@
-"""An experiment as text and as a picture."""
+"""Reports of a classifier experiment: a table of text and a picture of confusion matrices."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from dtgan.reporting.tables import aligned
 
 CELL, LEFT, TOP = 46, 110, 60
 
 
 def table(report):
-    """Lines: arms with their errors, the same by class, then the verdict."""
+    """Format the report as lines: errors of all arms, errors by class, verdict, notes."""
     arms = report["arms"]
     overall = [["arm", "images", "error", "95 %", "balanced", "macro F1"]] + [
         [
@@ -25,28 +27,21 @@ def table(report):
         for label in report["classes"]
         if any(arm["per_class_error"][label] for arm in arms.values())
     ]
-    lines = [
+    return [
         f"{report['net']}, {report['seeds']} seeds, {report['num_train']} training, "
         f"{report['num_val']} validation and {report['num_test']} test images, "
-        f"{report['num_synthetic']} synthetic ones; errors in %, mean over seeds"
-    ]
-    return [
-        *(*lines, *_aligned(overall), "", *_aligned(by_class), ""),
+        f"{report['num_synthetic']} synthetic ones; errors in %, mean over seeds",
+        *aligned(overall),
+        "",
+        *aligned(by_class),
+        "",
         verdict_line(report["verdict"]),
         *(f"{name}: {note}" for name, note in report["notes"].items()),
     ]
 
 
-def _aligned(rows):
-    """Rows of texts as lines with columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        first, *cells = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join([row[0].ljust(len(first)), *cells])
-
-
 def _cell(arm, label):
-    """An arm's error on a class."""
+    """Format an arm's error on a class: mean over seeds and Wilson's interval, "-" for None."""
     scores = arm["per_class_error"][label]
     if scores is None:
         return "-"
@@ -54,7 +49,7 @@ def _cell(arm, label):
 
 
 def verdict_line(verdict):
-    """The verdict in a sentence."""
+    """Format the verdict as one sentence; None says why there is none."""
     if verdict is None:
         return "no verdict: it takes a synthetic arm and real+classic"
     low, high = (100 * value for value in verdict["ci95"])
@@ -69,7 +64,10 @@ def verdict_line(verdict):
 
 
 def picture(report):
-    """Confusion matrices of all arms, uint8 [H, W, 1]: rows true, columns predicted, in %."""
+    """Render the confusion matrices of all arms, uint8 [H, W, 1].
+
+    Rows are true classes, columns predicted ones, in % of the row.
+    """
     sheets = [_matrix(name, arm, report["classes"]) for name, arm in report["arms"].items()]
     columns = min(3, len(sheets))
     blank = [np.full_like(sheets[0], 255)] * (-len(sheets) % columns)
@@ -81,7 +79,7 @@ def picture(report):
 
 
 def _matrix(name, arm, classes):
-    """One arm's matrix, uint8 [H, W]."""
+    """Render one arm's confusion matrix, uint8 [H, W]."""
     counts = np.asarray(arm["confusion"], float)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     size = CELL * len(classes)

@@ -1,4 +1,4 @@
-"""The whole experiment: sets, arms, test, verdict."""
+"""The whole classifier experiment: sets, arms, test, verdict."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ FREE = ("arms", "seeds", "data.path", "data.workers", "data.cache_mb")  # change
 def run(config, out, synthetic="", test=""):
     """Train every arm from every seed, read the test set once -> content of verdict.json.
 
-    config: of `settings`. out: directory; what it holds of this experiment is not trained again.
+    config: of `settings`. out: directory; seeds of this experiment in it are not trained again.
     synthetic: directory of a generated set, "" where no arm needs one. test: folder of test images
     instead of the data's own test split.
     Raises ConfigError for impossible settings and sets, before anything is trained.
@@ -68,7 +68,7 @@ def run(config, out, synthetic="", test=""):
 
 
 def train_arm(config, store, name, trainer, images, experiment):
-    """The Seeds of all seeds of an arm; the best one's classifier is kept, by validation."""
+    """Train all seeds of an arm: Seeds. The classifier with the least validation error is saved."""
     parts, about = [], classifier_metadata(config, experiment.classes)
     for group in _groups(list(range(config.seeds)), config.together):
         done = store.load(name, group)
@@ -82,7 +82,8 @@ def train_arm(config, store, name, trainer, images, experiment):
         parts.append(done)
         log.info(
             "%s: seeds %s, validation error %s",
-            *(name, ", ".join(map(str, group))),
+            name,
+            ", ".join(map(str, group)),
             ", ".join(f"{100 * error:.1f} %" for error in done.val_error),
         )
     rows = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:3])
@@ -91,7 +92,7 @@ def train_arm(config, store, name, trainer, images, experiment):
 
 
 def score_arm(trainer, logits, experiment):
-    """The scores of an arm's logits [S, N, K] of the test images; see `verdict.arm_scores`."""
+    """Score an arm's logits [S, N, K] of the test images; see `verdict.arm_scores`."""
     classes, truth = experiment.classes, experiment.test.label
     config = trainer.config
     scores = verdict.arm_scores(trainer.decide(logits), truth, answers(config, classes))
@@ -102,12 +103,12 @@ def score_arm(trainer, logits, experiment):
 
 
 def answers(config, classes):
-    """What a network may answer: the classes and, of labels, any other set of them."""
+    """List the possible answers: the classes and, with several labels, any other set of labels."""
     return (*classes, labels.ANOTHER) if config.multi_label else tuple(classes)
 
 
 def classifier_metadata(config, classes):
-    """What a classifier's file says of it, {name: text}."""
+    """Describe a classifier for the metadata of its file, {name: text}."""
     return {
         "classes": json.dumps(labels.names(classes) if config.multi_label else classes),
         "multi_label": json.dumps(config.multi_label),
@@ -119,7 +120,7 @@ def classifier_metadata(config, classes):
 
 
 def best_state(trained):
-    """The state dict, with torchvision's names, of the seed with the least validation error."""
+    """Return the state dict, with torchvision's names, of the seed of least validation error."""
     seed = int(np.argmin(trained.val_error))
     variables = jax.tree.map(lambda x: x[seed], trained.variables)
     net = {"params": variables["params"]["net"], "batch_stats": variables["batch_stats"]}
@@ -127,7 +128,7 @@ def best_state(trained):
 
 
 def prepare(config, synthetic, test):
-    """(Experiment, pasted Records or None, notes) after all checks."""
+    """Load and check all images: (Experiment, pasted Records or None, notes)."""
     needs = [name for name in config.arms if settings.ARMS[name][1]]
     if needs and not synthetic:
         raise ConfigError(
@@ -150,7 +151,7 @@ def prepare(config, synthetic, test):
 
 
 def judge(arms, wrong):
-    """The best synthetic arm, by validation, against the baseline; see `verdict.compare`."""
+    """Compare the best synthetic arm, by validation, with the baseline; see `verdict.compare`."""
     fakes = [name for name in wrong if settings.ARMS[name][1]]
     if not fakes or settings.BASELINE not in wrong:
         return None
@@ -160,7 +161,7 @@ def judge(arms, wrong):
 
 
 def exposure(images, shown, classes):
-    """{"real": {class: images shown in training}, "synthetic": {...}}, the mean over seeds."""
+    """Count images shown in training, mean over seeds: {"real": {class: ...}, "synthetic": ...}."""
     return {
         kind: {
             name: round(float(shown[(images.label == k) & (images.synthetic == fake)].sum()), 1)
@@ -171,14 +172,14 @@ def exposure(images, shown, classes):
 
 
 def _groups(seeds, together):
-    """Seeds in groups that train in one program."""
+    """Divide the seeds into groups that train in one program."""
     if not together:
         together = 1 if jax.default_backend() == "cpu" else len(seeds)
     return [seeds[i : i + together] for i in range(0, len(seeds), together)]
 
 
 def _described(config, experiment):
-    """All that a finished seed depends on."""
+    """Describe all that a finished seed depends on, JSON-able."""
     fields = {name: value for name, value in flatten(config).items() if name not in FREE}
     sets = zip(("train", "val", "test", "synthetic"), experiment[:4], strict=True)
     images = {

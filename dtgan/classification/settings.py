@@ -14,11 +14,11 @@ ARMS = {  # name -> (real defects, synthetic ones, pasted ones, classic augmenta
     "real+synthetic+classic": (True, True, False, True),
     "synthetic": (False, True, False, True),
 }
-BASELINE = "real+classic"  # what synthetic images have to beat
+BASELINE = "real+classic"  # the arm that synthetic images have to beat
 
 
 def base_config():
-    """Every field with its default."""
+    """Return the configuration of all fields with their defaults."""
     config = ConfigDict(
         {
             "net": "resnet18",  # resnet18 | resnet34 | resnet50 | densenet121
@@ -35,7 +35,8 @@ def base_config():
                 "batch_size": 32,
                 "val_every": 50,  # steps between looks at the validation images
                 "balance": 0.5,  # 0: classes as frequent as they are, 1: equally frequent
-                # Of what is shown of a defect class that has both kinds; -1 = every image alike.
+                # Share of synthetic images among those shown of a defect class that has both kinds;
+                # -1 = every image alike.
                 "synthetic_share": 0.5,
             },
             "optim": {
@@ -61,8 +62,13 @@ def base_config():
     return config.lock()
 
 
+def get_config():
+    """Return the config of `python -m dtgan.classify` without --config."""
+    return base_config()
+
+
 def validate(config):
-    """Raise ConfigError for the first field that cannot be."""
+    """Raise ConfigError for the first field with an impossible value."""
     for name in config.arms:
         if name not in ARMS:
             raise ConfigError(

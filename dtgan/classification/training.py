@@ -18,8 +18,8 @@ from dtgan.weights import published
 EVAL_BATCH = 128
 
 
-class Images(NamedTuple):
-    """Labelled images: image uint8 [N, R, R, C], label int32 [N], synthetic bool [N]."""
+class Examples(NamedTuple):
+    """Training images: image uint8 [N, R, R, C], label int32 [N], synthetic bool [N]."""
 
     image: Any
     label: Any
@@ -27,7 +27,7 @@ class Images(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """What training returns, a row a seed."""
+    """Results of training, a row a seed."""
 
     variables: Any  # parameters and running means, [S, ...]
     val_error: np.ndarray  # balanced, of the chosen step [S]
@@ -47,7 +47,7 @@ class SourceHead(nn.Module):
 
 @jax.custom_vjp
 def reverse_gradient(x, scale):
-    """x; its gradient is multiplied by -scale (Ganin and Lempitsky 2015)."""
+    """Return x and multiply its gradient by -scale (Ganin and Lempitsky 2015)."""
     del scale
     return x
 
@@ -58,15 +58,16 @@ reverse_gradient.defvjp(
 
 
 def reversal(progress):
-    """lambda(p) = 2 / (1 + exp(-10 p)) - 1 of the share of training that is done."""
+    """Compute lambda(p) = 2 / (1 + exp(-10 p)) - 1 of the finished share p of training."""
     return 2.0 / (1.0 + jnp.exp(-10.0 * progress)) - 1.0
 
 
 class Trainer:
-    """Trains `config.net` for K classes; one Trainer, compiled once, serves all arms of its kind.
+    """Trainer of `config.net` for K classes, compiled once for all arms of its kind.
 
-    classes: their names. augmented: whether images meet classic augmentation. The network has an
-    output a class; with `config.multi_label` an output a label, of which a class may show several.
+    classes: their names. augmented: whether images are augmented (classic augmentation). The
+    network has an output a class; with `config.multi_label` an output a label, of which a class may
+    show several.
     """
 
     def __init__(self, config, classes, augmented):
@@ -84,7 +85,7 @@ class Trainer:
     # --- pure functions of one seed ---------------------------------------------------------------
 
     def init(self, key):
-        """(variables, optimizer state) of a seed."""
+        """Initialise a seed: (variables, optimizer state)."""
         data = self.config.data
         channels = 3 if self.config.weights else data.channels
         image = jnp.zeros((1, data.res, data.res, channels))
@@ -99,7 +100,7 @@ class Trainer:
         return variables, self.tx.init(variables["params"])
 
     def step(self, state, batch, key, progress):
-        """One update on a batch of Images -> (state, loss)."""
+        """Update once on a batch of Examples -> (state, loss)."""
         variables, opt_state = state
         x, y = to_float(batch.image), batch.label
         if self.augmented:
@@ -108,7 +109,8 @@ class Trainer:
         def loss(params):
             out, new = self.module.apply(
                 {"params": params["net"], "batch_stats": variables["batch_stats"]},
-                *(self.prepare(x), True),
+                self.prepare(x),
+                train=True,
                 mutable=["batch_stats"],
             )
             value = jnp.mean(self.cross_entropy(out.logits, y))
@@ -127,19 +129,19 @@ class Trainer:
         return ({"params": params, "batch_stats": stats}, opt_state), value
 
     def cross_entropy(self, logits, y):
-        """[N] of logits [N, K] and classes y [N]; of several labels the sum over them."""
+        """Compute the loss [N] of logits [N, K] and classes y [N], summed over several labels."""
         if self.targets is None:
             return optax.softmax_cross_entropy_with_integer_labels(logits, y)
         shown = jnp.asarray(self.targets, jnp.float32)[y]
         return jnp.sum(optax.sigmoid_binary_cross_entropy(logits, shown), axis=-1)
 
     def logits(self, variables, image):
-        """Logits [N, K] of uint8 images [N, R, R, C]."""
+        """Compute logits [N, K] of uint8 images [N, R, R, C]."""
         net = {"params": variables["params"]["net"], "batch_stats": variables["batch_stats"]}
         return self.module.apply(net, self.prepare(to_float(image))).logits
 
     def prepare(self, x):
-        """Images in [-1, 1] as the network expects them."""
+        """Normalise images in [-1, 1] as the network expects them."""
         if not self.config.weights:
             return x
         return backbones.normalise((x + 1.0) * 127.5)
@@ -147,7 +149,7 @@ class Trainer:
     # --- the loop ---------------------------------------------------------------------------------
 
     def train(self, images, val, seeds):
-        """Train on Images from every seed, keep each where val is classified best -> Trained."""
+        """Train on Examples from every seed -> Trained, each at its step of least error on val."""
         settings, label = self.config.train, np.asarray(images.label)
         keys = jnp.stack([jax.random.key(pipeline.stream_seed(s, "classifier")) for s in seeds])
         state = self._start(keys)
@@ -162,7 +164,7 @@ class Trainer:
             rows = np.stack([r.choice(len(label), settings.batch_size, p=chance) for r in rngs])
             shown += np.bincount(rows.reshape(-1), minlength=len(label))
             folded = jax.vmap(lambda key, step=step: jax.random.fold_in(key, step))(keys)
-            batch = Images(*(array[rows] for array in images))  # [S, B, ...]
+            batch = Examples(*(array[rows] for array in images))  # [S, B, ...]
             state, _ = self._step(state, batch, folded, step / settings.steps)
             if step % settings.val_every and step != settings.steps:
                 continue
@@ -174,7 +176,7 @@ class Trainer:
         return Trained(best, val_error, chosen, shown / len(seeds))
 
     def adopt(self, variables):
-        """Variables [S, ...] with the published weights, all but the head's, for every seed."""
+        """Put the published weights, all but the head's, into variables [S, ...] of every seed."""
         state, _ = published.read(self.config.weights, self.config.net)
         flat = {
             "params": variables["params"]["net"],
@@ -189,16 +191,16 @@ class Trainer:
         head = {name for name in one if one[name] is not state[name]}
         loaded = published.to_variables(one, jax.tree.map(lambda x: x[0], flat))
 
-        def leaf(path, published, drawn):
+        def leaf(path, known, drawn):
             keep = published.torch_name(tuple(key.key for key in path)) in head
-            return drawn if keep else jnp.broadcast_to(published, drawn.shape)
+            return drawn if keep else jnp.broadcast_to(known, drawn.shape)
 
         loaded = jax.tree_util.tree_map_with_path(leaf, loaded, flat)
         params = variables["params"] | {"net": loaded["params"]}
         return {"params": params, "batch_stats": loaded["batch_stats"]}
 
     def evaluate(self, variables, image):
-        """Logits float [S, N, K] that each seed gives each image."""
+        """Compute logits float [S, N, K] of every seed on every image."""
         parts = []
         for start in range(0, len(image), EVAL_BATCH):
             batch = image[start : start + EVAL_BATCH]
@@ -209,19 +211,22 @@ class Trainer:
         return np.concatenate(parts, axis=1)
 
     def decide(self, logits):
-        """The class int [...] that logits [..., K] mean: the largest or, of labels, those whose
-        sigmoid is at least 0.5 (K where no class shows just these)."""
+        """Decide on a class, int [...], from logits [..., K].
+
+        The largest logit; with several labels the class that shows exactly those whose sigmoid is
+        at least 0.5, or K where there is none.
+        """
         if self.targets is None:
             return np.argmax(logits, axis=-1)
         return labels.exact_match(logits >= 0, self.targets)
 
     def label_errors(self, logits, y):
-        """float [S, A]: how often each label is told wrongly; logits [S, N, A], y [N]."""
+        """Compute the error rate of each label, float [S, A]; logits [S, N, A], y [N]."""
         return np.mean((logits >= 0) != self.targets[y], axis=1)
 
 
 def optimizer(config):
-    """AdamW, or SGD with momentum 0.9; the rate falls to 0 along a cosine."""
+    """Build AdamW, or SGD with momentum 0.9; the learning rate falls to 0 along a cosine."""
     settings = config.optim
     rate = optax.cosine_decay_schedule(settings.lr, config.train.steps)
     if settings.name == "adamw":
@@ -231,11 +236,12 @@ def optimizer(config):
 
 
 def chances(label, synthetic, settings):
-    """How likely each image is drawn: float [N] of sum 1.
+    """Compute the probability of drawing each image: float [N] of sum 1.
 
     A class of n images weighs n^(1 - balance); in a defect class with both kinds of images the
     synthetic ones together weigh synthetic_share, however many there are, so that they cannot
-    crowd out the real ones. With a negative share no image is told from another.
+    crowd out the real ones. A negative share switches this off: real and synthetic images of a
+    class are then equally likely.
     """
     chance, alike = np.zeros(len(label)), settings.synthetic_share < 0
     for k in np.unique(label):
@@ -252,14 +258,14 @@ def chances(label, synthetic, settings):
 
 
 def balanced_error(predicted, label, num_classes):
-    """float [S]: mean error over the classes that `label` [N] has; predicted int [S, N]."""
+    """Compute the mean error over the classes in `label` [N]: float [S]; predicted int [S, N]."""
     label = np.asarray(label)
     present = [k for k in range(num_classes) if np.any(label == k)]
     return np.mean([np.mean(predicted[:, label == k] != k, axis=1) for k in present], axis=0)
 
 
 def select(better, new, old):
-    """Leaf by leaf the rows [S, ...] of `new` where `better` bool [S], else those of `old`."""
+    """Select, leaf by leaf, the rows [S, ...] of `new` where `better` bool [S], else of `old`."""
 
     def leaf(a, b):
         return jnp.where(better.reshape(-1, *[1] * (a.ndim - 1)), a, b)

@@ -1,4 +1,4 @@
-"""Does an arm err less than another on the same test images? Scores, paired tests, one word.
+"""Scores of an arm, paired comparison of two arms on the same test images, and a verdict.
 
 Predictions are int [S, N]: S seeds, N test images; truth int [N] in 0..K-1.
 """
@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from dtgan.metrics.intervals import wilson
+from dtgan.reporting.seeds import over_seeds
 
 HELPS, HARMS, UNKNOWN = "HELPS", "HARMS", "CANNOT TELL"
 ALPHA = 0.05  # of the paired tests
@@ -17,7 +18,7 @@ RESAMPLES = 2000
 
 
 def arm_scores(predicted, truth, classes):
-    """What one arm reaches, JSON-able: mean, sd and 95 % interval over seeds of each score.
+    """Score one arm, JSON-able: mean, sd and 95 % interval over seeds of each score.
 
     {"error", "balanced_error" (mean over the classes present), "macro_f1", "per_class_error":
     {class: ...}}; "per_class_wilson": {class: 95 % interval over test images of the mean error};
@@ -44,25 +45,14 @@ def arm_scores(predicted, truth, classes):
 
 
 def confusion(predicted, truth, num_classes):
-    """int [K, K]: images by true class (rows) and predicted class."""
+    """Count images by true class (rows) and predicted class: int [K, K]."""
     table = np.zeros((num_classes, num_classes), int)
     np.add.at(table, (truth, predicted), 1)
     return table
 
 
-def over_seeds(values):
-    """{"mean", "sd", "ci95" (Student's t)} of one number a seed; of one seed the mean alone."""
-    values = np.asarray(values, float)
-    mean, n = float(values.mean()), len(values)
-    if n < 2:
-        return {"mean": mean, "sd": None, "ci95": None}
-    sd = float(values.std(ddof=1))
-    half = float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n)
-    return {"mean": mean, "sd": sd, "ci95": [mean - half, mean + half]}
-
-
 def compare(wrong, wrong_against, seed=0):
-    """The paired comparison of an arm with another: bool [S, N] each, who errs on which image.
+    """Compare an arm with another on the same images: bool [S, N] each, True for an error.
 
     {"word", "delta", "ci95", "relative", "p_mcnemar", "discordant", "needed_test_images"}:
       delta: difference of the mean errors, below 0 where the arm is better; ci95: bootstrap over
@@ -71,8 +61,8 @@ def compare(wrong, wrong_against, seed=0):
       p_mcnemar: exact test (McNemar 1947) of the images on which just one of the arms errs; an arm
         errs on an image where most of its seeds do. discordant: (arm alone, other alone)
       word: HELPS or HARMS where both the interval excludes 0 and p < ALPHA, else CANNOT TELL
-      needed_test_images: how many like these would show a difference of this size with probability
-        POWER; None where there is no difference
+      needed_test_images: number of images that would show a difference of this size with
+        probability POWER; None where there is no difference
     """
     differences = wrong.mean(0) - wrong_against.mean(0)
     delta, rng = float(differences.mean()), np.random.default_rng(seed)
@@ -96,7 +86,7 @@ def compare(wrong, wrong_against, seed=0):
 
 
 def needed(differences):
-    """Images needed to show the mean of paired differences [N] to be other than 0; None for 0."""
+    """Compute the number of images that shows the mean of paired differences [N]; None for 0."""
     mean, n = float(np.mean(differences)), len(differences)
     if n < 2 or abs(mean) < 1e-12:
         return None
@@ -105,7 +95,7 @@ def needed(differences):
 
 
 def _bootstrap(wrong, against, rng):
-    """Percentile interval of the difference of mean errors, images paired, seeds not."""
+    """Bootstrap the percentile interval of the difference of mean errors; images paired."""
     images = rng.multinomial(wrong.shape[1], np.full(wrong.shape[1], 1 / wrong.shape[1]), RESAMPLES)
     totals = []
     for arm in (wrong, against):
@@ -120,6 +110,6 @@ def _diagonal(confusions):
 
 
 def _f1(confusions):
-    """F1 by class, 0 where a class is neither there nor predicted."""
+    """Compute F1 by class, 0 where a class is neither present nor predicted."""
     hits = _diagonal(confusions)
     return 2 * hits / np.maximum(confusions.sum(1) + confusions.sum(2), 1)

@@ -1,25 +1,16 @@
-"""From the name of a source in the config to a random-access source, and what is known about it.
+"""The catalog of data sources: from a name in the config to a source and its DataInfo."""
 
-Every source obeys one contract:
-    classes: tuple of names, "normal" first (label 0)
-    labels: int32 [N], sizes: int32 [N, 2] (height, width), both without decoding an image
-    fingerprint: 16 hexadecimal digits that change with the content
-    source[i] -> {"image": uint8 [H, W, C], "mask": uint8 [H, W, 1] in {0, 255} (0 where there is
-                  none), "has_mask": np.bool_, "label": int, "id": str}
-"""
-
-import hashlib
 from typing import NamedTuple
 
 import numpy as np
 
 from dtgan.config import ConfigError, nearest
-
-SPLITS = ("train", "val", "test")
+from dtgan.data.source import Concatenated, of_classes
+from dtgan.data.splits import parse_split
 
 
 class DataInfo(NamedTuple):
-    """What training has to know about a source."""
+    """Facts about a source that training needs."""
 
     classes: tuple  # names, the normal class first
     num_defects: int  # images with label > 0
@@ -29,27 +20,31 @@ class DataInfo(NamedTuple):
 
 
 def open_source(config, split):
-    """The source that `config.data` names, for a split such as "train" or "train+val".
+    """Open the source that `config.data` names, for a split such as "train" or "train+val".
 
-    Raises ConfigError for an unknown source or split, and for what the source itself rejects.
+    Raises ConfigError for an unknown source, split or class, and for what the source rejects.
     """
-    parts = split.split("+")
-    for part in parts:
-        if part not in SPLITS:
-            raise ConfigError(
-                f"data.split={split!r} is not made of {', '.join(SPLITS)} joined by +"
-                + nearest(part, SPLITS)
-            )
-    if len(set(parts)) < len(parts):
-        raise ConfigError(f"data.split={split!r} names a split twice")
+    parts = parse_split(split)
     if config.data.source == "folder":
-        return _open_one(config.data, split)  # joins splits itself, in one audit
-    sources = [_open_one(config.data, part) for part in parts]
-    return sources[0] if len(sources) == 1 else Concatenated(sources)
+        source = _open_one(config.data, split)  # joins splits itself, in one audit
+    else:
+        sources = [_open_one(config.data, part) for part in parts]
+        source = sources[0] if len(sources) == 1 else Concatenated(sources)
+    if config.data.classes:
+        source = of_classes(source, _names(config.data.classes))
+    return source
+
+
+def _names(text):
+    """Parse the names in "tear,mark". Raises ConfigError where one comes twice or is empty."""
+    names = tuple(name.strip() for name in text.split(","))
+    if len(set(names)) < len(names) or not all(names):
+        raise ConfigError(f"data.classes={text!r} does not name each class once; write tear,mark")
+    return names
 
 
 def open_checked(config, split, needed=True):
-    """(source, DataInfo) of a split after all checks; (None, None) if empty and not needed."""
+    """Open and check a split: (source, DataInfo), or (None, None) if empty and not needed."""
     source = open_source(config, split)
     if not len(source):
         if needed:
@@ -60,7 +55,7 @@ def open_checked(config, split, needed=True):
 
 
 def describe(source):
-    """DataInfo of a source, from its labels."""
+    """Make the DataInfo of a source from its labels."""
     if len(source) == 0:
         raise ConfigError("the data source holds no images")
     counts = np.bincount(source.labels, minlength=len(source.classes))
@@ -74,7 +69,7 @@ def describe(source):
 
 
 def scaled_size(size, data):
-    """(height, width) after scaling and whether that enlarges, for `data` = config.data.
+    """Compute (height, width) after scaling and whether that enlarges, for `data` = config.data.
 
     The shorter side becomes data.scale_to (0: data.res; -1: as it is), the aspect is kept. A
     target below data.res could not be cropped, so it is raised to data.res.
@@ -117,38 +112,8 @@ def check_sizes(source, config):
     )
 
 
-class Concatenated:
-    """Sources of the same classes, one after the other, as one source."""
-
-    def __init__(self, sources):
-        """Raises ConfigError where the classes differ."""
-        self._sources = list(sources)
-        self.classes = self._sources[0].classes
-        for source in self._sources[1:]:
-            if tuple(source.classes) != tuple(self.classes):
-                raise ConfigError(
-                    f"joined splits differ in their classes: {', '.join(self.classes)} against "
-                    f"{', '.join(source.classes)}"
-                )
-        self.labels = np.concatenate([source.labels for source in self._sources])
-        self.sizes = np.concatenate([source.sizes for source in self._sources])
-        self._ends = np.cumsum([len(source) for source in self._sources])
-        joined = "+".join(source.fingerprint for source in self._sources)
-        self.fingerprint = hashlib.sha256(joined.encode()).hexdigest()[:16]
-
-    def __len__(self):
-        return int(self._ends[-1])
-
-    def __getitem__(self, index):
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} is outside a source of {len(self)} images")
-        index = int(index) % len(self)
-        part = int(np.searchsorted(self._ends, index, side="right"))
-        return self._sources[part][index - (int(self._ends[part - 1]) if part else 0)]
-
-
 def _open_one(data, split):
-    """One split of the source that `data` (config.data) names."""
+    """Open one split of the source that `data` (config.data) names."""
     if data.source == "procedural":
         from dtgan.data.procedural import CLASSIFIER_COUNTS, ProceduralSteel
 

@@ -1,13 +1,13 @@
-"""What a class shows: one label, or several, as in CODEBRIM's non-exclusive defects."""
+"""Labels of classes: a class "a+b" shows both, as in CODEBRIM's non-exclusive defects."""
 
 import numpy as np
 
 SEPARATOR = "+"
-ANOTHER = "another set"  # of labels than any class has: what a multi-label network may answer
+ANOTHER = "another set"  # name for a predicted set of labels that is no class
 
 
 def names(classes):
-    """The single labels of all classes, in the order in which they first appear.
+    """List the single labels of all classes, in the order in which they first appear.
 
     >>> names(("normal", "crack", "crack+spot"))
     ('normal', 'crack', 'spot')
@@ -16,13 +16,13 @@ def names(classes):
 
 
 def targets(classes):
-    """bool [K, A]: which of the A labels (`names`) each of the K classes shows."""
+    """Tabulate which of the A labels (`names`) each of the K classes shows: bool [K, A]."""
     known = names(classes)
     return np.array([[label in name.split(SEPARATOR) for label in known] for name in classes])
 
 
 def exact_match(decisions, table):
-    """The class whose labels are exactly those decided on, K where there is none.
+    """Find the class whose labels are exactly those decided on, K where there is none.
 
     decisions: bool [..., A]; table: `targets` of the K classes -> int [...].
     """

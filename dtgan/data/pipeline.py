@@ -16,6 +16,8 @@ import numpy as np
 from dtgan.config import ConfigError
 from dtgan.data import transforms
 
+READS = ("image", "label", "mask", "has_mask", "normal")  # all that a batch can hold
+
 
 class CachedSource:
     """A source of scaled records, kept decoded in host memory up to config.data.cache_mb.
@@ -37,7 +39,7 @@ class CachedSource:
 
     @classmethod
     def of(cls, source, config):
-        """`source` itself where it is a CachedSource already, so that one cache can be shared."""
+        """Cache `source`; return it where it is a CachedSource already, to share one cache."""
         return source if isinstance(source, cls) else cls(source, config)
 
     def __len__(self):
@@ -66,30 +68,53 @@ class CachedSource:
         return record
 
 
-def train_iterator(config, source, process_index=0, process_count=1):
-    """Endless local training batches, b = data.batch_size / process_count pairs each.
+def kinds_of(names):
+    """List the kinds of images, "defect" and "normal", that parts of a batch or a request take.
 
-    Yields {"image": uint8 [b, H, W, C] defects x1, "label": int32 [b], "mask": uint8
-    [b, H, W, 1], "has_mask": bool [b], "normal": uint8 [b, H, W, C] independent normals x2}, all
-    contiguous; with data.resident only where they are, {"defect", "normal"}: int32 [b, 5] of
-    `transforms.PlacePair`. `get_state()` is a JSON-able dict, `set_state(state)` continues exactly
-    there; the state is the same for every number of processes and workers. `close()` ends the
-    threads.
-    Raises ConfigError where the source lacks defects or normals, or b is no whole number.
+    names: of a batch ("image label mask has_mask" of a defect, "normal") or of a request ("defect
+    defect_mask", "surface").
     """
-    data = config.data
+    parts = {
+        "defect": {*READS[:-1], "defect", "defect_mask"},
+        "normal": {"normal", "surface"},
+    }
+    return tuple(kind for kind, own in parts.items() if own & set(names))
+
+
+def images_per_row(reads):
+    """Count the images in a row of a batch."""
+    return len({"image", "normal"} & set(reads))
+
+
+def train_iterator(config, source, reads, process_index=0, process_count=1):
+    """Make an endless iterator of local batches, b = data.batch_size / process_count rows each.
+
+    Yields what `reads` names of {"image": uint8 [b, H, W, C] defects x1, "label": int32 [b],
+    "mask": uint8 [b, H, W, 1], "has_mask": bool [b], "normal": uint8 [b, H, W, C] independent
+    normals x2}, all contiguous; with data.resident only where they are, {"defect", "normal"}: int32
+    [b, 5] of `transforms.PlacePair`. `get_state()` is a JSON-able dict, `set_state(state)`
+    continues exactly there; the state is the same for every number of processes and workers.
+    `close()` ends the threads.
+    Raises ConfigError where the source lacks what is read, or b is no whole number.
+    """
+    data, kinds = config.data, kinds_of(reads)
     if data.batch_size % process_count:
         raise ConfigError(
             f"data.batch_size={data.batch_size} is not divisible by {process_count} processes"
         )
-    need_both_kinds(source)
+    need_kinds(source, kinds)
     normals = np.flatnonzero(source.labels == 0).tolist()
     pairs = grain.experimental.ZipMapDataset(
-        [_defects(config, source), _shuffled(normals, config.seed, "normals")]
+        [
+            _defects(config, source) if "defect" in kinds else _endless((transforms.NONE, ())),
+            _shuffled(normals, config.seed, "normals")
+            if "normal" in kinds
+            else _endless(transforms.NONE),
+        ]
     )
-    augment = transforms.PlacePair if data.resident else transforms.AugmentPair
+    augment = transforms.PlacePair(data) if data.resident else transforms.AugmentPair(data, reads)
     examples = pairs.map(transforms.ReadPair(CachedSource.of(source, config))).random_map(
-        augment(data), seed=stream_seed(config.seed, "augment")
+        augment, seed=stream_seed(config.seed, "augment")
     )
     rows = _ContiguousShards(data.batch_size, process_count)
     examples = grain.MapDataset.select_from_datasets([examples], rows)
@@ -102,7 +127,7 @@ def train_iterator(config, source, process_index=0, process_count=1):
 
 
 def oversample(counts, at_most):
-    """Images per class after oversampling: classes of at most `at_most` images count 3 times.
+    """Count images per class after oversampling: 3 times for classes of at most `at_most`.
 
     The thesis's rule: rare classes also show every image flipped horizontally and vertically.
     """
@@ -110,7 +135,7 @@ def oversample(counts, at_most):
 
 
 def stream_seed(seed, name):
-    """A seed in [0, 2^31) for one stream of randomness; unrelated between names and seeds.
+    """Derive a seed in [0, 2^31) of a stream of random numbers; unrelated for other arguments.
 
     Not seed + constant, which would make a stream of one training seed another one of the next.
     """
@@ -119,7 +144,7 @@ def stream_seed(seed, name):
 
 
 def load_records(config, source, indices):
-    """Records as stacked arrays: scaled and centre-cropped to res x res (on the mask, if any).
+    """Load records as stacked arrays: scaled, centre-cropped to res x res (on the mask, if any).
 
     Returns {"image": uint8 [n, H, W, C], "label": int32 [n], "mask": uint8 [n, H, W, 1],
     "has_mask": bool [n], "index": int32 [n]} in the order of `indices`.
@@ -141,23 +166,14 @@ def load_records(config, source, indices):
     return out
 
 
-def eval_batches(config, source, batch_size, indices=None):
-    """Yield `load_records` of consecutive `indices` (default: all); the last may be short."""
-    indices = np.arange(len(source)) if indices is None else np.asarray(indices)
-    cached = CachedSource.of(source, config)
-    for start in range(0, len(indices), batch_size):
-        yield load_records(config, cached, indices[start : start + batch_size])
-
-
-def eval_pairs(config, source, num, seed, distinct=False):
-    """(defect indices, normal indices), int32 [num] each, a function of the labels and `seed`.
+def eval_pairs(source, num, seed, distinct=False):
+    """Choose (defect indices, normal indices), int32 [num] each, from the labels and `seed`.
 
     Defects go round the classes, normals are drawn independently; images repeat only when all of
     their class were used. Fewer pairs of the same seed are a prefix of more. distinct: no defect
     twice, so that pairs can be taken as independent; there may then be fewer than `num`.
     """
-    del config  # the pairs are a matter of labels; the crop is chosen by load_records
-    need_both_kinds(source)
+    need_kinds(source, ("defect", "normal"))
     labels = np.asarray(source.labels)
     classes = [c for c in range(1, len(source.classes)) if np.any(labels == c)]
     streams = [_shuffled(np.flatnonzero(labels == c), seed, f"pairs/{c}") for c in classes]
@@ -170,8 +186,8 @@ def eval_pairs(config, source, num, seed, distinct=False):
     return np.array(defects, np.int32), np.array(drawn, np.int32)
 
 
-def batch_spec(config):
-    """name -> array of the GLOBAL batch's shape and dtype that takes no memory (stride 0)."""
+def batch_spec(config, reads):
+    """Describe the GLOBAL batch: {name: array of its shape and dtype, of stride 0: no memory}."""
     data = config.data
     shape = (data.batch_size, data.res, data.res)
     spec = {
@@ -181,11 +197,11 @@ def batch_spec(config):
         "has_mask": (shape[:1], np.bool_),
         "normal": ((*shape, data.channels), np.uint8),
     }
-    return {name: np.broadcast_to(np.zeros((), t), s) for name, (s, t) in spec.items()}
+    return {name: np.broadcast_to(np.zeros((), spec[name][1]), spec[name][0]) for name in reads}
 
 
 def _defects(config, source):
-    """Endless dataset of (index, axes to reverse) over the defects, by data.balance."""
+    """Make an endless dataset of (index, axes to reverse) over the defects, by data.balance."""
     data = config.data
     labels = np.asarray(source.labels)
     groups = [np.flatnonzero(labels == c).tolist() for c in range(1, len(source.classes))]
@@ -265,20 +281,26 @@ class _ContiguousShards(grain.transforms.DatasetSelectionMap):
 
 @functools.lru_cache(maxsize=256)
 def _permutation(n, seed, block):
-    """A permutation of range(n), a function of (seed, block); not to be written to."""
+    """Permute range(n), a function of (seed, block); the array must not be written to."""
     return np.random.default_rng((seed, block)).permutation(n)
 
 
 def _shuffled(entries, seed, name):
-    """Endless grain dataset of `entries`, shuffled anew every epoch, with its own stream."""
+    """Make an endless grain dataset of `entries`, shuffled every epoch from its own stream."""
     return grain.MapDataset.source(_Epochs(entries, stream_seed(seed, name)))
 
 
-def need_both_kinds(source):
-    """Raise ConfigError where a source lacks defects or normals."""
+def _endless(entry):
+    """Make an endless grain dataset of one entry."""
+    return _shuffled([entry], 0, "")
+
+
+def need_kinds(source, kinds):
+    """Raise ConfigError where a source lacks images of a kind, "defect" or "normal"."""
     normals = int(np.sum(np.asarray(source.labels) == 0))
-    defects = len(source) - normals
-    if not normals or not defects:
+    found = {"defect": len(source) - normals, "normal": normals}
+    if not all(found[kind] for kind in kinds):
         raise ConfigError(
-            f"the data hold {defects} defect and {normals} normal images; training pairs need both"
+            f"the data hold {found['defect']} defect and {normals} normal images; "
+            f"{' and '.join(kinds)} images are needed"
         )

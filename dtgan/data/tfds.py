@@ -1,4 +1,4 @@
-"""Reads a prepared TFDS data set `steel_defects` by the source contract, without TensorFlow."""
+"""Source of a prepared TFDS data set `steel_defects`, read without TensorFlow."""
 
 import io
 import json
@@ -10,11 +10,12 @@ import tensorflow_datasets as tfds
 
 from dtgan import images
 from dtgan.config import ConfigError
+from dtgan.data.source import Source
 
 METADATA = "metadata.json"  # where TFDS writes the metadata of a prepared data set
 
 
-class TfdsSource:
+class TfdsSource(Source):
     """One split of a data set written by `python -m dtgan.data.steel_defects`.
 
     Labels, sizes, classes and fingerprint come from metadata stored with it, so that opening
@@ -67,7 +68,7 @@ class TfdsSource:
 
 
 def _find(path):
-    """The one directory at or below `path` that holds a prepared data set."""
+    """Find the one directory at or below `path` that holds a prepared data set."""
     path = pathlib.Path(path)
     command = f"python -m dtgan.data.steel_defects --data_dir={shlex.quote(str(path))}"
     if not path.is_dir():

@@ -10,9 +10,12 @@ from dtgan import images
 from dtgan.config import ConfigError, flip_axes
 from dtgan.data.catalog import scaled_size
 
-# Uniform windows tried before one is placed over a mask pixel. With 8, a defect that a quarter of
-# the windows touch is found this way in 9 of 10 draws, so most crops are uniform among the fitting.
+# Uniform windows tried before one is placed over a mask pixel. If a quarter of all windows touch
+# the defect, one of 8 tries does with probability 1 - 0.75^8 = 0.9: most crops are uniform among
+# the windows that show the defect.
 _CROP_TRIES = 8
+
+NONE = -1  # in place of the index of an image that is not read (grain drops elements of None)
 
 
 def scale_record(record, data):
@@ -37,7 +40,7 @@ def scale_record(record, data):
 
 
 def random_window(mask, res, rng):
-    """Top-left (y, x) of a res x res window, drawn with `rng`.
+    """Draw the top-left (y, x) of a res x res window with `rng`.
 
     Uniform among the windows that contain part of the mask; where those are rare, uniform among
     the windows around a random mask pixel. `mask` is [H, W, 1] with H, W >= res; an empty mask
@@ -58,7 +61,7 @@ def random_window(mask, res, rng):
 
 
 def centre_window(mask, res):
-    """Top-left (y, x) of the res x res window at the mask's centroid, else the image's centre."""
+    """Find the top-left (y, x) of the res x res window at the mask's centroid, else the centre."""
     height, width = mask.shape[:2]
     rows, columns = height - res + 1, width - res + 1
     if rows == columns == 1:
@@ -71,52 +74,59 @@ def centre_window(mask, res):
 
 
 def crop(record, y, x, res):
-    """(image, mask) views of the res x res window at (y, x)."""
+    """Return (image, mask) views of the res x res window at (y, x)."""
     window = (slice(y, y + res), slice(x, x + res))
     return record["image"][window], record["mask"][window]
 
 
 def random_flip_axes(axes, rng):
-    """The subset of `axes` to reverse, each taken with probability 1/2."""
+    """Draw the subset of `axes` to reverse, each with probability 1/2."""
     return tuple(axis for axis in axes if rng.random() < 0.5)
 
 
 class ReadPair(grain.transforms.Map):
-    """((defect index, axes to reverse), normal index) -> (indices, axes, the scaled records)."""
+    """((defect index, axes to reverse), normal index) -> (indices, axes, the scaled records).
+
+    An index may be NONE; its record is then None.
+    """
 
     def __init__(self, source):
         self._source = source
 
     def map(self, element):
         (index, axes), normal = element
-        return (index, normal), tuple(axes), (self._source[index], self._source[normal])
+        indices = index, normal
+        return indices, tuple(axes), tuple(None if i == NONE else self._source[i] for i in indices)
 
 
 class AugmentPair(grain.transforms.RandomMap):
-    """The output of ReadPair -> one training example, by random crops and flips.
+    """Random crops and flips: the output of ReadPair -> one training example.
 
     x1 and x2 are drawn independently; image and mask of x1 change together.
     """
 
-    def __init__(self, data):
-        """`data` is config.data."""
-        self._res = data.res
+    def __init__(self, data, reads=()):
+        """`data` is config.data; `reads`: the names that an example holds."""
+        self._res, self._reads = data.res, tuple(reads)
         self._axes = flip_axes(data.flips, data.rolling)
 
     def random_map(self, element, rng):
         _, axes, (defect, normal) = element
-        image, mask = self._cut(defect, *self._place(defect, axes, rng))
-        other, _ = self._cut(normal, *self._place(normal, (), rng))
-        return {
-            "image": image,
-            "label": np.int32(defect["label"]),
-            "mask": mask,
-            "has_mask": np.bool_(defect["has_mask"]),
-            "normal": other,
-        }
+        example = {}
+        if defect is not None:
+            image, mask = self._cut(defect, *self._place(defect, axes, rng))
+            example |= {
+                "image": image,
+                "label": np.int32(defect["label"]),
+                "mask": mask,
+                "has_mask": np.bool_(defect["has_mask"]),
+            }
+        if normal is not None:
+            example["normal"], _ = self._cut(normal, *self._place(normal, (), rng))
+        return {name: example[name] for name in self._reads}
 
     def _place(self, record, axes, rng):
-        """(y, x, whether rows, whether columns are reversed) of a crop."""
+        """Draw a crop: (y, x, whether rows, whether columns are reversed)."""
         window = random_window(record["mask"], self._res, rng)
         also = random_flip_axes(self._axes, rng)
         return *window, *((axis in axes) != (axis in also) for axis in (0, 1))
@@ -127,19 +137,22 @@ class AugmentPair(grain.transforms.RandomMap):
 
 
 class PlacePair(AugmentPair):
-    """The same draws as numbers, for images that lie in device memory (resident.Resident).
+    """The random numbers of AugmentPair, for images in device memory (training.resident).
 
     The output of ReadPair -> {"defect", "normal"}: int32 [5] each, the index in the source, y, x of
-    the crop, and whether rows and columns are reversed.
+    the crop, and whether rows and columns are reversed; without what is not read.
     """
 
     def random_map(self, element, rng):
         (index, other), axes, (defect, normal) = element
-        first = index, *self._place(defect, axes, rng)
-        second = other, *self._place(normal, (), rng)
-        return {"defect": np.array(first, np.int32), "normal": np.array(second, np.int32)}
+        places = {}
+        if defect is not None:
+            places["defect"] = index, *self._place(defect, axes, rng)
+        if normal is not None:
+            places["normal"] = other, *self._place(normal, (), rng)
+        return {name: np.array(place, np.int32) for name, place in places.items()}
 
 
 def _window_over(pixel, starts, res, rng):
-    """A uniform start in [0, starts) of a window of `res` that covers `pixel`."""
+    """Draw a uniform start in [0, starts) of a window of `res` that covers `pixel`."""
     return int(rng.integers(max(0, pixel - res + 1), min(pixel, starts - 1) + 1))

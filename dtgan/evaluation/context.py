@@ -1,4 +1,4 @@
-"""What judging the checkpoints of one run needs: its data, extractors, cached features."""
+"""The context in which checkpoints of one run are judged: data, extractors, cached features."""
 
 import hashlib
 import logging
@@ -13,6 +13,8 @@ from dtgan import config as config_lib
 from dtgan import sharding
 from dtgan.config import ConfigError, nearest
 from dtgan.data import catalog, pipeline
+from dtgan.data.records import Records
+from dtgan.data.splits import SPLITS, free_split
 from dtgan.evaluation import domain
 from dtgan.metrics import features, inception, lpips
 from dtgan.metrics.resize import MODES
@@ -27,7 +29,7 @@ LPIPS_BYTES = 2**30  # of embeddings held at a time
 
 
 class Settings(NamedTuple):
-    """What is asked for; it goes into the report."""
+    """Settings of an evaluation; they go into its report."""
 
     num_fake: int = 5000  # synthetic images, over all classes
     num_pairs: int = 256  # held-out pairs of the transfer error, no defect twice
@@ -40,29 +42,10 @@ class Settings(NamedTuple):
     lpips_sha256: str = ""
     split: str = "test"  # real images to compare with
     seed: int = 0  # of pairs, noise, subsets, resampling
-    data_path: str = ""  # where the data are now, if not where they were
+    data_path: str = ""  # where the data are now, if they were moved
 
 
-class Images(NamedTuple):
-    """Records of a split or synthetic ones: image u8 [N, R, R, C], mask u8 [N, R, R, 1], ..."""
-
-    image: np.ndarray
-    mask: np.ndarray
-    has_mask: np.ndarray
-    label: np.ndarray
-    index: np.ndarray  # in the source
-
-    def take(self, rows):
-        """The rows of a boolean or index array."""
-        return Images(*(array[rows] for array in self))
-
-    @property
-    def defects(self):
-        """The images with a defect."""
-        return self.take(self.label > 0)
-
-
-class Bench:
+class Context:
     """Data and extractors of one run; makes nothing that depends on a checkpoint's parameters."""
 
     def __init__(self, workdir, step, settings, out):
@@ -78,10 +61,7 @@ class Bench:
         self.classes = tuple(trained["classes"])
         self.sources = self._open_sources()
         self._check_data(trained["fingerprint"])
-        taken = {settings.split, *self.config.data.split.split("+")}
-        free = [split for split in ("val", "test") if split not in taken]
-        # Neither trained on nor scored: for the floor, thresholds and the calibration of alarms.
-        self.held_out = free[0] if free else None
+        self.held_out = free_split(settings.split, self.config.data.split)
         self.mesh = sharding.make_mesh()
         self.cache = features.Cache(pathlib.Path(out) / "cache" / "real")
         self._splits, self._limit, self.lpips_raw = {}, None, None
@@ -89,21 +69,21 @@ class Bench:
 
     @property
     def train(self):
-        """The Images of the split that was trained on."""
+        """Records of the split that was trained on."""
         return self.split(self.config.data.split)
 
     def split(self, name):
-        """The Images of a split, records scaled and cropped as validation's; none for None."""
+        """Read all records of a split, scaled and cropped as in validation; none for None."""
         if name not in self._splits:
             source = self.sources.get(name)
             rows = np.arange(0 if source is None else len(source))
             source = self.sources[self.config.data.split] if source is None else source
             record = pipeline.load_records(self.config, source, rows)
-            self._splits[name] = Images(**record)
+            self._splits[name] = Records(**record)
         return self._splits[name]
 
     def features(self, images, cache=None):
-        """{"pool", "tap64", ...} of uint8 images by the extractor, from the cache where it can."""
+        """Extract {"pool", "tap64", ...} of uint8 images, or read them from the cache."""
         extractor, cache = self.extractor, cache or self.cache
         parts = []
         for start in range(0, max(len(images), 1), CHUNK):
@@ -117,35 +97,35 @@ class Bench:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def embed(self, images):
-        """LPIPS embeddings float32 [N, D] of uint8 images; see `lpips_limit`."""
+        """Compute LPIPS embeddings float32 [N, D] of uint8 images; see `lpips_limit`."""
         return features.extract(self.lpips, images, self.mesh)["lpips"]
 
     def embed_raw(self, images):
-        """The same of images fed as 0..255, where a published backbone is used, else None."""
+        """Embed images fed as 0..255 instead; None where no published backbone is used."""
         if self.lpips_raw is None:
             return None
         return features.extract(self.lpips_raw, images, self.mesh)["lpips"]
 
     def lpips_limit(self):
-        """How many embeddings fit into LPIPS_BYTES."""
+        """Return how many embeddings fit into LPIPS_BYTES."""
         if self._limit is None:
             blank = np.zeros((1, *self.train.image.shape[1:]), np.uint8)
             self._limit = LPIPS_BYTES // (4 * self.embed(blank).shape[1])
         return self._limit
 
     def _open_sources(self):
-        """{split: source or None if it holds no images} of the trained-on and the other splits."""
+        """Open the trained-on and all other splits: {split: source, None if it holds no images}."""
         try:
             return {
                 split: catalog.open_checked(self.config, split, needed=False)[0]
-                for split in {self.config.data.split, *catalog.SPLITS}
+                for split in {self.config.data.split, *SPLITS}
             }
         except ConfigError as error:
             remedy = "" if self.config.data.source == "procedural" else "; moved? --data_path=DIR"
             raise ConfigError(f"{error}{remedy}") from error
 
     def _check_data(self, trained):
-        """Refuse other data than the run was trained on, and a split that shows nothing."""
+        """Refuse other data than the run was trained on, and a split without defects or normals."""
         source = self.sources[self.config.data.split]
         path = self.config.data.path or self.config.data.source
         found = "nothing" if source is None else source.fingerprint
@@ -158,7 +138,7 @@ class Bench:
         split = self.settings.split
         if self.sources[split] is None:
             raise ConfigError(f"the split {split!r} of {path} holds no images; use another --split")
-        pipeline.need_both_kinds(self.sources[split])
+        pipeline.need_kinds(self.sources[split], ("defect", "normal"))
 
     def _open_extractors(self, directory):
         s, domain_pair, inception_features = self.settings, None, None
@@ -171,7 +151,10 @@ class Bench:
         if "domain" in (s.extractor, s.lpips):
             own = s.extractor == "domain"  # else its weights are those of --lpips_weights
             domain_pair = domain.open_extractors(
-                *(directory, self.train.image, self.train.label, self.classes),
+                directory,
+                self.train.image,
+                self.train.label,
+                self.classes,
                 path=s.weights if own else s.lpips_weights,
                 sha256=s.weights_sha256 if own else s.lpips_sha256,
             )
@@ -193,7 +176,7 @@ class StepCache(features.Cache):
 
 def check(settings):
     """Raise ConfigError for values of Settings that do not exist or do not fit together."""
-    choices = {"extractor": EXTRACTORS, "resize": MODES, "lpips": LPIPS, "split": catalog.SPLITS}
+    choices = {"extractor": EXTRACTORS, "resize": MODES, "lpips": LPIPS, "split": SPLITS}
     for name, known in choices.items():
         value = getattr(settings, name)
         if value not in known:
@@ -213,6 +196,6 @@ def check(settings):
 
 
 def settings_json(settings):
-    """Settings as they go into a report: without files, whose digests are there, and resize."""
+    """Select the settings for a report; files and resize stand there beside their extractor."""
     kept = ("num_fake", "num_pairs", "extractor", "lpips", "split", "seed")
     return {name: getattr(settings, name) for name in kept}

@@ -1,4 +1,4 @@
-"""How far the synthetic images of each class are from real ones, with floor and control.
+"""Distances of the synthetic images of each class to real ones, with floor and control.
 
 real: held-out images of the chosen split. The floor is the same score of other held-out real images
 in place of synthetic ones: what a perfect generator would get in those numbers. The control is a
@@ -14,24 +14,24 @@ CLUSTERED = 1000  # synthetic images in clustered LPIPS@1k
 MATCHED = ("fid", "fid_64", "precision", "recall", "clustered_lpips")
 
 
-def distribution(bench, fakes, cache):
-    """{"overall", "per_class", "floor", "control", "notes"} of synthetic Images, JSON-able.
+def distribution(context, fakes, cache):
+    """Score synthetic Records: {"overall", "per_class", "floor", "control", "notes"}, JSON-able.
 
     With the domain classifier also "classifier": its errors on the real and synthetic images.
     """
-    real = _Set(bench, bench.split(bench.settings.split).defects)
-    held = _Set(bench, bench.split(bench.held_out).defects)
-    fake = _Set(bench, fakes, cache)
+    real = _Set(context, context.split(context.settings.split).defects)
+    held = _Set(context, context.split(context.held_out).defects)
+    fake = _Set(context, fakes, cache)
     report = {"overall": {}, "per_class": {}}
-    floor = {"split": bench.held_out, "overall": {}, "per_class": {}}
+    floor = {"split": context.held_out, "overall": {}, "per_class": {}}
     notes = {}
 
     def put(name, real, held, fake):
         own, of_floor = report["per_class"], floor["per_class"]
         number = min(len(held), len(fake))
-        scores, caveats = _compare(bench, real, fake)
-        least, floor_caveats = _compare(bench, real, held.first(number))
-        matched, reasons = _compare(bench, real, fake.first(number))
+        scores, caveats = _compare(context, real, fake)
+        least, floor_caveats = _compare(context, real, held.first(number))
+        matched, reasons = _compare(context, real, fake.first(number))
         scores |= {f"{key}_matched": matched[key] for key in MATCHED}
         caveats |= {f"{key}_matched": reasons[key] for key in MATCHED if matched[key] is None}
         if name == "overall":
@@ -41,7 +41,7 @@ def distribution(bench, fakes, cache):
         notes.update({f"{name}.{key}": text for key, text in caveats.items()})
         notes.update({f"floor.{name}.{key}": text for key, text in floor_caveats.items()})
 
-    for label, name in enumerate(bench.classes):
+    for label, name in enumerate(context.classes):
         if label:
             put(name, *(images.of(label) for images in (real, held, fake)))
     mixed = fake.mixed_like(real)
@@ -53,35 +53,35 @@ def distribution(bench, fakes, cache):
     if "logits" in real.features:
         report["classifier"] = {name: x.errors() for name, x in (("real", real), ("fake", fake))}
     collapsed = mixed.collapsed()
-    control, _ = _compare(bench, real, collapsed) if len(mixed) else ({}, {})
+    control, _ = _compare(context, real, collapsed) if len(mixed) else ({}, {})
     return report | {"floor": floor, "control": {"collapse": control}, "notes": notes}
 
 
 class _Set:
     """Images with their features, and subsets of both."""
 
-    def __init__(self, bench, images, cache=None, features=None):
-        self._bench, self.images = bench, images
-        self.features = features or bench.features(images.image, cache)
+    def __init__(self, context, images, cache=None, features=None):
+        self._context, self.images = context, images
+        self.features = features or context.features(images.image, cache)
 
     def __len__(self):
         return len(self.images.label)
 
     def take(self, rows):
-        """The rows of a boolean or index array."""
+        """Select the rows of a boolean or index array."""
         features = {name: array[rows] for name, array in self.features.items()}
-        return _Set(self._bench, self.images.take(rows), features=features)
+        return _Set(self._context, self.images.take(rows), features=features)
 
     def of(self, label):
-        """The images of one class."""
+        """Select the images of one class."""
         return self.take(self.images.label == label)
 
     def first(self, number):
-        """At most `number` images, in the given order."""
+        """Select at most `number` images, in the given order."""
         return self.take(np.arange(min(number, len(self))))
 
     def mixed_like(self, other):
-        """The largest subset with the class frequencies of `other`, classes in turn.
+        """Select the largest subset with the class frequencies of `other`, classes in turn.
 
         Synthetic images come in equal numbers per class, real ones do not: a difference of
         frequencies would count as a difference of images. Classes without images are left out.
@@ -99,44 +99,41 @@ class _Set:
         return self.take(rows[np.argsort(place, kind="stable")])
 
     def collapsed(self):
-        """The first image in place of every one."""
+        """Repeat the first image in place of every one."""
         return self.take(np.zeros(len(self), int))
 
     def part(self):
-        """{"pool", "tap64"}, of which all scores but LPIPS are made."""
+        """Return {"pool", "tap64"}, from which all scores but LPIPS are computed."""
         return {name: self.features[name] for name in ("pool", "tap64")}
 
     def recognised(self):
-        """Share of the images that the domain classifier calls by their class, or None."""
+        """Return the share of images that the domain classifier recognises; None without it."""
         if "logits" not in self.features or not len(self):
             return None
         return 1.0 - self.errors()["error"]
 
     def errors(self):
-        """The domain classifier's errors on these images, by class; see `error_table`."""
+        """Count the domain classifier's errors on these images by class; see `error_table`."""
         label = self.images.label
         wrong = np.argmax(self.features["logits"], axis=1) != label
-        names = [c for i, c in enumerate(self._bench.classes) if i]
-        return intervals.error_table(
-            *(
-                {c: int(np.sum(rows[label == i])) for i, c in enumerate(names, start=1)}
-                for rows in (wrong, np.ones(len(label)))
-            )
-        )
+        defects = list(enumerate(self._context.classes))[1:]
+        misses = {name: int(np.sum(wrong[label == i])) for i, name in defects}
+        total = {name: int(np.sum(label == i)) for i, name in defects}
+        return intervals.error_table(misses, total)
 
 
-def _compare(bench, real, fake):
-    """`statistics.compare` with LPIPS embeddings of at most CLUSTERED images, and `recognised`."""
-    number = min(CLUSTERED, bench.lpips_limit())
+def _compare(context, real, fake):
+    """Run `statistics.compare`, LPIPS on at most CLUSTERED images, and add `recognised`."""
+    number = min(CLUSTERED, context.lpips_limit())
     first_real, first_fake = real.mixed_like(real).first(number), fake.first(number)
     with_lpips = [
-        images.part() | {"lpips": bench.embed(first.images.image)}
+        images.part() | {"lpips": context.embed(first.images.image)}
         for images, first in ((real, first_real), (fake, first_fake))
     ]
-    raw = bench.embed_raw(first_real.images.image)
+    raw = context.embed_raw(first_real.images.image)
     if raw is not None:
         with_lpips[0]["lpips_raw"] = raw
-    scores, notes = statistics.compare(*with_lpips, bench.settings.seed)
+    scores, notes = statistics.compare(*with_lpips, context.settings.seed)
     scores["num_clustered"] = len(first_fake)
     if len(first_real) < len(real) or len(first_fake) < min(CLUSTERED, len(fake)):
         notes["clustered_lpips"] = (

@@ -34,7 +34,7 @@ MAX_SIDE = 128  # larger images are reduced to this side before the network
 
 
 class Recipe(NamedTuple):
-    """How the classifier is trained; another recipe is another file."""
+    """Recipe of the classifier's training; another recipe is another file."""
 
     version: int = 2
     seed: int = 0
@@ -58,7 +58,7 @@ class DomainExtractors(NamedTuple):
 
 
 def open_extractors(directory, images, labels, classes, path="", sha256="", recipe=None):
-    """DomainExtractors from `path`, or from the directory, trained there if need be.
+    """Open DomainExtractors from `path`, or from the directory, training them if need be.
 
     images: uint8 [N, R, R, C] of the training split with labels int [N]; classes: their names. A
     damaged file in the directory is trained again; a damaged `path` raises ConfigError, as do
@@ -68,7 +68,9 @@ def open_extractors(directory, images, labels, classes, path="", sha256="", reci
     if path:
         state, digest = published.read(path, network, sha256)
     else:
-        state, digest = _kept(directory, images, labels, network, num_classes, recipe or Recipe())
+        state, digest = _read_or_train(
+            directory, images, labels, network, num_classes, recipe or Recipe()
+        )
     abstract = _abstract(images, num_classes)
     variables, side = published.to_variables(state, abstract), _side(images)
     scale = float(state[SCALE])
@@ -87,20 +89,24 @@ def open_extractors(directory, images, labels, classes, path="", sha256="", reci
     return DomainExtractors(
         Extractor(NETWORK, digest, mode, features),
         Extractor(
-            *("lpips-" + NETWORK, digest, mode),
+            "lpips-" + NETWORK,
+            digest,
+            mode,
             lambda x: {"lpips": lpips.embedding(outputs(x).stages)},
         ),
     )
 
 
 def network_of(images, classes):
-    """What a file of weights is for: NETWORK with the images and classes it knows."""
+    """Name the network of a file of weights: NETWORK with the images and classes it knows."""
     return f"{NETWORK} {images.shape[1]} px {images.shape[-1]} ch {','.join(classes)}"
 
 
 def train(images, labels, num_classes, recipe):
-    """The state dict of a ResNet-18 for uint8 images [N, R, R, C] with labels int [N] in 0..K-1,
-    and SCALE. On one device, so that the same data give the same weights on any number of them.
+    """Train a ResNet-18 on uint8 images [N, R, R, C] with labels int [N] in 0..K-1.
+
+    Returns its state dict with SCALE. On one device, so that the same data give the same weights on
+    any number of them.
     """
     module, side = backbones.make("resnet18", num_classes), _side(images)
     schedule = optax.cosine_decay_schedule(recipe.learning_rate, recipe.steps)
@@ -139,7 +145,7 @@ def train(images, labels, num_classes, recipe):
 
 
 def augment(images, random):
-    """uint8 [N, R, R, C] with random flips, shifts of up to R/16 px, brightness and contrast."""
+    """Augment uint8 [N, R, R, C]: random flips, shifts of up to R/16 px, brightness, contrast."""
     out, reach = np.empty_like(images), images.shape[1] // 16
     for row, image in enumerate(images):
         flipped = image[:: random.choice((1, -1)), :: random.choice((1, -1))]
@@ -152,14 +158,14 @@ def augment(images, random):
 
 
 def prepare(images, side):
-    """uint8 [N, R, R, C] -> the network's input, float32 [N, side, side, C] in [-1, 1]."""
+    """Convert uint8 [N, R, R, C] to the network's input, float32 [N, side, side, C] in [-1, 1]."""
     if images.shape[1] == side:
         return to_float(images)
     return resize(images.astype(jnp.float32), side, "clean") / 127.5 - 1.0
 
 
-def _kept(directory, images, labels, network, num_classes, recipe):
-    """(state, digest) of the directory's classifier for exactly these images and recipe."""
+def _read_or_train(directory, images, labels, network, num_classes, recipe):
+    """Read the directory's classifier of these images and recipe, or train it: (state, digest)."""
     content = hashlib.sha256(np.ascontiguousarray(images).tobytes())
     content.update(np.asarray(labels, np.int32).tobytes())
     text = json.dumps([recipe._asdict(), images.shape, network, content.hexdigest()])

@@ -1,25 +1,43 @@
-"""The synthetic images that are judged: defects of the training split on its normal surfaces."""
+"""The synthetic images that are judged."""
 
 import time
+from typing import NamedTuple
 
 import numpy as np
 
 from dtgan import images
 from dtgan.data import pipeline
-from dtgan.evaluation.context import CHUNK, Images
+from dtgan.data.records import Records
+from dtgan.evaluation.context import CHUNK
+from dtgan.sampling import requests
 
-BATCH = 16  # pairs drawn at once; every draw of a batch has its own noise
+BATCH = 16  # images rendered at once; every batch has its own noise
 
 
-def draw(sampler, request, seed, name):
-    """`infer`'s arrays for any number of pairs: images uint8, "mask" float32 in 0..1.
+class Fakes(NamedTuple):
+    """Synthetic images and where they come from.
 
-    The noise is a function of (seed, name, position).
+    records: Records; has_mask tells whether the model makes masks. surfaces: int [N], the index of
+    the surface of each in the training split, None where the model needs none. rate: images/s, None
+    if all were cached.
     """
-    rows, parts = len(request["image"]), []
+
+    records: Records
+    surfaces: np.ndarray | None
+    rate: float | None
+
+
+def render(sampler, request, seed, name, num=None):
+    """Render any number of rows of a request: images uint8, "mask" float32 in 0..1.
+
+    The noise is a function of (seed, name, position). num: of rows, where the request is empty.
+    """
+    rows, parts = len(next(iter(request.values()))) if request else num, []
     for start in range(0, rows, BATCH):
         batch = {key: array[start : start + BATCH] for key, array in request.items()}
-        drawn = sampler(batch, pipeline.stream_seed(seed, f"{name}/{start}"))
+        drawn = sampler(
+            batch, pipeline.stream_seed(seed, f"{name}/{start}"), min(BATCH, rows - start)
+        )
         quantised = {
             key: value if key == "mask" else images.to_uint8(value) for key, value in drawn.items()
         }
@@ -27,35 +45,66 @@ def draw(sampler, request, seed, name):
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
-def synthesise(bench, sampler, digest, cache):
-    """(Images of `num_fake` hybrids x3, x2's indices, images/s or None if all were cached).
+def synthesise(context, sampler, digest, cache):
+    """Render `num_fake` synthetic images as Fakes, in equal numbers of every class.
 
-    The hybrids have the class of their defect x1, in equal numbers, x1's index and their own mask.
-    They are drawn in chunks that a killed job finds again in `cache`.
+    A model that needs defect images gets those of the training split, and its images carry their
+    index and class; one that needs surfaces gets the normals of that split. Images are rendered in
+    chunks that a killed job finds again in `cache`. Raises ConfigError for a model that
+    cannot be told which of several classes to draw.
     """
-    config, seed = bench.config, bench.settings.seed
-    source, records = bench.sources[config.data.split], bench.train
-    i, j = pipeline.eval_pairs(config, source, bench.settings.num_fake, seed)
-    parts, drawn_now, seconds = [], 0, 0.0
-    for start in range(0, len(i), CHUNK):
+    method, seed = sampler.method, context.settings.seed
+    i, j, label = _sources(context, method)
+    records, parts, drawn_now, seconds = context.train, [], 0, 0.0
+    for start in range(0, len(label), CHUNK):
         rows = slice(start, start + CHUNK)
-        request = {"image": records.image[i[rows]], "normal": records.image[j[rows]]}
+        batch = {"label": label[rows]}
+        if i is not None:
+            batch |= {"image": records.image[i[rows]], "mask": records.mask[i[rows]]}
+        if j is not None:
+            batch["normal"] = records.image[j[rows]]
+        request = requests.of_pairs(method.needs, context.classes, batch)
+        size = len(batch["label"])
 
-        def compute(request=request, start=start):
+        def compute(request=request, start=start, size=size):
             nonlocal drawn_now, seconds
             began = time.monotonic()
-            drawn = draw(sampler, request, seed, f"fakes/{start}")
-            drawn_now, seconds = drawn_now + len(drawn["image"]), seconds + time.monotonic() - began
-            return {"image": drawn["image"], "mask": images.to_uint8(2.0 * drawn["mask"] - 1.0)}
+            drawn = render(sampler, request, seed, f"fakes/{start}", size)
+            drawn_now, seconds = drawn_now + size, seconds + time.monotonic() - began
+            kept = {"image": drawn["image"]}
+            if "mask" in drawn:
+                kept["mask"] = images.to_uint8(2.0 * drawn["mask"] - 1.0)
+            return kept
 
-        size = len(request["image"])
-        what = {"checkpoint": digest, "data": bench.fingerprint, "rows": [start, size, seed]}
+        what = {"checkpoint": digest, "data": context.fingerprint, "rows": [start, size, seed]}
         parts.append(cache.get(what, compute))
-    hybrids = Images(
-        image=np.concatenate([part["image"] for part in parts]),
-        mask=np.concatenate([part["mask"] for part in parts]),
-        has_mask=np.ones(len(i), bool),
-        label=records.label[i],
-        index=i,
+    image = np.concatenate([part["image"] for part in parts])
+    masks = "mask" in method.gives
+    made = Records(
+        image=image,
+        label=label,
+        mask=np.concatenate([part["mask"] for part in parts])
+        if masks
+        else np.zeros((*image.shape[:3], 1), np.uint8),
+        has_mask=np.full(len(label), masks),
+        index=np.full(len(label), -1, np.int32) if i is None else i,
     )
-    return hybrids, j, drawn_now / seconds if seconds else None
+    return Fakes(made, j, drawn_now / seconds if seconds else None)
+
+
+def _sources(context, method):
+    """Choose the inputs: (defect indices or None, surface indices or None, labels)."""
+    number, seed = context.settings.num_fake, context.settings.seed
+    kinds = pipeline.kinds_of(method.needs)
+    defects = len(context.classes) - 1
+    requests.check_classes(method, context.config.method, context.classes[1:])
+    if "defect" in kinds:
+        source = context.sources[context.config.data.split]
+        i, j = pipeline.eval_pairs(source, number, seed)
+        return i, j if "normal" in kinds else None, context.train.label[i]
+    label, j = (1 + np.arange(number) % defects).astype(np.int32), None
+    if "normal" in kinds:
+        normals = np.flatnonzero(context.train.label == 0)
+        rng = np.random.default_rng(pipeline.stream_seed(seed, "fakes/surfaces"))
+        j = rng.choice(normals, number).astype(np.int32)
+    return None, j, label

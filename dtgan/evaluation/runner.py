@@ -1,4 +1,4 @@
-"""Which checkpoints are scored, when, and where the scores go."""
+"""Jobs of scoring: which checkpoints are scored, when, and where the scores go."""
 
 import json
 import logging
@@ -8,12 +8,11 @@ import time
 
 from dtgan import images
 from dtgan.config import ConfigError
-from dtgan.evaluation import score
-from dtgan.evaluation import tables as report_lib
-from dtgan.evaluation.context import Bench, StepCache, check
+from dtgan.evaluation import score, tables
+from dtgan.evaluation.context import Context, StepCache, check
+from dtgan.files import write_atomic
 from dtgan.runs import checkpoints
-from dtgan.runs import workdir as workdir_lib
-from dtgan.sampling import sampler as sampling
+from dtgan.sampling.sampler import find_step
 
 log = logging.getLogger("dtgan")
 
@@ -24,11 +23,11 @@ class Job:
     """Scores of one run with one set of settings."""
 
     def __init__(self, workdir, out, settings, force=False):
-        """Raises ConfigError for a workdir that is none, or settings that do not exist."""
+        """Raises ConfigError for a workdir or settings that do not exist."""
         check(settings)
         self.workdir, self.settings, self.force = pathlib.Path(workdir), settings, force
         self.out = pathlib.Path(out) if out else self.workdir / "eval"
-        self._bench = None
+        self._context = None
         if not self.workdir.is_dir():
             raise ConfigError(f"--workdir={workdir} does not exist; give the directory of a run")
         try:
@@ -44,8 +43,7 @@ class Job:
             for step in self._good():
                 self._score_if_there(step)
         else:
-            wanted = "latest" if wanted == "all" else _parse(wanted)
-            self.score_step(sampling.find_step(self.workdir, wanted))
+            self.score_step(find_step(self.workdir, "latest" if wanted == "all" else wanted))
 
     def watch(self, timeout):
         """Score every checkpoint that is found, the last one of the run included.
@@ -71,22 +69,22 @@ class Job:
                 time.sleep(min(POLL_SECONDS, timeout / 4))
 
     def score_step(self, step):
-        """Score one good step, unless its report is there, and tell it."""
-        if self._bench is None:
-            self._bench = Bench(self.workdir, step, self.settings, self.out)
-        report = score.existing(self._bench, self.workdir, step, self.out, self.force)
+        """Score one good step, unless its report exists, and print the table."""
+        if self._context is None:
+            self._context = Context(self.workdir, step, self.settings, self.out)
+        report = score.existing(self._context, self.workdir, step, self.out, self.force)
         if report is not None:
             log.info("step %d has its report already", step)
         else:
             cache = StepCache(self.out, step)
-            report, picture = score.score(self._bench, self.workdir, step, cache)
+            report, picture = score.score(self._context, self.workdir, step, cache)
             self._write(report, picture)
             cache.remove()
-        print("\n".join(report_lib.table(report)), flush=True)
+        print("\n".join(tables.table(report)), flush=True)
         log.info("%s (%.0f s)", self.out / f"{step}.json", report["seconds"])
 
     def _score_if_there(self, step):
-        """`score_step`, but a step that training has deleted meanwhile is only named."""
+        """Run `score_step`; only log a step that training has deleted meanwhile."""
         try:
             self.score_step(step)
         except (OSError, ValueError) as error:
@@ -95,7 +93,7 @@ class Job:
             log.warning("step %d could not be scored: %s", step, error)
 
     def _write(self, report, picture):
-        """Picture and scalars, then the report: where it is, all is."""
+        """Write picture and scalars, then the report, so that it stands for all of them."""
         from tensorboardX import SummaryWriter
 
         step = report["step"]
@@ -103,9 +101,9 @@ class Job:
         if picture is not None:
             images.write_image(self.out / f"{step}-copies.png", picture)
         with SummaryWriter(str(self.out)) as events:
-            for name, value in report_lib.scalars(report).items():
+            for name, value in tables.scalars(report).items():
                 events.add_scalar(name, value, step)
-        workdir_lib.write_text(self.out / f"{step}.json", report_lib.to_json(report))
+        write_atomic(self.out / f"{step}.json", tables.to_json(report))
 
     def _present(self):
         return {int(p.name) for p in self.workdir.glob("checkpoints/*") if p.name.isdigit()}
@@ -116,12 +114,3 @@ class Job:
     def _ended(self, step):
         summary = self.workdir / "summary.json"
         return summary.exists() and json.loads(summary.read_text())["step"] == step
-
-
-def _parse(step):
-    """A step as given on the command line: a word or a number."""
-    if step in ("latest", "best"):
-        return step
-    if not step.isdecimal():
-        raise ConfigError(f"--step={step} is not latest, best, all or a number")
-    return int(step)

@@ -7,75 +7,74 @@ import pathlib
 import time
 
 from dtgan.config import ConfigError
-from dtgan.evaluation import copying, distribution, fakes, transfer
+from dtgan.evaluation import copying, distribution, fakes, probes, transfer
 from dtgan.evaluation.context import settings_json
 from dtgan.runs import checkpoints
-from dtgan.sampling import sampler as sampling
+from dtgan.sampling.sampler import load
 
 log = logging.getLogger("dtgan")
 
 
-def score(bench, workdir, step, cache):
+def score(context, workdir, step, cache):
     """Judge one good checkpoint: (report, picture of the likeliest copies or None).
 
     A killed job finds its synthetic images and features again in `cache`; with them, and since all
     else is a function of the seed, the numbers are the same as without the kill.
     """
     start = time.monotonic()
-    sampler = sampling.load(workdir, step)
+    sampler = load(workdir, step)
     digest = checkpoints.step_digest(workdir, step)  # now: training may delete the step any time
-    log.info("step %d: drawing %d synthetic images", step, bench.settings.num_fake)
-    synthetic, surfaces, rate = fakes.synthesise(bench, sampler, digest, cache)
-    log.info("step %d: distances to real images (%s)", step, bench.extractor.name)
-    scores = distribution.distribution(bench, synthetic, cache)
+    log.info("step %d: drawing %d synthetic images", step, context.settings.num_fake)
+    synthetic = fakes.synthesise(context, sampler, digest, cache)
+    log.info("step %d: distances to real images (%s)", step, context.extractor.name)
+    scores = distribution.distribution(context, synthetic.records, cache)
     log.info("step %d: transfer error and probes", step)
-    moved, moved_notes = transfer.transfer_scores(bench, sampler)
-    probes, probe_notes = transfer.probe_scores(bench, sampler)
+    moved, moved_notes = transfer.transfer_scores(context, sampler)
+    probed, probe_notes = probes.probe_scores(context, sampler)
     log.info("step %d: copies of training images", step)
-    copies, picture = copying.copy_scores(
-        bench, synthetic, surfaces, moved["mask_threshold"], cache
-    )
+    threshold = moved["mask_threshold"] if moved else None
+    copies, picture = copying.copy_scores(context, sampler.method, synthetic, threshold, cache)
     notes = scores.pop("notes") | moved_notes | probe_notes
-    if bench.settings.split in bench.config.data.split.split("+"):
-        notes["data.split"] = f"the run was trained on {bench.config.data.split!r}: not held out"
+    if context.settings.split in context.config.data.split.split("+"):
+        notes["data.split"] = f"the run was trained on {context.config.data.split!r}: not held out"
     report = {
         "step": step,
-        **identity(bench, digest),
+        **identity(context, digest),
         **scores,
         "transfer": moved,
-        "probes": probes,
+        "probes": probed,
         "copies": copies,
         "notes": notes,
         "seconds": round(time.monotonic() - start, 1),
-        "images_per_second": rate and round(rate, 1),
+        "images_per_second": synthetic.rate and round(synthetic.rate, 1),
     }
     return report, picture
 
 
-def identity(bench, digest):
-    """What a report is about: with the same, it is the same report."""
-    split, config = bench.settings.split, bench.config
+def identity(context, digest):
+    """Collect all that a report depends on; two reports with equal identity are equal."""
+    split, config = context.settings.split, context.config
     return {
         "method": config.method,
         "data": {
             "source": config.data.source,
-            "fingerprint": bench.fingerprint,
+            "fingerprint": context.fingerprint,
             "split": split,
-            "split_fingerprint": bench.sources[split].fingerprint,
+            "split_fingerprint": context.sources[split].fingerprint,
             "fake_from": config.data.split,
-            "num_real": len(bench.split(split).defects.label),
-            "num_fake": bench.settings.num_fake,
+            "num_real": len(context.split(split).defects.label),
+            "num_fake": context.settings.num_fake,
         },
-        "extractor": _named(bench.extractor),
-        "lpips": _named(bench.lpips),
-        "settings": settings_json(bench.settings),
+        "extractor": _named(context.extractor),
+        "lpips": _named(context.lpips),
+        "settings": settings_json(context.settings),
         "checkpoint": digest,
         "version": importlib.metadata.version("dtgan"),
     }
 
 
-def existing(bench, workdir, step, out, force=False):
-    """The report of `step` in `out` if it answers the same question, else None.
+def existing(context, workdir, step, out, force=False):
+    """Read the report of `step` in `out` if it answers the same question, else None.
 
     Raises ConfigError where it answers another one: overwriting would lose it.
     """
@@ -84,7 +83,7 @@ def existing(bench, workdir, step, out, force=False):
         return None
     try:
         report = json.loads(path.read_text())
-        asked = identity(bench, checkpoints.step_digest(workdir, step))
+        asked = identity(context, checkpoints.step_digest(workdir, step))
         different = [name for name, value in asked.items() if report[name] != value]
     except (ValueError, KeyError, TypeError):
         raise ConfigError(

@@ -4,6 +4,8 @@ import json
 import re
 from math import isfinite
 
+from dtgan.reporting.tables import columns
+
 CLASS_COLUMNS = (  # heading, key, digits; "floor." columns come from the floor
     ("real", "num_real", 0),
     ("fake", "num_fake", 0),
@@ -45,12 +47,12 @@ PROBE_COLUMNS = (
 
 
 def to_json(report):
-    """The report as text; raises ValueError for a NaN or infinity, which must never get there."""
+    """Write the report as JSON text; raises ValueError for a NaN or infinity in it."""
     return json.dumps(report, indent=2, allow_nan=False) + "\n"
 
 
 def scalars(report, prefix="eval"):
-    """{"eval/overall/fid": 1.0, ...}: every finite number of the parts with scores."""
+    """Collect the finite numbers of the parts with scores: {"eval/overall/fid": 1.0, ...}."""
     found = {}
 
     def walk(name, value):
@@ -66,7 +68,7 @@ def scalars(report, prefix="eval"):
 
 
 def table(report):
-    """The report as lines of text."""
+    """Format the report as lines of text."""
     parts = [
         _head(report),
         _distribution(report),
@@ -118,26 +120,27 @@ def _classifier(report):
 
 
 def _transfer(transfer):
+    if transfer is None:
+        return []
     rows = [*transfer["per_class"].items(), ("overall", transfer)]
     if transfer["num_masked"]:
         rows += [(f"({name})", r["overall"]) for name, r in transfer["references"].items()]
-    return [
-        *columns(f"transfer, {transfer['num_pairs']} pairs", rows, TRANSFER_COLUMNS),
-        "errors in grey levels 0..255; references in parentheses know the true mask",
-        *(
-            f"mask IoU, mean over the classes: {miou:.3f}"
-            for miou in [transfer["mask_miou"]]
-            if miou
-        ),
-    ]
+    lines = columns(f"transfer, {transfer['num_pairs']} pairs", rows, TRANSFER_COLUMNS)
+    lines.append("errors in grey levels 0..255; references in parentheses know the true mask")
+    if transfer["mask_miou"]:
+        lines.append(f"mask IoU, mean over the classes: {transfer['mask_miou']:.3f}")
+    return lines
 
 
 def _probes(probes):
     anchor = probes["anchor"]
     rows = [(name.replace("_", " "), x) for name, x in probes.items() if name != "anchor"]
+    lines = columns("linear probes", rows, PROBE_COLUMNS) if rows else []
+    if anchor is None:
+        return lines
     low, high = anchor["collapse_ci95"]
     return [
-        *(columns("linear probes", rows, PROBE_COLUMNS) if rows else ()),
+        *lines,
         f"anchor: {100 * anchor['collapse']:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of "
         f"{anchor['num']} x4 are nearer to another normal image than to their own (chance "
         f"{100 * anchor['chance']:.1f} %); {100 * anchor['largest_share']:.1f} % to one and the "
@@ -145,31 +148,8 @@ def _probes(probes):
     ]
 
 
-def columns(title, rows, spec):
-    """(name, {key: value}) rows as aligned text under the headings of `spec`."""
-    cells = [[title, *(heading for heading, _, _ in spec)]]
-    cells += [
-        [f"  {name}", *(_cell(values.get(key), digits) for _, key, digits in spec)]
-        for name, values in rows
-    ]
-    kept = [0] + [i for i in range(1, len(cells[0])) if any(row[i] != "-" for row in cells[1:])]
-    widths = {i: max(len(row[i]) for row in cells) for i in kept}
-    return [
-        "  ".join(row[i].ljust(widths[i]) if i == 0 else row[i].rjust(widths[i]) for i in kept)
-        for row in cells
-    ]
-
-
-def _cell(value, digits):
-    if value is None:
-        return "-"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_cell(x, digits) for x in value) + "]"
-    return f"{value:.{digits}f}"
-
-
 def _copies(copies):
-    """The copy check in a few lines."""
+    """Format the copy check in a few lines."""
     if copies["rate"] is None:
         return [f"copies: not checked ({copies.get('reason', 'no images')})"]
 
@@ -191,7 +171,7 @@ def _copies(copies):
 
 
 def _brief(notes):
-    """One line for notes that differ in numbers alone: the first one, and how many follow it."""
+    """Yield one of the notes that differ in numbers alone, with the number of the others."""
     grouped = {}
     for key, text in notes.items():
         grouped.setdefault(re.sub(r"[\d.]+", "0", text), []).append((key, text))

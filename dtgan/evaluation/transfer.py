@@ -1,39 +1,52 @@
-"""Exact transfer error on held-out pairs, and what the codes and the anchor hold."""
+"""Exact transfer error on held-out pairs."""
 
 import numpy as np
 
-from dtgan.evaluation.fakes import draw
-from dtgan.metrics import probes, transfer
-from dtgan.sampling import sampler as sampling
+from dtgan.evaluation.fakes import render
+from dtgan.metrics import transfer
+from dtgan.sampling import requests
+from dtgan.sampling.pairs import Pairs
 
 THRESHOLD_PAIRS = 128
 BATCH = 64  # pairs measured at once
 
 
-def transfer_scores(bench, sampler):
-    """The figures of transfer.summarise, those of the references beside them: (report, notes)."""
-    settings, notes = bench.settings, {}
-    threshold = mask_threshold(bench, sampler)
-    if threshold is None:
+def transfer_scores(context, sampler):
+    """Measure the model and its references by `transfer.summarise`: (report, notes).
+
+    (None, notes) for a model that carries no defect of an image to the surface of another.
+    """
+    method, settings, notes = sampler.method, context.settings, {}
+    if not method.transfers:
+        name = context.config.method
+        return None, {"transfer": f"method={name} carries no defect from one image to another"}
+    lacking = [name for name in ("mask", "clean", "removed", "rec") if name not in method.gives]
+    if lacking:
+        notes["transfer.lacking"] = (
+            f"method={context.config.method} draws no {', '.join(lacking)}: their figures are left "
+            "out"
+        )
+    threshold = mask_threshold(context, sampler)
+    if threshold is None and "mask" in method.gives:
         notes["transfer.mask_iou"] = (
-            f"no masks in the split {bench.held_out!r} to choose the mask's threshold on"
+            f"no masks in the split {context.held_out!r} to choose the mask's threshold on"
         )
     rows, labels = {}, []
-    for batch, pairs in enumerate(_pairs(bench, settings.split, settings.num_pairs)):
-        drawn = {"model": _draw(sampler, pairs, settings.seed, f"{settings.split}/{batch}")}
+    for batch, pairs in enumerate(_pairs(context, settings.split, settings.num_pairs)):
+        drawn = {"model": _render(context, sampler, pairs, f"{settings.split}/{batch}")}
         for name, images in (drawn | transfer.references(pairs)).items():
             cut = threshold if name == "model" and threshold is not None else 0.5
             rows.setdefault(name, []).append(transfer.measure(pairs, images, threshold=cut))
         labels.append(pairs["label"])
     labels = np.concatenate(labels)
     summaries = {
-        name: transfer.summarise(_join(parts), labels, bench.classes, settings.seed)
+        name: transfer.summarise(_join(parts), labels, context.classes, settings.seed)
         for name, parts in rows.items()
     }
     model = summaries.pop("model")
     if model["overall"]["skill"] is None:
         notes["transfer.skill"] = "the truth is known for uncropped procedural data only"
-    normals = int(np.sum(bench.split(settings.split).label == 0))
+    normals = int(np.sum(context.split(settings.split).label == 0))
     if len(labels) > normals:
         notes["transfer.skill_ci95"] = (
             f"{len(labels)} pairs share {normals} surfaces: intervals are somewhat too narrow"
@@ -49,14 +62,16 @@ def transfer_scores(bench, sampler):
     return report, notes
 
 
-def mask_threshold(bench, sampler):
-    """The threshold of the model's mask with the best IoU on held-out pairs that are not scored.
+def mask_threshold(context, sampler):
+    """Choose the mask's threshold of best IoU on held-out pairs that are not scored.
 
-    None where there are no such pairs with masks.
+    None where there are no such pairs with masks, and for a model without a mask.
     """
+    if "mask" not in sampler.method.gives:
+        return None
     soft, true, labels = [], [], []
-    for batch, pairs in enumerate(_pairs(bench, bench.held_out, THRESHOLD_PAIRS)):
-        drawn = _draw(sampler, pairs, bench.settings.seed, f"{bench.held_out}/{batch}")
+    for batch, pairs in enumerate(_pairs(context, context.held_out, THRESHOLD_PAIRS)):
+        drawn = _render(context, sampler, pairs, f"{context.held_out}/{batch}")
         soft.append(drawn["mask"][pairs["has_mask"]])
         true.append(pairs["mask"][pairs["has_mask"]])
         labels.append(pairs["label"][pairs["has_mask"]])
@@ -65,67 +80,18 @@ def mask_threshold(bench, sampler):
     return transfer.choose_threshold(*map(np.concatenate, (soft, true, labels)))
 
 
-def probe_scores(bench, sampler):
-    """Linear probes of both codes and the anchor's collapse, JSON-able: (report, notes).
-
-    class_from_texture and family_from_structure should be at chance, the other two far above it.
-    """
-    report, notes = {}, {}
-    if sampler.method.probe is None:
-        notes["probes"] = f"the method {bench.config.method!r} has no codes to probe"
-    else:
-        names = (bench.config.data.split, bench.held_out, bench.settings.split)
-        sets = [bench.split(name).defects for name in names]
-        if min(len(images.label) for images in sets):
-            codes = [_codes(sampler, images.image) for images in sets]
-            classes = [images.label - 1 for images in sets]
-            questions = {"class": (classes, len(bench.classes) - 1)}
-            sources = [bench.sources[name] for name in names]
-            if all(hasattr(source, "families") for source in sources):
-                families = [s.families[x.index] for s, x in zip(sources, sets, strict=True)]
-                questions["family"] = (families, 1 + max(f.max() for f in families))
-            else:
-                notes["probes.family"] = "the surface families of these data are not known"
-            for code in codes[0]:
-                for question, (answers, number) in questions.items():
-                    data = [(c[code], a) for c, a in zip(codes, answers, strict=True)]
-                    report[f"{question}_from_{code}"] = probes.linear_probe(*data, number)
-        else:
-            notes["probes"] = f"one of the splits {', '.join(map(str, names))} holds no defects"
-    report["anchor"] = _anchor(bench, sampler)
-    if bench.config.method == "layered":
-        notes["probes.anchor"] = "x4 is x2 by construction in this method: nothing to collapse"
-    return report, notes
-
-
-def _anchor(bench, sampler):
-    """Whether x4 is nearer to another normal image than to its own x2."""
-    held = bench.split(bench.settings.split)
-    normals = np.flatnonzero(held.label == 0)[: bench.lpips_limit() // 2]
-    defects = np.flatnonzero(held.label > 0)
-    x2 = held.image[normals]
-    x1 = held.image[np.resize(defects, len(normals))]
-    x4 = draw(sampler, {"image": x1, "normal": x2}, bench.settings.seed, "anchor")["clean"]
-    return probes.anchor_collapse(bench.embed(x4), bench.embed(x2))
-
-
-def _codes(sampler, images):
-    parts = [sampler.codes(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _pairs(bench, split, number):
-    """sampling.Pairs of distinct defects of a split; () where it lacks one kind of image."""
-    images = bench.split(split)
+def _pairs(context, split, number):
+    """Choose pairs of distinct defects of a split; () where it lacks one kind of image."""
+    images = context.split(split)
     if not np.any(images.label == 0) or not np.any(images.label > 0):
         return ()
-    return sampling.Pairs(
-        *(bench.config, bench.sources[split], number, BATCH, bench.settings.seed), distinct=True
-    )
+    source, seed = context.sources[split], context.settings.seed
+    return Pairs(context.config, source, number, BATCH, seed, distinct=True)
 
 
-def _draw(sampler, pairs, seed, name):
-    return draw(sampler, sampling.request_of(pairs), seed, name)
+def _render(context, sampler, pairs, name):
+    request = requests.of_pairs(sampler.method.needs, context.classes, pairs)
+    return render(sampler, request, context.settings.seed, name)
 
 
 def _join(parts):

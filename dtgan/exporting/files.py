@@ -1,4 +1,4 @@
-"""A Network as files, each loaded again and compared with the original."""
+"""Files of a Network, each loaded again and compared with the original."""
 
 import hashlib
 import importlib.util
@@ -11,12 +11,12 @@ from dtgan.weights import published
 
 FORMATS = ("stablehlo", "safetensors", "onnx")
 PLATFORMS = ("cpu", "cuda", "tpu")
-TOLERANCE = 1e-3  # of the largest difference, relative to the largest value
+TOLERANCE = 1e-3  # for the largest difference, relative to the largest value
 ROWS = (1, 3)  # batch sizes that are compared
 
 
 def check(name):
-    """Raise ConfigError for a format that there is not, or that lacks its library."""
+    """Raise ConfigError for an unknown format, or one whose library is missing."""
     if name not in FORMATS:
         raise ConfigError(f"--format={name} is not one of {', '.join(FORMATS)}")
     if name == "onnx" and not all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
@@ -27,7 +27,7 @@ def write(network, out, name):
     """Write one format below the directory `out` -> {"file", "bytes", "sha256", "difference"}.
 
     difference: the largest one from the original on random inputs, relative to its largest value.
-    Raises ConfigError for a missing library, and where the file computes something else.
+    Raises ConfigError where the file differs from the network by more than TOLERANCE.
     """
     path = out / f"{network.name}.{name}"
     run = {"stablehlo": stablehlo, "safetensors": safetensors, "onnx": onnx}[name](network, path)
@@ -47,7 +47,7 @@ def write(network, out, name):
 
 
 def stablehlo(network, path):
-    """Portable StableHLO with the parameters inside and a free batch size; returns its caller."""
+    """Write portable StableHLO with its parameters and a free batch size; returns its caller."""
     from jax import export
 
     (batch,) = export.symbolic_shape("batch")
@@ -60,7 +60,7 @@ def stablehlo(network, path):
 
 
 def safetensors(network, path):
-    """The parameters alone, for torch and others; returns the network with those of the file."""
+    """Write the parameters alone, for torch and others; returns the network with those read."""
     name = network.about["network"]
     digest = published.write(path, network.state, name)
     params = network.restore(published.read(path, name, digest)[0])
@@ -68,7 +68,7 @@ def safetensors(network, path):
 
 
 def onnx(network, path):
-    """ONNX with the parameters inside and a free batch size; returns a session of onnxruntime."""
+    """Write ONNX with its parameters and a free batch size; returns a caller of onnxruntime."""
     import onnxruntime
 
     from dtgan.exporting.onnx.graph import to_onnx
@@ -86,7 +86,10 @@ def onnx(network, path):
 
 
 def compare(network, run):
-    """The largest relative difference of `run` from the network on random inputs of ROWS rows."""
+    """Compute the largest relative difference of `run` from the network on random inputs.
+
+    Compared are batches of ROWS rows.
+    """
     rng, worst = np.random.default_rng(0), 0.0
     whole = jax.jit(lambda *arrays: network.function(network.params, *arrays))
     for rows in ROWS:

@@ -1,5 +1,6 @@
-"""What can be exported of a run, as plain functions of arrays."""
+"""The networks of a run that can be exported, as plain functions of arrays."""
 
+import functools
 import json
 import pathlib
 from collections.abc import Callable
@@ -9,12 +10,19 @@ import jax
 import numpy as np
 
 from dtgan.config import ConfigError
+from dtgan.data import labels
 from dtgan.images import to_float
 from dtgan.models import backbones
-from dtgan.sampling import sampler as sampling
+from dtgan.sampling import requests
+from dtgan.sampling import sampler as sampler_lib
 from dtgan.weights import published
 
 WHAT = ("generator", "encoder", "classifier")
+OUTPUTS = {
+    "image": "the picture with the defect, float32 in -1..1",
+    "mask": "where the defect is, float32 in 0..1",
+    "clean": "the picture as the model leaves it without a defect, float32 in -1..1",
+}
 
 
 class Network(NamedTuple):
@@ -22,8 +30,8 @@ class Network(NamedTuple):
 
     function: (params, *inputs) -> {output: array}; params: a tree of arrays. inputs: {name:
     (shape without the batch axis, dtype)}. state: {name: array}, the parameters under the names of
-    the safetensors file. meaning: {input or output: its range and sense}. about: what model.json
-    says beside.
+    the safetensors file; restore: state -> params. about: further entries of model.json, among
+    them "meaning": {input or output: its range and sense}.
     """
 
     name: str
@@ -36,7 +44,7 @@ class Network(NamedTuple):
 
 
 def load(workdir, what, step="latest", arm=""):
-    """The Network `what`, one of WHAT, of a run (or, for a classifier, of a verdict's directory).
+    """Load the Network `what`, one of WHAT, of a run (for a classifier, of a verdict's directory).
 
     Raises ConfigError where there is none.
     """
@@ -44,37 +52,49 @@ def load(workdir, what, step="latest", arm=""):
         raise ConfigError(f"--what={what} is not one of {', '.join(WHAT)}")
     if what == "classifier":
         return classifier(workdir, arm)
-    sampler = sampling.load(workdir, step)
+    sampler = sampler_lib.load(workdir, step)
     return generator(sampler) if what == "generator" else encoder(sampler)
 
 
 def generator(sampler):
-    """x1, x2 -> the hybrid, its mask, the surface; with strength where the family has it."""
+    """Make the generator's Network: the fields of a request, and noise -> image, mask, clean.
+
+    mask and clean only where the method gives them. Noise is an input like any other: the same
+    noise gives the same image. Controls are inputs only where they are meant to be exported
+    (`requests.FIELDS`); the others keep their defaults.
+    """
     method, data = sampler.method, sampler.config.data
-    image = ((data.res, data.res, data.channels), np.uint8)
-    inputs = {"image": image, "normal": image}
-    meaning = {
-        "image": "defect x1, uint8 0..255 NHWC",
-        "normal": "defect-free surface x2, uint8 0..255 NHWC",
-        "hybrid": "x3, the defect on that surface, float32 in -1..1",
-        "mask": "where the defect is, float32 in 0..1",
-        "clean": "x2 as the model leaves it without a defect, float32 in -1..1",
-    }
-    if "strength" in method.controls:
-        inputs["strength"] = ((), np.float32)
-        meaning["strength"] = "of the defect: 0 none, 1 as in x1"
+    asked = [*method.needs, *(n for n in method.controls if requests.FIELDS[n].exported)]
+    inputs, meaning = {}, {}
+    num_labels = len(labels.names(sampler.classes))
+    for name in asked:
+        field = requests.FIELDS[name]
+        shape = requests.entry_shape(name, data.res, data.channels, num_labels)
+        inputs[name] = (shape, field.dtype)
+        meaning[name] = f"{field.meaning}, {field.dtype.__name__}"
+    noise = jax.eval_shape(functools.partial(method.draw_noise, n=1), jax.random.key(0))
+    for name, array in noise.items():
+        inputs[f"noise_{name}"] = (array.shape[1:], np.float32)
+        meaning[f"noise_{name}"] = "N(0, 1), float32, drawn anew for every image"
+    outputs = {name: text for name, text in OUTPUTS.items() if name in method.gives}
 
     def function(params, *arrays):
-        drawn = method.infer(params, dict(zip(inputs, arrays, strict=True)), jax.random.key(0))
-        # "hybrid", since "image" is an input and ONNX has one space of names.
-        return {"hybrid": drawn["image"], "mask": drawn["mask"], "clean": drawn["clean"]}
+        given = dict(zip(inputs, arrays, strict=True))
+        made = method.infer(
+            params,
+            {name: given[name] for name in asked},
+            {name: given[f"noise_{name}"] for name in noise},
+        )
+        return {name: made[name] for name in outputs}
 
-    return Network("generator", function, sampler.ema, inputs, *_described(sampler, meaning))
+    return Network(
+        "generator", function, sampler.ema, inputs, *_described(sampler, meaning | outputs)
+    )
 
 
 def encoder(sampler):
-    """x -> the codes of the family as vectors, for users who compare or cluster defects."""
-    if sampler.method.probe is None:
+    """Make the encoder's Network: image -> codes as vectors, to compare or cluster defects."""
+    if not sampler.method.codes:
         raise ConfigError(f"method={sampler.config.method} has no encoder to export")
     data = sampler.config.data
     inputs = {"image": ((data.res, data.res, data.channels), np.uint8)}
@@ -84,13 +104,15 @@ def encoder(sampler):
         "texture": "texture code (the surface), float32 [N, d]",
     }
     return Network(
-        *("encoder", sampler.method.probe, sampler.ema, inputs),
-        *_described(sampler, meaning),
+        "encoder", sampler.method.codes, sampler.ema, inputs, *_described(sampler, meaning)
     )
 
 
 def classifier(directory, arm=""):
-    """x -> class logits: a classifier that a verdict trained, of the arm `arm` if of several."""
+    """Make the Network of a classifier that a verdict trained: image -> class logits.
+
+    arm: its arm, needed where there are several.
+    """
     folder = pathlib.Path(directory) / "classifiers"
     found = {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
     if not found:
@@ -144,7 +166,7 @@ def classifier(directory, arm=""):
 
 
 def _described(sampler, meaning):
-    """(state, restore, about) of a GAN's network."""
+    """Return (state, restore, about) of a GAN's network."""
     leaves, tree = jax.tree_util.tree_flatten_with_path(sampler.ema)
     names = [".".join(str(key.key) for key in path) for path, _ in leaves]
     state = {name: np.asarray(leaf) for name, (_, leaf) in zip(names, leaves, strict=True)}

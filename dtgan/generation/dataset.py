@@ -4,7 +4,7 @@ OUT/plan.json                     what was asked for, of which checkpoint and da
 OUT/images/<class>/*.png          hybrids; images/normal/*.png: the surfaces they stand on
 OUT/masks/  soft_masks/  twins/   the same names: binary mask, matte, image without the defect
 OUT/manifest.jsonl                a record an image, see `draw.py`
-OUT/annotations/  labels/  data.yaml  mvtec/     see `annotations.py`
+OUT/annotations/  labels/  data.yaml  mvtec/     see `dtgan.annotations`
 OUT/_SUCCESS                      last of all
 OUT/.parts/<block>.jsonl          records of a finished block
 """
@@ -15,10 +15,9 @@ import pathlib
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
-from dtgan import images
-from dtgan.annotations import coco
+from dtgan import annotations, images
 from dtgan.config import NORMAL, ConfigError
-from dtgan.runs.workdir import write_text
+from dtgan.files import same_or_refuse, write_atomic
 
 THREADS = 4  # that encode PNG files
 
@@ -33,28 +32,25 @@ class Dataset:
         """
         self.out = pathlib.Path(out)
         self._parts = self.out / ".parts"
-        described = json.loads(json.dumps(described))
         file = self.out / "plan.json"
-        if file.exists():
-            _compare(self.out, json.loads(file.read_text()), described)
-        elif self.out.exists() and any(self.out.iterdir()):
+        if not file.exists() and self.out.exists() and any(self.out.iterdir()):
             raise ConfigError(
                 f"--out={out} is not empty and holds no such set; use a new directory"
             )
         try:
+            same_or_refuse(file, described, "a set")
             self._parts.mkdir(parents=True, exist_ok=True)
-            write_text(file, json.dumps(described, indent=2) + "\n")
         except OSError as error:
-            raise _unwritten(error, self.out, "") from error
+            raise _writing_failed(error, self.out, "") from error
         self._pool, self._begun = ThreadPoolExecutor(THREADS), set()
 
     @property
     def complete(self):
-        """Whether all is there."""
+        """Whether the whole set is written."""
         return (self.out / "_SUCCESS").exists()
 
     def has(self, block):
-        """Whether a block is finished."""
+        """Tell whether a block is finished."""
         return self._part(block).exists()
 
     def write(self, block, records, pictures):
@@ -72,11 +68,11 @@ class Dataset:
             try:
                 for future in waiting:
                     future.result()
-                write_text(self._part(block), "".join(json.dumps(r) + "\n" for r in records))
+                write_atomic(self._part(block), "".join(json.dumps(r) + "\n" for r in records))
             except OSError as error:
                 for future in waiting:
                     future.cancel()
-                raise _unwritten(error, self.out, "; finished blocks are kept") from error
+                raise _writing_failed(error, self.out, "; finished blocks are kept") from error
 
         return finish
 
@@ -91,14 +87,14 @@ class Dataset:
         ]
         records += _normals(records)
         try:
-            coco.write(self.out, records, classes, mvtec)
+            annotations.write(self.out, records, classes, mvtec)
             lines = "".join(json.dumps(record) + "\n" for record in records)
-            write_text(self.out / "manifest.jsonl", lines)
+            write_atomic(self.out / "manifest.jsonl", lines)
             for left in self.out.rglob(".*.part"):  # by a killed job, or a full disk
                 left.unlink(missing_ok=True)
-            write_text(self.out / "_SUCCESS", "")
+            write_atomic(self.out / "_SUCCESS", "")
         except OSError as error:
-            raise _unwritten(error, self.out, "; all images are kept") from error
+            raise _writing_failed(error, self.out, "; all images are kept") from error
         shutil.rmtree(self._parts, ignore_errors=True)
         return records
 
@@ -107,13 +103,13 @@ class Dataset:
 
 
 def normal_file(index):
-    """Where the surface with an index lies in a set."""
+    """Name the file, within a set, of the surface with an index."""
     return f"images/{NORMAL}/{NORMAL}_{index:06d}.png"
 
 
 def _normals(records):
-    """Records of the surfaces that the hybrids stand on, each once; they are real images."""
-    used = {record["surface_index"]: record for record in records}
+    """Make the records of the surfaces that images stand on, each once; they are real images."""
+    used = {r["surface_index"]: r for r in records if "surface_index" in r}
     return [
         {
             "file": normal_file(index),
@@ -128,18 +124,8 @@ def _normals(records):
     ]
 
 
-def _compare(out, known, asked):
-    """Raise ConfigError where a directory holds a set that was asked for otherwise."""
-    for name in asked:
-        if known.get(name) != asked[name]:
-            raise ConfigError(
-                f"--out={out} holds a set with {name}={known.get(name)}, this one has "
-                f"{name}={asked[name]}; use another directory, or the old values to go on"
-            )
-
-
-def _unwritten(error, out, kept):
-    """The user's line for a file that could not be written."""
+def _writing_failed(error, out, kept):
+    """Make the user's error for a file that could not be written."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     remedy = "free some space" if full else "check the directory"
     return ConfigError(

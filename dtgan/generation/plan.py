@@ -1,4 +1,4 @@
-"""Which defect goes to which surface: a function of the settings, so that shards need not talk."""
+"""The plan of which defect goes to which surface: from settings alone, for all shards alike."""
 
 import functools
 from typing import NamedTuple
@@ -8,11 +8,11 @@ import numpy as np
 from dtgan.config import ConfigError, nearest
 from dtgan.data import pipeline
 
-BLOCK = 64  # images drawn and finished together: what a killed job loses at most
+BLOCK = 64  # images rendered and finished together: what a killed job loses at most
 
 
 class Settings(NamedTuple):
-    """What is asked for; two jobs with equal settings make equal bytes."""
+    """Settings of a set; two jobs with equal settings make equal bytes."""
 
     num_per_class: int
     classes: tuple = ()  # names; () = all defect classes
@@ -27,41 +27,52 @@ class Settings(NamedTuple):
 class Plan:
     """Image number n of the set: its class, and for each attempt its defect and its surface.
 
-    labels: of the defects' source, int [N]; classes: names of all labels; num_surfaces: how many
-    there are. The images of one class have consecutive numbers. Within a class every defect and
-    every surface is used before one is used again, in a random order; a further attempt, where an
-    image was refused, draws both anew.
+    kinds: of images that the model needs, of "defect" and "normal". labels: of the defects'
+    source, int [N]; classes: names of all labels; num_surfaces: how many there are. The images of
+    one class have consecutive numbers. Within a class every defect and every surface is used before
+    one is used again, in a random order; a further attempt, where an image was refused, draws both
+    anew.
     """
 
-    def __init__(self, settings, classes, labels, num_surfaces):
+    def __init__(self, settings, classes, kinds, labels=(), num_surfaces=0):
         """Raises ConfigError for settings that cannot be met."""
-        _check(settings, classes, labels)
-        self.settings, self._surfaces = settings, num_surfaces
+        labels = np.asarray(labels)
+        _check(settings, classes, labels if "defect" in kinds else None)
+        self.settings, self._kinds, self._surfaces = settings, kinds, num_surfaces
         self.labels = [classes.index(name) for name in settings.classes or classes[1:]]
         self._defects = {label: np.flatnonzero(labels == label) for label in self.labels}
         self.num = settings.num_per_class * len(self.labels)
         self.num_blocks = -(-self.num // BLOCK)
 
     def numbers(self, block):
-        """The numbers of the images of a block."""
+        """Return the numbers of the images of a block."""
         return range(block * BLOCK, min((block + 1) * BLOCK, self.num))
 
     def label(self, number):
-        """The class of an image."""
+        """Return the class of an image."""
         return self.labels[number // self.settings.num_per_class]
 
     def pair(self, number, attempt):
-        """(index of the defect, index of the surface)."""
-        defects, seed = self._defects[self.label(number)], self.settings.seed
-        if attempt:
-            rng = np.random.default_rng(pipeline.stream_seed(seed, f"retry/{number}/{attempt}"))
-            return int(rng.choice(defects)), int(rng.integers(self._surfaces))
+        """Choose (index of the defect, of the surface); None for what the model does not need."""
+        label, seed = self.label(number), self.settings.seed
+        defects, defect, surface = self._defects[label], None, None
+        rng = np.random.default_rng(pipeline.stream_seed(seed, f"retry/{number}/{attempt}"))
         place = number % self.settings.num_per_class
-        defect = defects[_shuffled(len(defects), place, seed, f"defects/{self.label(number)}")]
-        return int(defect), _shuffled(self._surfaces, number, seed, "surfaces")
+        if "defect" in self._kinds:
+            if attempt:
+                defect = int(rng.choice(defects))
+            else:
+                row = _shuffled(len(defects), place, seed, f"defects/{label}")
+                defect = int(defects[row])
+        if "normal" in self._kinds:
+            if attempt:
+                surface = int(rng.integers(self._surfaces))
+            else:
+                surface = _shuffled(self._surfaces, number, seed, "surfaces")
+        return defect, surface
 
     def shard(self, text):
-        """The blocks of the shard "i/n", 0 <= i < n. Raises ConfigError for another text."""
+        """List the blocks of the shard "i/n", 0 <= i < n. Raises ConfigError for another text."""
         part, _, count = text.partition("/")
         if not (part.isdecimal() and count.isdecimal() and int(part) < int(count)):
             raise ConfigError(
@@ -71,7 +82,7 @@ class Plan:
 
 
 def _shuffled(n, place, seed, name):
-    """The index at a place in endless rounds of 0..n-1, each in another random order."""
+    """Find the index at a place in endless rounds of 0..n-1, each in another random order."""
     turn, place = divmod(place, n)
     return int(_order(n, pipeline.stream_seed(seed, f"{name}/{turn}"))[place])
 
@@ -99,7 +110,7 @@ def _check(settings, classes, labels):
     if len(set(settings.classes)) < len(settings.classes):
         raise ConfigError(f"--classes={','.join(settings.classes)} names a class twice")
     for name in settings.classes or classes[1:]:
-        if not np.any(labels == classes.index(name)):
+        if labels is not None and not np.any(labels == classes.index(name)):
             raise ConfigError(
                 f"there is no defect image of class {name!r} to start from; leave it out with "
                 "--classes, or give --references"

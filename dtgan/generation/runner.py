@@ -9,11 +9,14 @@ import numpy as np
 from dtgan.config import ConfigError
 from dtgan.data import catalog, pipeline
 from dtgan.data.folders import loose
+from dtgan.data.source import normals_of
+from dtgan.data.splits import free_split
 from dtgan.generation.dataset import Dataset
 from dtgan.generation.draw import CopyCheck, Drawer
 from dtgan.generation.plan import Plan
 from dtgan.runs import checkpoints
-from dtgan.sampling import sampler as sampling
+from dtgan.sampling import requests
+from dtgan.sampling.sampler import load
 
 log = logging.getLogger("dtgan")
 
@@ -24,34 +27,34 @@ def generate(workdir, out, settings, step="latest", shard="0/1", data_path="", m
     """Make the set that `settings` (plan.Settings) asks for, or a shard's part of it.
 
     The job that finds all blocks finished completes the set. The same command after a kill goes on
-    where it was. Returns the records of the complete set, None where other shards' are missing.
-    Raises ConfigError for what cannot be had, before anything is drawn where that can be known.
+    where it was. Returns the records of the complete set, None while other shards have
+    blocks to finish.
+    Raises ConfigError for what cannot be had, before anything is rendered where possible.
     """
-    sampler = sampling.load(workdir, step)
-    config = sampler.config
+    sampler = load(workdir, step)
+    config, method, classes = sampler.config, sampler.method, sampler.classes
     if data_path:
         config.data.path = data_path
+    requests.check_classes(method, config.method, settings.classes or classes[1:])
     trained = catalog.open_source(config, config.data.split)
-    classes, channels = sampler.classes, config.data.channels
     if tuple(trained.classes) != tuple(classes):
         raise ConfigError(
             f"the data have the classes {', '.join(trained.classes)}, the run was trained on "
             f"{', '.join(classes)}; give the run's data with --data_path"
         )
-    defects = surfaces = trained
-    if settings.references:
-        defects = loose.open_labelled(settings.references, classes, channels, "--references")
-    if settings.backgrounds:
-        surfaces = loose.open_surfaces(settings.backgrounds, classes, channels)
-    for source in (defects, surfaces):
-        catalog.check_sizes(source, config)
-    surfaces = OnlyNormals(surfaces)
-    plan = Plan(settings, classes, defects.labels, len(surfaces))
+    defects, surfaces = _sources(sampler, settings, trained)
+    plan = Plan(
+        settings,
+        classes,
+        pipeline.kinds_of(method.needs),
+        () if defects is None else defects.labels,
+        0 if surfaces is None else len(surfaces),
+    )
     blocks = plan.shard(shard)
     digest = checkpoints.step_digest(workdir, sampler.step)
     described = settings._asdict() | {
-        "backgrounds": surfaces.fingerprint,  # of the images, wherever they lie
-        "references": defects.fingerprint,
+        "backgrounds": surfaces and surfaces.fingerprint,  # of the images, wherever they lie
+        "references": defects and defects.fingerprint,
         "checkpoint": digest,
         "step": sampler.step,
         "mvtec": mvtec,
@@ -60,31 +63,43 @@ def generate(workdir, out, settings, step="latest", shard="0/1", data_path="", m
     if dataset.complete:
         log.info("%s is complete already", out)
     else:
-        check = _copy_check(config, trained, defects if settings.references else None)
+        check = _copy_check(sampler, trained, defects if settings.references else None)
         drawer = Drawer(sampler, plan, defects, surfaces, check, digest)
         _draw_all(dataset, drawer, plan, blocks)
     return dataset.finish(plan.num_blocks, classes[1:], mvtec)
 
 
-class OnlyNormals:
-    """The defect-free images of a source, as a source."""
+def _sources(sampler, settings, trained):
+    """Open (source of defects, source of surfaces); None for what the model does not need."""
+    config, classes = sampler.config, sampler.classes
+    kinds = pipeline.kinds_of(sampler.method.needs)
+    for kind, flag in (("defect", "references"), ("normal", "backgrounds")):
+        if getattr(settings, flag) and kind not in kinds:
+            raise ConfigError(
+                f"--{flag}={getattr(settings, flag)}: method={config.method} draws from no "
+                f"{kind} images; leave it out"
+            )
+    defects = surfaces = None
+    if "defect" in kinds:
+        defects = trained
+        if settings.references:
+            defects = loose.open_labelled(
+                settings.references, classes, config.data.channels, "--references"
+            )
+        catalog.check_sizes(defects, config)
+    if "normal" in kinds:
+        surfaces = trained
+        if settings.backgrounds:
+            surfaces = loose.open_surfaces(settings.backgrounds, classes, config.data.channels)
+        surfaces = normals_of(surfaces)
+        catalog.check_sizes(surfaces, config)
+    return defects, surfaces
 
-    def __init__(self, source):
-        self._source = source
-        self._rows = [k for k, label in enumerate(source.labels) if label == 0]
-        self.classes, self.fingerprint = source.classes, source.fingerprint
-        self.labels, self.sizes = source.labels[self._rows], source.sizes[self._rows]
 
-    def __len__(self):
-        return len(self._rows)
-
-    def __getitem__(self, index):
-        return self._source[self._rows[index]]
-
-
-def _copy_check(config, trained, references):
-    """The CopyCheck against training defects and references; None without held-out defects."""
-    split = next((s for s in ("val", "test") if s not in config.data.split.split("+")), "")
+def _copy_check(sampler, trained, references):
+    """Make the CopyCheck against training defects and references; None if none are held out."""
+    config = sampler.config
+    split = free_split(config.data.split)
     held_out = catalog.open_source(config, split) if split else ()
     rows = [k for k, label in enumerate(held_out.labels) if label] if len(held_out) else []
     if not rows:
@@ -97,11 +112,12 @@ def _copy_check(config, trained, references):
     ]
     parts = [pipeline.load_records(config, source, indices) for source, indices in known]
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return CopyCheck(joined, pipeline.load_records(config, held_out, rows))
+    held_out = pipeline.load_records(config, held_out, rows)
+    return CopyCheck(joined, held_out, "mask" in sampler.method.gives)
 
 
 def _draw_all(dataset, drawer, plan, blocks):
-    """Draw the missing blocks; files of one block are written while the next is drawn."""
+    """Render the missing blocks; files of one block are written while the next is rendered."""
     missing = [block for block in blocks if not dataset.has(block)]
     if len(missing) < len(blocks):
         log.info("%d of %d blocks are there already", len(blocks) - len(missing), len(blocks))

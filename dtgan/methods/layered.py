@@ -15,9 +15,23 @@ import jax
 import jax.numpy as jnp
 
 from dtgan import losses
+from dtgan.config import NORMAL_LABEL
 from dtgan.images import to_float
-from dtgan.methods.base import Method, adam, ema_update, join, params_of, part, update
-from dtgan.methods.dtgan import DTGAN, NORMAL, inputs, named, step_keys, weigh
+from dtgan.methods import judges
+from dtgan.methods.base import Method, Phase
+from dtgan.methods.updates import (
+    adam,
+    ema_update,
+    inputs,
+    join,
+    named,
+    new_state,
+    params_of,
+    part,
+    step_keys,
+    update,
+    weigh,
+)
 from dtgan.models.layered import (
     CODE_CHANNELS,
     TOP_SIDE,
@@ -32,23 +46,23 @@ from dtgan.models.layered import (
 )
 from dtgan.models.rehearsal import draw_layer
 
-AVERAGED = ("E", "G", "F")
+AVERAGED = ("E", "G", "F")  # nets with a running mean: what users get
 PER_DEFECT = ("strength", "shift", "scale", "flip")  # controls of a request, see `infer`
 
 
 class Layer(NamedTuple):
-    """A defect as G draws it: reflectance [N, R, R, C] and matte m [N, R, R, 1]."""
+    """A defect as G makes it: reflectance [N, R, R, C] and matte m [N, R, R, 1]."""
 
     reflectance: Any
     matte: Any
 
     def on(self, surface):
-        """The layer over a surface [N, R, R, C], in that surface's light."""
+        """Lay it over a surface [N, R, R, C], in that surface's light."""
         return over(surface, paint(self.reflectance, surface), self.matte)
 
 
 class Scene(NamedTuple):
-    """What G and F draw from a pair x1, x2 in training; names as at the top of the file."""
+    """Codes and images of a pair x1, x2 in training; names as at the top of the file."""
 
     drawn: Layer  # at random, for the rehearsal
     xs: Any
@@ -62,43 +76,43 @@ class Scene(NamedTuple):
     hidden: Any  # what F could not see of x1, 0..1
     b2: Any
     x1a: Any
-    x1r: Any  # meant where `hidden` is 1
+    x1r: Any  # valid where `hidden` is 1
 
 
-class LayeredDTGAN(DTGAN):
-    """The algorithm for one config; D, Dpatch and C, and how they learn, are DT-GAN's."""
+class Layered:
+    """The algorithm for one config; its methods are pure functions of their arguments."""
 
-    def __init__(self, config, num_classes):
-        super().__init__(config, num_classes)
+    def __init__(self, config, classes):
         model, data, dtype = config.model, config.data, jnp.dtype(config.dtype)
-        self.net = self.net._replace(
-            E=LayerEncoder(model.ch, model.code_stride, dtype),
-            G=LayerGenerator(data.res, model.ch, data.channels, dtype),
-        )
+        self.config, self.weight = config, config.loss
+        self.judges = judges.Judges(config, classes)
+        self.E = LayerEncoder(model.ch, model.code_stride, dtype)
+        self.G = LayerGenerator(data.res, model.ch, data.channels, dtype)
         self.F = Filler(model.ch, dtype)
-        self.tx |= {"F": adam(config.optim.lr, config.optim.b1, config.optim.b2)}
+        g = adam(config.optim.lr, config.optim.b1, config.optim.b2)
+        self.tx = self.judges.tx | {"E": g, "G": g, "F": g}
 
     # --- forward passes ---------------------------------------------------------------------------
 
     def encode(self, params, *images):
-        """E on several images [N, R, R, C] in one pass -> LayerCodes for each."""
-        codes = self.net.E.apply(params, join(*images))
+        """Apply E to several images [N, R, R, C] in one pass -> LayerCodes for each."""
+        codes = self.E.apply(params, join(*images))
         parts = (part(code, len(images)) for code in codes)
         return tuple(LayerCodes(*code) for code in zip(*parts, strict=True))
 
     def layers(self, params, *pairs):
-        """G on several (z_s, z_t) pairs in one pass -> a Layer for each."""
+        """Apply G to several (z_s, z_t) pairs in one pass -> a Layer for each."""
         z_s, z_t = (join(*codes) for codes in zip(*pairs, strict=True))
-        drawn = self.net.G.apply(params, z_s, z_t)
+        drawn = self.G.apply(params, z_s, z_t)
         return tuple(Layer(*x) for x in zip(*(part(y, len(pairs)) for y in drawn), strict=True))
 
     def fill(self, params, *triples):
-        """F on several (image, known, z_t) in one pass -> the surface b everywhere, for each."""
+        """Apply F to several (image, known, z_t) in one pass -> the whole surface b for each."""
         images, known, z_t = (join(*x) for x in zip(*triples, strict=True))
         return part(self.F.apply(params, images, known, z_t), len(triples))
 
     def scene(self, params, x1, x2, key):
-        """All that is drawn from x1 and x2 but the hybrid -> Scene."""
+        """Compute all codes and images of x1 and x2 but the hybrid -> Scene."""
         fixed, n, res = jax.lax.stop_gradient, len(x1), x1.shape[1]
         vertical = self.config.data.rolling == "vertical"
         reflectances, mattes = draw_layer(key, 2 * n, res, x1.shape[-1], vertical)
@@ -106,7 +120,7 @@ class LayeredDTGAN(DTGAN):
         drawn, hole = visible(Layer(reflectance, matte), x2), (other > 0.1).astype(jnp.float32)
         xs = drawn.on(x2)
         z1, z2, zs = self.encode(params["E"], x1, x2, xs)
-        # The drawn layer is read back with the texture of x1: a layer is not of its surface.
+        # The drawn layer is read back with the texture of x1, since it is not made of x2's.
         layer1, layer3, layer_s = self.layers(
             params["G"], (z1.z_s, z1.z_t), (z1.z_s, z2.z_t), (zs.z_s, z1.z_t)
         )
@@ -117,15 +131,15 @@ class LayeredDTGAN(DTGAN):
             hidden = jnp.maximum(hole, fixed(reached))
             b1, b2 = self.fill(params["F"], (x1, 1.0 - hidden, z1.z_t), (x2, 1.0 - hole, z2.z_t))
             x1a = over(x1, b1, reached)
-        # b is given: L_rec must not reward hiding the defect in it, nor bend F towards defects.
+        # stop_gradient(b): else F could lower L_rec by painting the defect into the filled surface.
         x1r = over(fixed(b1), paint(layer1.reflectance, fixed(x1a)), layer1.matte)
         layers = layer1, layer3, layer_s
         return Scene(drawn, xs, hole, z1, z2, zs, *layers, hidden, b2, x1a, x1r)
 
-    # --- G phase: E, G and F learn, D, Dpatch and C are frozen ------------------------------------
+    # --- G phase: E, G and F learn, the judges are frozen -----------------------------------------
 
     def g_loss(self, params, frozen, x1, x2, y1, pixels, key):
-        """L_G -> (L_G, (terms, (x3, fakes, their labels) for the D phase)).
+        """Compute L_G -> (L_G, (terms, (x3, fakes, their labels) for the D phase)).
 
         pixels: (mask [N, R, R, 1] in 0..1, has_mask bool [N]) of x1.
         """
@@ -133,13 +147,15 @@ class LayeredDTGAN(DTGAN):
         x3 = s.layer3.on(x2)
         (z3,) = self.encode(params["E"], x3)
 
-        normal = jnp.full_like(y1, NORMAL)
+        normal = jnp.full_like(y1, NORMAL_LABEL)
         fakes, labels = (x3,), (y1,)
         if self.config.model.removal:
             fakes, labels = (x3, s.x1a), (y1, normal)
-        logits = self.judge(frozen["D"], key["g_augment"], fakes, labels)
-        (patch_logits,) = self.compare(frozen["Dpatch"], key["g_crops"], (x3,), x2, frozen=True)
-        class_logits = self.net.C.apply(frozen["C"], join(*fakes))
+        logits = self.judges.judge(frozen["D"], key["g_augment"], fakes, labels)
+        (patch_logits,) = self.judges.compare(
+            frozen["Dpatch"], key["g_crops"], (x3,), x2, frozen=True
+        )
+        class_logits = self.judges.net.C.apply(frozen["C"], join(*fakes))
         terms = {
             "rec": losses.weighted_l1(x1, s.x1r, s.hidden),  # |x2 - x4| is 0
             "adv_g": jnp.mean(jnp.sum(losses.adversarial_g(logits), axis=1)),
@@ -158,7 +174,7 @@ class LayeredDTGAN(DTGAN):
         return weigh(terms, self.weight), (terms, (x3, fakes, labels))
 
     def rehearsal(self, scene, x2):
-        """How far E and G are from the layer that was drawn on x2."""
+        """Compare the layer that E and G read back with the one that was drawn on x2."""
         drawn, layer = scene.drawn, scene.layer_s
         seen = (self.cells(drawn.matte) > 0.15).astype(jnp.float32)
         return (
@@ -169,80 +185,79 @@ class LayeredDTGAN(DTGAN):
         )
 
     def mask_loss(self, scene, mask, has_mask):
-        """E's presence (a gradient everywhere) and the matte's reach against known masks."""
+        """Compare E's presence (a gradient in all cells) and the matte's reach to known masks."""
         known = has_mask[:, None, None, None].astype(jnp.float32)
         presence = losses.binary_cross_entropy(scene.z1.presence, self.cells(mask), known)
         return presence + losses.matte(reach(scene.layer1.matte) * known, mask * known)
 
     def cells(self, pixels):
-        """[N, R, R, 1] -> [N, S, S, 1]: the largest value in every cell of z_s."""
+        """Reduce [N, R, R, 1] to the largest value in every cell of z_s: [N, S, S, 1]."""
         n, stride = len(pixels), self.config.model.code_stride
         side = pixels.shape[1] // stride
         return jnp.max(pixels.reshape(n, side, stride, side, stride, 1), axis=(2, 4))
 
-    def score(self, ema, request, rng):
-        """Rehearsal and L_rec, whose answers are known, on other images; lower is better.
+    def score(self, ema, batch, key):
+        """Compute rehearsal + L_rec, whose answers are known, on other images; lower is better.
 
         Not |x1 - x1r| alone: a model that draws nothing would have 0.
         """
-        x1, x2 = to_float(request["image"]), to_float(request["normal"])
-        s = self.scene(ema, x1, x2, rng)
+        x1, x2, _ = inputs(batch)
+        s = self.scene(ema, x1, x2, key)
         return self.rehearsal(s, x2) + losses.weighted_l1(x1, s.x1r, s.hidden)
 
     # --- the algorithm ----------------------------------------------------------------------------
 
     def step(self, state, batch):
-        """One iteration: G phase, then D phase on the same fakes -> (GanState, losses)."""
+        """Run one iteration: G phase, then D phase on the same fakes -> (GanState, losses)."""
         x1, x2, y1 = inputs(batch)
         pixels = batch["mask"].astype(jnp.float32) / 255.0, batch["has_mask"]
         key, nets = step_keys(state), state.nets
         (total, (terms, fakes)), grads = jax.value_and_grad(self.g_loss, has_aux=True)(
-            params_of(nets, *AVERAGED), params_of(nets, "D", "Dpatch", "C"), x1, x2, y1, pixels, key
+            params_of(nets, *AVERAGED), params_of(nets, *judges.NAMES), x1, x2, y1, pixels, key
         )
-        nets, metrics = self.d_phase(nets, x1, x2, y1, fakes, key["d_crops"])
+        nets, metrics = self.judges.d_phase(nets, x1, x2, y1, fakes, key["d_crops"])
         nets = update(self.tx, nets, grads)
         ema = ema_update(state.ema, params_of(nets, *AVERAGED), self.config.optim.ema)
         metrics |= named(terms) | {"loss/G": total}
-        return state._replace(step=state.step + 1, nets=nets, ema=ema), metrics
+        return state._replace(nets=nets, ema=ema), metrics
 
-    def init(self, rng, batch_spec):
-        """DT-GAN's nets in its order, with this E and G, then F; optimizers; EMA."""
-        base, *keys = jax.random.split(rng, 8)
+    def init(self, key, batch_spec):
+        """Initialise E, G, F and the judges, each with its own key, the optimizers and the EMA."""
+        base, *keys = jax.random.split(key, 8)
         data, model = self.config.data, self.config.model
         image = jnp.zeros((1, *batch_spec["image"].shape[1:]), jnp.float32)
         side = data.res // model.code_stride
         z_s = jnp.zeros((1, side, side, CODE_CHANNELS), jnp.float32)
         z_t = jnp.zeros((1, model.ch * data.res // 4), jnp.float32)
-        params = self.init_judges(keys[3:], image) | {
-            "E": self.net.E.init(keys[0], image),
-            "G": self.net.G.init(keys[1], z_s, z_t),
+        params = self.judges.init(keys[3:], image) | {
+            "E": self.E.init(keys[0], image),
+            "G": self.G.init(keys[1], z_s, z_t),
             "F": self.F.init(keys[2], image, image[..., :1], z_t),
         }
-        return self.new_state(base, params, AVERAGED)
+        return new_state(base, params, self.tx, AVERAGED)
 
     # --- inference --------------------------------------------------------------------------------
 
-    def infer(self, ema, request, rng):
-        """Carry defects to surfaces.
+    def infer(self, ema, request, noise):
+        """Carry defects to surfaces; nothing is random.
 
-        request: "image" uint8 x1 [N, R, R, C], or [N, K, R, R, C] for K defects laid over each
-        other, and "normal" uint8 x2 [N, R, R, C]; where given, float32 [N] or [N, K] unless said:
+        request: "defect" uint8 x1 [N, R, R, C], or [N, K, R, R, C] for K defects laid over each
+        other, and "surface" uint8 x2 [N, R, R, C]; where given, float32 [N] or [N, K] unless said:
           strength: times z_s; 0 nothing, 1 as in x1, more is stronger, monotone in every pixel
           shift: [..., 2] down and right, in image sides;  scale: size about the image centre
           flip: bool [..., 2] upside down, left to right
           limit: uint8 [N, R, R, 1], 0 where no defect may be
-        Returns float32 images in about [-1, 1]: "image" x3, "clean" x4 = x2, "rec" x1r and
-        "removed" x1a of the first defect, as x1 shows it; and "mask" [N, R, R, 1], the matte of
-        all defects.
+        Returns image x3, clean x4 = x2, rec x1r and removed x1a of the first defect, as x1 shows
+        it; and mask, the matte of all defects.
         """
-        del rng  # nothing here is random
-        x2 = to_float(request["normal"])
+        del noise
+        x2 = to_float(request["surface"])
         (z2,) = self.encode(ema["E"], x2)
         x3, clear = x2, jnp.ones_like(x2[..., :1])
         limit = request["limit"].astype(jnp.float32) / 255.0 if "limit" in request else 1.0
         for k, (x1, control) in enumerate(defects(request)):
             (z1,) = self.encode(ema["E"], x1)
-            z_s = place(sure(z1.z_s, self.config.model.margin), control)
+            z_s = place(drop_uncertain(z1.z_s, self.config.model.margin), control)
             (layer,) = self.layers(ema["G"], (z_s, z2.z_t))
             matte = layer.matte * limit
             x3 = over(x3, paint(layer.reflectance, x2), matte)
@@ -252,7 +267,7 @@ class LayeredDTGAN(DTGAN):
         return {"image": x3, "mask": 1.0 - clear, "clean": x2, "rec": rec, "removed": removed}
 
     def restore(self, params, x1, z1):
-        """x1r and x1a: x1 drawn again, and without its defect."""
+        """Compute x1r and x1a: x1 reconstructed, and without its defect."""
         (layer,) = self.layers(params["G"], (z1.z_s, z1.z_t))
         if not self.config.model.removal:
             return layer.on(x1), x1
@@ -262,8 +277,8 @@ class LayeredDTGAN(DTGAN):
         drawn = over(b, paint(layer.reflectance, removed), layer.matte)
         return over(x1, drawn, reached), removed
 
-    def probe(self, ema, image):
-        """The codes of uint8 images [N, R, R, C]: structure, z_s averaged over 16 x 16 cells."""
+    def read_codes(self, ema, image):
+        """Encode uint8 images [N, R, R, C]: structure, z_s averaged to 16 x 16 cells; texture."""
         (z,) = self.encode(ema["E"], to_float(image))
         cell = z.z_s.shape[1] // TOP_SIDE
         cells = z.z_s.reshape(z.z_s.shape[0], TOP_SIDE, cell, TOP_SIDE, cell, CODE_CHANNELS)
@@ -273,17 +288,32 @@ class LayeredDTGAN(DTGAN):
         }
 
 
-def make(config, num_classes):
-    """The layered `Method` for a config and a number of classes (with the normal one)."""
-    m = LayeredDTGAN(config, num_classes)
-    functions = m.init, m.step, m.infer, m.score, m.classify, m.probe, m.regularize
-    return Method(*functions, m.lazy_every, (*PER_DEFECT, "limit"))
+def make(config, classes):
+    """Make the layered `Method` for a config and the names of the classes, NORMAL first."""
+    m = Layered(config, classes)
+    return Method(
+        reads=("image", "label", "mask", "has_mask", "normal"),
+        init=m.init,
+        phases=(*m.judges.r1_phases(), Phase("step", 1, m.step)),
+        infer=m.infer,
+        needs=("defect", "surface"),
+        controls=(*PER_DEFECT, "limit"),
+        gives=("image", "mask", "clean", "rec", "removed"),
+        several=True,
+        keeps_surface=True,
+        adopt=m.judges.adopt,
+        score=m.score,
+        codes=m.read_codes,
+        classify=m.judges.classify,
+        shown=judges.SHOWN,
+    )
 
 
 def visible(layer, surface):
-    """The layer without what could not be seen on the surface: E must not learn to guess.
+    """Fade out what cannot be seen of a layer on the surface: E must not learn to guess.
 
-    Fainter where nothing within two pixels changes by a fifth of the surface's mean brightness.
+    The matte is fainter where nothing within two pixels changes by a fifth of the surface's mean
+    brightness.
     """
     change = jnp.mean(jnp.abs(layer.on(surface) - surface), axis=-1, keepdims=True)
     near = jax.lax.reduce_window(change, 0.0, jax.lax.max, (1, 5, 5, 1), (1, 1, 1, 1), "SAME")
@@ -293,7 +323,7 @@ def visible(layer, surface):
 
 def defects(request):
     """Yield (x1, control) for every defect: its image, flipped as asked, and what is asked."""
-    images = request["image"]
+    images = request["defect"]
     rows = images.shape[0]  # not len(): under export it is a symbol
     count = images.shape[1] if images.ndim == 5 else 1
     many = images.reshape(rows, count, *images.shape[-3:])
@@ -304,12 +334,12 @@ def defects(request):
     }
     for k in range(count):
         control = {name: value[:, k] for name, value in controls.items()}
-        # The image, not its code: G's kernels know which way a code was seen.
+        # The image is flipped, not its code: G's kernels are not symmetric.
         yield flip(to_float(many[:, k]), control), control
 
 
 def flip(images, control):
-    """Images [N, R, R, C] reversed along the axes that the control names, [N, 2]."""
+    """Reverse images [N, R, R, C] along the axes that control["flip"], bool [N, 2], names."""
     if "flip" in control:
         for axis in (0, 1):
             chosen = control["flip"][:, axis].astype(bool)[:, None, None, None]
@@ -317,10 +347,11 @@ def flip(images, control):
     return images
 
 
-def sure(z_s, margin):
-    """z_s with its amplitude lowered by `margin`: what E doubts is removed from x1 but not drawn.
+def drop_uncertain(z_s, margin):
+    """Subtract `margin` from the amplitude of z_s and clip at 0.
 
-    The default, 0.5, was chosen on validation images of procedural steel.
+    Cells in which E is unsure then draw nothing on the new surface. Removal uses the code without
+    the margin. The default, 0.5, was chosen on validation images of procedural steel.
     """
     direction, amplitude = split_code(z_s)
     amplitude = jax.nn.relu(amplitude - margin)
@@ -328,7 +359,7 @@ def sure(z_s, margin):
 
 
 def place(z_s, control):
-    """z_s [N, S, S, 8] with the request's scale, shift and strength; 0 beyond what x1 shows."""
+    """Scale, shift and strengthen z_s [N, S, S, 8] as requested; 0 beyond what x1 shows."""
     n, side = z_s.shape[:2]
     if {"shift", "scale"} & set(control):
         shift = control.get("shift", jnp.zeros((n, 2), jnp.float32))
@@ -342,7 +373,7 @@ def place(z_s, control):
 
 
 def _resample(side, scale, shift):
-    """Weights [N, side, side] that scale an axis about its centre, then shift it; bilinear.
+    """Make weights [N, side, side] that scale an axis about its centre, then shift it; bilinear.
 
     When shrinking, a cell takes the mean of what falls into it.
     """

@@ -1,10 +1,10 @@
-"""Is a synthetic image a copy of a training image?
+"""Detection of synthetic images that copy a training image.
 
 An image is flagged where the aligned correlation of its defect and of its surroundings with one
-training image (`dtgan.metrics.correlation`) is higher than what real images reach that were not
-trained on: at a chosen rate of false alarms (conformal prediction, Vovk, Gammerman and Shafer 2005,
-chapter 2). The distance of features is a second opinion and raises no alarm: a transferred defect
-is near to its own training image for features of defects, as it should be.
+training image (`dtgan.metrics.correlation`) is higher than that of real images which were not
+trained on, at a chosen rate of false alarms (conformal prediction, Vovk, Gammerman and Shafer 2005,
+chapter 2). The distance of features is a second opinion and raises no alarm: the features of a
+transferred defect are near those of its own training image, as they should be.
 """
 
 import io
@@ -25,8 +25,8 @@ KINDS = ("exact", "flipped", "cropped", "jpeg")
 class Reference(NamedTuple):
     """The training images that may have been copied; for hybrids, those with a defect.
 
-    A hybrid stands on the surface of a training normal by design. images: uint8 [M, R, R, C].
-    features: float [M, d], of whatever extractor; None to do without the second opinion.
+    The surface of a hybrid is that of a training normal by design. images: uint8 [M, R, R, C].
+    features: float [M, d], of any extractor; None for no second opinion.
     """
 
     images: np.ndarray
@@ -37,10 +37,11 @@ class Nearest(NamedTuple):
     """The nearest training images of N images, by correlation and by features.
 
     ncc: float32 [N] in [-1, 1], the smaller correlation of defect and surroundings. ncc_index: int
-    [N]. flip, window: how that training image is laid over the query, see `correlation.Match`.
-    distance: float64 [N] in [0, 1], Euclidean, of features to the nearest image as a share of that
-    to the NEIGHBOURS-th nearest: a copy is far nearer to one image than to others, while a blurred
-    or typical image is near to many. distance_index: int [N]. Both None without features.
+    [N]. flip, window: the alignment of that training image with the query, see `correlation.Match`.
+    distance: float64 [N] in [0, 1], the Euclidean distance of features to the nearest image,
+    divided by that to the NEIGHBOURS-th nearest: a copy is far nearer to one image than to others,
+    while a blurred or typical image is near to many. distance_index: int [N]. Both None without
+    features.
     """
 
     ncc: np.ndarray
@@ -52,7 +53,7 @@ class Nearest(NamedTuple):
 
 
 class Threshold(NamedTuple):
-    """What held-out real images reach: ncc, distance float [n]; alpha; a note on alpha, or ""."""
+    """Scores ncc, distance float [n] of held-out real images; alpha; a note on alpha, or ""."""
 
     ncc: np.ndarray
     distance: np.ndarray
@@ -61,7 +62,7 @@ class Threshold(NamedTuple):
 
 
 def nearest(reference, images, masks, features=None):
-    """The Nearest of uint8 [N, R, R, C] images in a Reference.
+    """Find the Nearest of uint8 [N, R, R, C] images in a Reference.
 
     masks: uint8 [N, R, R, 1]; where all is 0, the whole image is compared as one region. features:
     float [N, d], of the same extractor, where the reference has some.
@@ -79,7 +80,7 @@ def nearest(reference, images, masks, features=None):
 
 
 def _nearest_features(known, features):
-    """(relative distance float64 [N], index int [N]) of the row of `known` nearest to each row."""
+    """Find each row's nearest row of `known`: (relative distance float64 [N], index int [N])."""
     known, features = np.asarray(known, np.float64), np.asarray(features, np.float64)
     squares = (known * known).sum(1)
     number = min(NEIGHBOURS, len(known))
@@ -96,11 +97,11 @@ def _nearest_features(known, features):
 
 
 def calibrate(held_out, alpha=0.01):
-    """The Threshold at which at most `alpha` of new real images are flagged.
+    """Choose the Threshold at which at most `alpha` of new real images are flagged.
 
-    held_out: Nearest of n real images that were not trained on, of the kind that is judged: with
-    defects and masks if those have them. n >= 1 / alpha - 1 is needed; for fewer, alpha is raised
-    to 1 / (n + 1), and the note says so.
+    held_out: Nearest of n real images that were not trained on, of the same kind as the images to
+    be judged: with defects and masks if those have them. n >= 1 / alpha - 1 is needed; for fewer,
+    alpha is raised to 1 / (n + 1), and the note says so.
     Raises ConfigError for an alpha outside (0, 1) and for n = 0.
     """
     count, needed = len(held_out.ncc), math.ceil(1 / alpha) - 1 if 0 < alpha < 1 else 0
@@ -119,17 +120,21 @@ def calibrate(held_out, alpha=0.01):
 
 
 def flag(nearest, threshold):
-    """bool [N]: copies, at an alarm rate of at most threshold.alpha on new real images."""
-    return _share(-nearest.ncc, -threshold.ncc) <= threshold.alpha + 1e-9  # it may be rounded
+    """Flag copies, bool [N], at a false alarm rate of at most threshold.alpha on real images."""
+    # 1e-9: alpha itself may be 1 / (n + 1), rounded.
+    return _share(-nearest.ncc, -threshold.ncc) <= threshold.alpha + 1e-9
 
 
 def near_features(nearest, threshold):
-    """bool [N]: nearer to one training image by features than all but alpha of real images are."""
+    """Flag, bool [N], images whose features are nearer to one training image than real ones are.
+
+    As `flag`, but on the relative distance of features, at the same rate alpha.
+    """
     return _share(nearest.distance, threshold.distance) <= threshold.alpha + 1e-9
 
 
 def scores(nearest, threshold):
-    """float [N] in [0, 1): 1 - p with the conformal p-value p; copies have >= 1 - threshold.alpha.
+    """Compute copy scores 1 - p, float [N] in [0, 1), of conformal p-values; copies >= 1 - alpha.
 
     p is the share of real images (held-out ones and the image itself) that correlate as highly.
     """
@@ -137,15 +142,15 @@ def scores(nearest, threshold):
 
 
 def _share(values, known):
-    """Share of known values and the value itself that are as low as it: float [N] in (0, 1]."""
+    """Compute the share of known values, and of the value itself, <= it: float [N] in (0, 1]."""
     return (1 + np.searchsorted(np.sort(known), values, "right")) / (len(known) + 1)
 
 
 def planted(images, masks, kind, seed=0):
-    """Copies of training images that have to be flagged: (images, masks), of the same shapes.
+    """Make copies of training images that have to be flagged: (images, masks) of the same shapes.
 
     kind: "exact"; "flipped" along width, height or both; "cropped" to 80 to 95 % of the side at any
-    place and resized back; "jpeg" of quality 50 to 75. A function of the arguments alone.
+    place and resized back; "jpeg" of quality 50 to 75. Deterministic.
     Raises ConfigError for another kind.
     """
     if kind not in KINDS:
@@ -176,11 +181,11 @@ def _copy(image, mask, kind, rng):
 
 
 def report(reference, threshold, synthetic, held_out, plants):
-    """What an evaluation says about copies, as a JSON-able dict.
+    """Summarise the copy check as a JSON-able dict.
 
-    synthetic, held_out: Nearest of the images judged and of real images that neither trained nor
-    calibrated. plants: {kind: Nearest} of `planted` images, the test that copies are found.
-    Rates come with their 95 % Wilson interval; both are None where there are no images.
+    synthetic, held_out: Nearest of the images judged and of real images used neither for training
+    nor for calibration. plants: {kind: Nearest} of `planted` images, the test that copies are
+    found. Rates come with their 95 % Wilson interval; both are None where there are no images.
     """
     flagged = flag(synthetic, threshold)
     return {
@@ -209,7 +214,7 @@ def _rate(name, flags):
 
 
 def worst_pairs(images, reference, nearest, threshold, num=8, size=128):
-    """Picture uint8 [H, W, C] of the images with the highest copy scores, `num` rows at most.
+    """Render the images with the highest copy scores as uint8 [H, W, C], `num` rows at most.
 
     One row for each training image copied: many images may copy the same. Columns: the image; its
     nearest training image by correlation, laid over it; their difference around mid-grey; its
@@ -233,7 +238,7 @@ def worst_pairs(images, reference, nearest, threshold, num=8, size=128):
 
 
 def _check(reference, images, masks, features):
-    """Raise ConfigError, see `nearest`."""
+    """Raise ConfigError for unfit arrays, see `nearest`."""
     shapes = [
         ("images", images.shape[1:], reference.images.shape[1:]),
         ("masks", masks.shape, (*images.shape[:3], 1)),

@@ -1,10 +1,10 @@
-"""Aligned normalised cross-correlation: where in a set of pictures is this one, if anywhere?
+"""Search of a picture in a set of pictures by aligned normalised cross-correlation.
 
 Pictures are reduced to at most SIDE pixels and normalised for local contrast. A search by matrix
-products over all flips, shifts and zooms on COARSE pixels names CANDIDATES pictures; the alignment
-to these is refined. For a picture with a mask two correlations are taken, of the defect and of its
-surroundings, and the smaller one counts: a defect on another surface correlates in the first
-only, a surface with another defect in the second only.
+products over all flips, shifts and zooms on COARSE pixels selects CANDIDATES pictures, whose
+alignment is then refined. For a picture with a mask two correlations are taken, of the defect and
+of its surroundings, and the smaller one counts: a defect on another surface correlates in the
+first only, a surface with another defect in the second only.
 """
 
 from typing import NamedTuple
@@ -29,7 +29,7 @@ GRID = (
     (1.0, np.linspace(-0.05, 0.05, 3)),
     *((side, np.linspace(0.0, 1 - side, k + 2)) for k, side in enumerate((0.95, 0.9, 0.85, 0.8))),
 )
-OUTSIDE = 0.5  # weight of what lies outside the box in the coarse search; a small box says little
+OUTSIDE = 0.5  # weight of pixels outside the box in the coarse search; a small box says little
 # Refinement: pixels a side, step of the zoom (of the shift: half of it), candidates kept.
 LEVELS = ((32, 0.05, 8), (32, 0.025, 4), (64, 0.0125, 2), (64, 0.00625, 2))
 MIN_ZOOM = 0.75
@@ -41,9 +41,9 @@ _TINY = 1e-4  # energy per pixel that counts as none
 class Match(NamedTuple):
     """The best of the searched pictures for each query.
 
-    ncc: float32 [N] in [-1, 1]. index: int [N]. flip: int [N] into FLIPS, what was done to the
-    query. window: float [N, 3] (zoom, top, left), the part of the picture that the flipped query
-    shows, in fractions of its side.
+    ncc: float32 [N] in [-1, 1]. index: int [N]. flip: int [N], the flip of the query, into FLIPS.
+    window: float [N, 3] (zoom, top, left), the part of the picture that the flipped query shows,
+    in fractions of its side.
     """
 
     ncc: np.ndarray
@@ -53,9 +53,10 @@ class Match(NamedTuple):
 
 
 def normalise(pictures):
-    """uint8 [N, R, R, C] -> float32 [N, S, S] with S = min(R, SIDE): (x - mean) / (std + FLOOR).
+    """Normalise uint8 [N, R, R, C] for local contrast: float32 [N, S, S] with S = min(R, SIDE).
 
-    Mean and deviation are local, Gaussian of SIGMA: a strong defect weighs no more than texture.
+    (x - mean) / (std + FLOOR) of the grey image; mean and deviation are local, under a Gaussian of
+    SIGMA, so that a strong defect weighs no more than texture.
     """
     side = min(pictures.shape[1], SIDE)
     grey = np.empty((len(pictures), side, side), np.float32)
@@ -67,7 +68,7 @@ def normalise(pictures):
 
 
 def regions(masks):
-    """Weights of the two regions compared, float32 [N, 2, S, S]: the defect and what surrounds it.
+    """Compute weights of the two regions compared: defect and surroundings, float32 [N, 2, S, S].
 
     masks: uint8 [N, R, R, 1] in {0, 255}. The surroundings are the box of the mask grown by MARGIN
     without the mask. Both are the whole image where the mask is empty or leaves no surroundings.
@@ -92,9 +93,9 @@ def regions(masks):
 
 
 def search(reference, queries, weights):
-    """The Match of normalised `queries` [N, S, S] with `weights` [N, 2, S, S] in `reference`.
+    """Find the Match of normalised `queries` [N, S, S] with `weights` [N, 2, S, S] in `reference`.
 
-    reference: normalised pictures [M, S, S], M >= 1. Equal candidates: the first one wins.
+    reference: normalised pictures [M, S, S], M >= 1. Of equal candidates the first one is taken.
     """
     out = Match(
         np.zeros(len(queries), np.float32),
@@ -114,7 +115,7 @@ def search(reference, queries, weights):
 
 
 def aligned(picture, flip, window):
-    """The part of `picture` uint8 [R, R, C] that a query matched, laid over that query."""
+    """Align `picture` uint8 [R, R, C] with the query that matched a part of it: uint8 [R, R, C]."""
     size, (zoom, top, left) = len(picture), window
     rows = _sampling(np.array([top]), np.array([zoom]), size, size)[0]
     columns = _sampling(np.array([left]), np.array([zoom]), size, size)[0]
@@ -124,7 +125,7 @@ def aligned(picture, flip, window):
 
 
 def _sampling(start, zoom, size_in, size_out):
-    """Matrices [..., size_out, size_in] that resample windows along one axis.
+    """Compute matrices [..., size_out, size_in] that resample windows along one axis.
 
     Linear interpolation, widened when shrinking; beyond the border the border is repeated.
     """
@@ -136,7 +137,7 @@ def _sampling(start, zoom, size_in, size_out):
 
 
 def _shrink(pictures, size):
-    """[..., S, S] -> [..., size, size], or as they are where they are no larger."""
+    """Shrink [..., S, S] to [..., size, size]; unchanged where S <= size."""
     side = pictures.shape[-1]
     if side <= size:
         return pictures
@@ -145,7 +146,7 @@ def _shrink(pictures, size):
 
 
 def _coarse(reference, queries, weights):
-    """Match of arrays [n, K, ...]: the K = CANDIDATES pictures (or all M) that correlate best."""
+    """Find every query's K = CANDIDATES (or all M) best pictures: Match of arrays [n, K, ...]."""
     count, total = len(queries), len(reference)
     values = _shrink(queries, COARSE)
     weights = _shrink(weights.sum(1) > 0, COARSE) + OUTSIDE
@@ -171,7 +172,7 @@ def _coarse(reference, queries, weights):
 
 
 def _windows(block):
-    """All windows of GRID of pictures [m, S, S], as [m, V, COARSE, COARSE]."""
+    """Cut all V windows of GRID from pictures [m, S, S]: [m, V, COARSE, COARSE]."""
     parts = []
     for zoom, starts in GRID:
         side = block.shape[-1]
@@ -183,7 +184,7 @@ def _windows(block):
 
 
 def _refine(reference, queries, weights, found, size, step, keep):
-    """One level: the best `keep` of `found`, each moved to the best of its 27 neighbours."""
+    """Refine one level: move the best `keep` of `found` to the best of their 27 neighbours each."""
     order = np.argsort(-found.ncc, 1, kind="stable")[:, :keep]
     rows = np.arange(len(order))[:, None]
     found = Match(*(array[rows, order] for array in found))
@@ -203,7 +204,7 @@ def _refine(reference, queries, weights, found, size, step, keep):
 
 
 def _best_neighbour(pictures, query, weight, window, step):
-    """(correlation [n], window [n, 3]) of the best of 3 zooms x 3 x 3 shifts, one pair a row."""
+    """Find the best of 3 zooms x 3 x 3 shifts, one pair a row: (correlation [n], window [n, 3])."""
     moves = np.array([-1.0, 0.0, 1.0])
     zoom = np.clip(window[:, :1] + step * moves, MIN_ZOOM, 1)
     centre = window[:, 1:] + window[:, :1] / 2
@@ -228,9 +229,10 @@ def _best_neighbour(pictures, query, weight, window, step):
 
 
 def _correlation(query, weight, warped):
-    """Smaller of the two weighted correlations [n, 27] of [n, 1, P] and [n, 27, P] under [n, 2, P].
+    """Compute the smaller of two weighted correlations, [n, 27].
 
-    Local means are subtracted already, so no mean is taken off again.
+    query [n, 1, P], weight [n, 2, P], warped [n, 27, P]. The local means are already subtracted by
+    `normalise`, so none is subtracted here.
     """
     floor = _TINY * weight.sum(-1)[:, None]
     product = warped @ (weight * query).swapaxes(1, 2)

@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,6 +13,7 @@ import jax
 import numpy as np
 
 from dtgan import sharding
+from dtgan.files import write_atomic
 
 log = logging.getLogger("dtgan")
 
@@ -23,7 +23,7 @@ DIGEST = hashlib.sha256().digest_size  # the first bytes of a cache entry
 class Extractor(NamedTuple):
     """A network that turns images into features.
 
-    name, sha256: what it is and the digest of its weights; both go wherever its numbers go.
+    name, sha256: of the network and of its weights; both are reported with its numbers.
     resize: how it resizes its input ("tf1", "torch", "clean"), or "none".
     apply: uint8 [B, H, W, C] -> {name: float32 [B, ...]}; pure, jittable.
     """
@@ -35,11 +35,11 @@ class Extractor(NamedTuple):
 
 
 def extract(extractor, images, mesh, batch_size=0):
-    """{name: float32 [N, ...]} of uint8 images [N, H, W, C].
+    """Extract features {name: float32 [N, ...]} of uint8 images [N, H, W, C].
 
     Batches of one size, the last padded, are split over the devices of `mesh`: the result does not
-    depend on batch_size or the number of devices beyond float32 rounding. batch_size 0 is a good
-    one for the hardware: caches of a CPU hold the maps of 8 images of Inception, not of 32.
+    depend on batch_size or the number of devices beyond float32 rounding. batch_size 0 chooses one
+    that suits the hardware: caches of a CPU hold the maps of 8 images of Inception, not of 32.
     """
     batch_size = batch_size or (8 if mesh.devices.flat[0].platform == "cpu" else 64)
     program = _compiled(extractor.apply, mesh)
@@ -54,13 +54,13 @@ def _compiled(apply, mesh):
 
 
 class Cache:
-    """Arrays on disk under keys that say what they are; a damaged entry is computed again."""
+    """Arrays on disk, keyed by a description; a damaged entry is computed again."""
 
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
 
     def get(self, what, compute):
-        """{name: array} for the JSON-able description `what`, from disk or from compute()."""
+        """Return {name: array} for the JSON-able description `what`, from disk or compute()."""
         path = self.path(what)
         if path.exists():
             data = path.read_bytes()
@@ -71,12 +71,10 @@ class Cache:
         arrays, file = compute(), io.BytesIO()
         np.savez(file, **arrays)
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        part.write_bytes(hashlib.sha256(file.getbuffer()).digest() + file.getvalue())
-        os.replace(part, path)
+        write_atomic(path, hashlib.sha256(file.getbuffer()).digest() + file.getvalue())
         return arrays
 
     def path(self, what):
-        """The file of an entry: every difference in `what` is another file."""
+        """Return the file of an entry; every difference in `what` is another file."""
         text = json.dumps(what, sort_keys=True)
         return self.directory / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.cache"

@@ -36,8 +36,8 @@ class Pointwise(nn.Module):
 class Stem(nn.Module):
     """Unpadded 3x3 convolution of stride 2 of an image [N, H, W, 3] with odd sides.
 
-    As a 2x2 convolution of the 2x2 cells of the image (12 channels): three channels alone leave the
-    units of CPU and TPU idle; 2.5 times faster on CPU.
+    Computed as a 2x2 convolution of the 2x2 cells of the image (12 channels): with three channels
+    the units of CPU and TPU stay idle. 2.5 times faster on CPU.
     """
 
     features: int
@@ -62,18 +62,19 @@ class Stem(nn.Module):
 
 
 class Block(nn.Module):
-    """What all Inception blocks share; a subclass names its branches."""
+    """Base class of the Inception blocks: layers that a subclass combines to branches."""
 
     def conv(self, x, name, features, kernel, stride=1, same=True):
-        """Convolution, bias, ReLU; zero-padded to the same size, or not at all."""
+        """Apply convolution, bias, ReLU; `same`: zero-padded to the same size, else unpadded."""
         pad = [((k - 1) // 2,) * 2 if same else (0, 0) for k in kernel]
         layer = nn.Conv(features, kernel, (stride, stride), pad, name=f"{name}.conv")
         return nn.relu(layer(x))
 
     def pointwise(self, x, **branches):
-        """1x1 convolutions of one input as one matrix product: {branch: features} -> outputs.
+        """Apply the 1x1 convolutions {branch: features} of one input as one matrix product.
 
-        No ReLU yet: the average pooling of a branch may follow, see `pooled`.
+        Returns a list of outputs, before their ReLU: the average pooling of a branch may come
+        first, see `pooled`.
         """
         parts = [Pointwise(n, name=f"{b}.conv")(x.shape[-1]) for b, n in branches.items()]
         kernel = jnp.concatenate([kernel for kernel, _ in parts], axis=1)
@@ -82,8 +83,11 @@ class Block(nn.Module):
         return jnp.split(x @ kernel + bias, ends, axis=-1)
 
     def pooled(self, x):
-        """Average pooling, then ReLU. Average and 1x1 convolution commute, and the convolution
-        leaves fewer channels to average."""
+        """Pool by averages, then apply ReLU, after the branch's 1x1 convolution.
+
+        The graph has the pooling first; the two commute, and there are fewer channels to average
+        after the convolution.
+        """
         return nn.relu(average(x))
 
 
@@ -201,9 +205,9 @@ class Inception(Block):
 
 
 def maximum(x, stride):
-    """3x3 maximum pooling of [N, H, W, C]: unpadded with stride 2, padded with stride 1.
+    """Pool [N, H, W, C] by 3x3 maxima: unpadded with stride 2, padded with stride 1.
 
-    Rows, then columns, as shifted maxima: XLA's windowed reductions are slow on CPU.
+    Shifted maxima over rows, then columns: XLA's windowed reductions are slow on CPU.
     """
     if stride == 1:  # inputs are not negative after ReLU, so zeros never win
         x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -217,7 +221,7 @@ def maximum(x, stride):
 
 
 def average(x):
-    """3x3 average pooling of [N, H, W, C] with stride 1; padding does not count."""
+    """Pool [N, H, W, C] by 3x3 averages with stride 1; padding does not count."""
     for axis in (1, 2):
         size = x.shape[axis]
         pad = [(1, 1) if a == axis else (0, 0) for a in range(4)]
@@ -230,7 +234,7 @@ def average(x):
 
 
 def fold_batch_norm(state):
-    """A state dict whose `<layer>.bn.*` are folded into `<layer>.conv.weight` and `.bias`."""
+    """Fold `<layer>.bn.*` of a state dict into `<layer>.conv.weight` and `.bias`."""
     folded = {}
     for name, kernel in state.items():
         layer, conv, _ = name.rpartition(".conv.weight")
@@ -247,21 +251,24 @@ def fold_batch_norm(state):
 
 
 def variables_of(state):
-    """The variables of `Inception` from a state dict."""
+    """Make the variables of `Inception` from a state dict."""
     image = jnp.zeros((1, SIDE, SIDE, 3))
     abstract = jax.eval_shape(Inception().init, jax.random.key(0), image)
     return published.to_variables(fold_batch_norm(state), abstract)
 
 
 def preprocess(images, mode):
-    """uint8 [N, H, W, C] -> float32 [N, 299, 299, 3] in about [-1, 1], as the mode's code does."""
+    """Resize and scale uint8 [N, H, W, C] to float32 [N, 299, 299, 3] in about [-1, 1].
+
+    mode: as in `extractor`.
+    """
     x = resize(images.astype(jnp.float32), SIDE, mode)
     x = x / 255.0 * 2.0 - 1.0 if mode == "torch" else (x - 128.0) / 128.0
     return jnp.broadcast_to(x, (*x.shape[:3], 3))  # grey: three equal channels
 
 
 def extractor(path, mode="tf1", sha256=""):
-    """Extractor of pool [2048] and tap64 [64] with weights from a safetensors file.
+    """Build the Extractor of pool [2048] and tap64 [64] with weights from a safetensors file.
 
     mode: a resizing of `resize.MODES`; "torch" also scales by x / 255 * 2 - 1 as pytorch-fid does,
     the others by (x - 128) / 128. sha256: accept this content digest, whatever its source.

@@ -16,12 +16,12 @@ class Estimate(NamedTuple):
 
 
 def normal(value, error, z=Z95):
-    """The interval (low, high) = value -+ z error, of an estimate with standard error `error`."""
+    """Compute the interval (low, high) = value -+ z error; error: standard error of the value."""
     return value - z * error, value + z * error
 
 
 def wilson(successes, n, z=Z95):
-    """Score interval (low, high) of a proportion, inside [0, 1] (Wilson 1927). Needs n >= 1.
+    """Compute Wilson's score interval (low, high) of a proportion, inside [0, 1] (1927); n >= 1.
 
     Unlike value -+ z error it does not shrink to a point at 0 and n successes.
     """
@@ -35,13 +35,13 @@ def wilson(successes, n, z=Z95):
 
 
 def resampling(n, seed=0, resamples=2000):
-    """How often each of n pairs is drawn in each resample: float64 [resamples, n]."""
+    """Draw bootstrap resamples: how often each of n pairs is taken, float64 [resamples, n]."""
     draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)
     return draws.astype(np.float64)
 
 
 def ratio_interval(pairs, draws):
-    """Estimate of sum(a) / sum(b) over N independent pairs (a, b), [N, 2].
+    """Estimate sum(a) / sum(b) over N independent pairs (a, b), [N, 2].
 
     Percentile bootstrap over the pairs (Efron & Tibshirani 1993, chapter 13), with the counts of
     `resampling`. For fewer than about 15 pairs it is too narrow. The value is None where the
@@ -58,7 +58,7 @@ def ratio_interval(pairs, draws):
 
 
 def error_table(wrong, total):
-    """Errors of a classifier by class and over all images, with Wilson intervals; JSON-able.
+    """Tabulate a classifier's errors by class and over all, with Wilson intervals; JSON-able.
 
     wrong, total: {class: number of images}. Returns {"error", "error_ci95", "wrong", "total",
     "per_class": {class: the same four}}; errors are fractions, None for a class without images.

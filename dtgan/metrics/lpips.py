@@ -29,7 +29,7 @@ LINEAR = pathlib.Path(__file__).with_name("lpips_v0.1.npz")  # "<net>.lin<tap>" 
 
 
 def _conv(x, name, features, kernel=3, stride=1, pad=1):
-    """Convolution and ReLU. Full float32 precision: GPUs would round the factors to TF32."""
+    """Apply convolution and ReLU in full float32 precision: GPUs would round factors to TF32."""
     conv = nn.Conv(
         features,
         (kernel, kernel),
@@ -42,7 +42,7 @@ def _conv(x, name, features, kernel=3, stride=1, pad=1):
 
 
 def ceil_pool(x):
-    """Max pooling 3x3 of stride 2 whose last window may hang over the edge (ceil_mode of torch).
+    """Pool by 3x3 maxima of stride 2; the last window may hang over the edge (torch's ceil_mode).
 
     A side of n pixels becomes floor(n / 2): only for even n is a row or column missing.
     """
@@ -120,9 +120,9 @@ BACKBONES = {"alex": AlexNet, "vgg": VGG16, "squeeze": SqueezeNet}
 
 
 def extractor(net, path, sha256="", scaled=True):
-    """The Extractor of LPIPS embeddings: uint8 [B, H, W, C] -> {"lpips": float32 [B, D]}.
+    """Build the Extractor of LPIPS embeddings: uint8 [B, H, W, C] -> {"lpips": float32 [B, D]}.
 
-    net: "alex", "vgg" or "squeeze"; path, sha256: its backbone, as in `weights.read`.
+    net: "alex", "vgg" or "squeeze"; path, sha256: its backbone, as in `published.read`.
     scaled: False feeds 0..255 in place of [-1, 1], as one public implementation of clustered LPIPS
         does to its real images; such numbers compare with nothing but themselves.
     Grey images are repeated to three channels. D grows with H W. Raises ConfigError for an unknown
@@ -160,9 +160,9 @@ def extractor(net, path, sha256="", scaled=True):
 
 
 def linear_weights(net):
-    """The learned weights of every tap, list of float32 [C]; raises ConfigError for negative ones.
+    """Read the learned weights of every tap, a list of float32 [C].
 
-    Negative weights would make no distance, and their square roots NaN.
+    Raises ConfigError for negative ones: they would give no distance, and their square roots NaN.
     """
     with np.load(LINEAR) as file:
         linear = [file[name] for name in sorted(file.files) if name.startswith(f"{net}.")]
@@ -176,7 +176,7 @@ def linear_weights(net):
 
 
 def embedding(taps, linear=None):
-    """Feature maps -> float32 [N, D] whose squared distances are LPIPS.
+    """Embed feature maps as float32 [N, D] whose squared distances are LPIPS.
 
     taps: sequence of [N, h, w, c], of any network; linear: as many [c] >= 0, or None for ones (the
     unlearned baseline of Zhang et al.).
@@ -191,7 +191,7 @@ def embedding(taps, linear=None):
 
 
 def distance(a, b):
-    """LPIPS of paired embeddings [N, D] and [N, D]: float64 [N], exactly 0 for equal ones."""
+    """Compute LPIPS of paired embeddings [N, D]: float64 [N], exactly 0 for equal ones."""
     pairs = zip(np.asarray(a, np.float32), np.asarray(b, np.float32), strict=True)
     return np.array([np.sum(np.square(x.astype(np.float64) - y)) for x, y in pairs])
 

@@ -2,8 +2,8 @@
 
 The guided interpolation of a source with boundary values of a target is the source plus the
 harmonic function that carries (target - source) from the boundary inwards (their equations 5 and
-6), so one Laplace solver serves both. A mask at the image border meets no condition there but zero
-slope; a mask over the whole image has no boundary, and the harmonic function is the mean.
+6), so one Laplace solver serves both. Where a mask touches the image border, the condition there is
+zero slope (Neumann); a mask over the whole image has no boundary, and the mean is used.
 """
 
 import functools
@@ -14,7 +14,7 @@ from scipy.sparse.linalg import splu
 
 
 def seamless_clone(source, target, mask):
-    """Clone the masked region of `source` into `target`: its gradients, the target's boundary.
+    """Clone the masked region of `source` into `target`: gradients of source, boundary of target.
 
     source, target: uint8 [H, W, C]. mask: uint8 [H, W, 1] in {0, 255}. Returns uint8 [H, W, C],
     equal to `target` outside the mask; under a full mask `source` shifted to the target's mean.
@@ -33,7 +33,7 @@ def membrane(image, mask):
 
 
 def _harmonic(values, mask):
-    """float64 [H, W, C] that is `values` outside the mask and harmonic inside."""
+    """Solve Laplace's equation inside the mask: float64 [H, W, C], equal to `values` outside."""
     inside = np.flatnonzero(mask > 127)
     outside = np.flatnonzero(mask <= 127)
     if not outside.size:
@@ -47,7 +47,10 @@ def _harmonic(values, mask):
 
 @functools.lru_cache(maxsize=4)
 def _laplacian(height, width):
-    """Sparse [H W, H W]: sum over a pixel's up to 4 neighbours of its value minus theirs."""
+    """Build the graph Laplacian of the pixel grid, sparse [H W, H W].
+
+    A row sums a pixel's value minus its neighbour's over its up to 4 neighbours.
+    """
     lengths = height, width
     steps = (sparse.diags_array([-1.0, 1.0], offsets=[0, 1], shape=(n - 1, n)) for n in lengths)
     rows, columns = (step.T @ step for step in steps)

@@ -1,4 +1,4 @@
-"""What a code knows: linear probes of features, and whether anchors collapse onto other images."""
+"""Linear probes of codes, and the collapse of anchors onto other images."""
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -10,14 +10,14 @@ RIDGES = 10.0 ** np.arange(2, -7, -1)  # relative to the mean eigenvalue, strong
 
 
 def linear_probe(train, val, test, num_classes):
-    """How well a linear classifier reads the class off features.
+    """Measure how well a linear classifier predicts the class from features.
 
     Ridge regression on one-hot targets, every class of the same total weight, features scaled by
     the training set; the ridge is the strongest of those with the best balanced accuracy on `val`.
 
     train, val, test: (features [N, d], labels int [N] in 0..num_classes-1). Returns fractions
     0..1 of the test set: "accuracy" with its Wilson interval "accuracy_ci95", "balanced_accuracy"
-    (mean recall of the classes present), and what a constant guess reaches at best: "chance" (the
+    (mean recall of the classes present), the same of the best constant guess: "chance" (the
     frequency of the largest class) and "chance_balanced" (1 / classes present); "num_train",
     "num_test". Raises ConfigError for a set without images.
     """
@@ -44,9 +44,9 @@ def linear_probe(train, val, test, num_classes):
 
 
 def anchor_collapse(x4, x2):
-    """Whether the model draws another normal image where it should draw the anchor of x2.
+    """Measure how often the anchor x4 of a normal image x2 resembles another normal image.
 
-    x4, x2: embeddings [N, D] of the anchors drawn and of their normal images, in the same order,
+    x4, x2: embeddings [N, D] of the rendered anchors and of their normal images, in the same order,
     whose squared Euclidean distance is the metric (as LPIPS is); every normal image once. Returns
       "collapse": fraction of x4 nearer to another x2 than to their own (ties are no collapse),
         with its Wilson interval "collapse_ci95"; "chance": 1 - 1/N, that of x4 unrelated to x2
@@ -89,5 +89,5 @@ def _ridge_scores(train, features, num_classes):
 
 
 def _balanced_accuracy(guess, labels):
-    """Mean recall of the classes that `labels` has."""
+    """Compute the mean recall of the classes that occur in `labels`."""
     return float(np.mean([np.mean(guess[labels == c] == c) for c in np.unique(labels)]))

@@ -1,4 +1,4 @@
-"""The three resizings by which published FID numbers differ, each as a pair of matrix products.
+"""The three resizings in use for published FID numbers, each as a pair of matrix products.
 
     tf1    TensorFlow 1 bilinear: no half-pixel shift, no antialiasing (the original FID code)
     torch  bilinear with half-pixel centres, no antialiasing (pytorch-fid)
@@ -20,7 +20,7 @@ MODES = ("tf1", "torch", "clean")
 
 
 def resize(x, side, mode):
-    """float [N, H, W, C] in 0..255 -> [N, side, side, C] by one of MODES."""
+    """Resize float [N, H, W, C] in 0..255 to [N, side, side, C] by one of MODES."""
     rows, columns = matrix(x.shape[1], side, mode), matrix(x.shape[2], side, mode)
     # float32 products even where the hardware would round inputs to fewer bits.
     product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
@@ -31,7 +31,7 @@ def resize(x, side, mode):
 
 @functools.lru_cache(maxsize=32)
 def matrix(size, side, mode):
-    """The float32 matrix [side, size] that resizes one axis.
+    """Compute the float32 matrix [side, size] that resizes one axis.
 
     Raises ConfigError for an unknown mode.
     """

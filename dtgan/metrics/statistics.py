@@ -1,8 +1,8 @@
 """Distances between two sets of images, from their features: float64, seeded, NumPy only.
 
-A score that two sets do not have, such as the FID of a single image, raises `Undefined`; `compare`
-turns that into None and a reason. All but the KID's subsets and the cap of clustered LPIPS in mode
-"repo" are invariant to the order of the images.
+A score that is not defined for two sets, such as the FID of a single image, raises `Undefined`;
+`compare` turns that into None and a reason. All but the KID's subsets and the cap of clustered
+LPIPS in mode "repo" are invariant to the order of the images.
 """
 
 from typing import NamedTuple
@@ -18,11 +18,11 @@ REPO_CAP = 200  # images of one cluster that the published code of clustered LPI
 
 
 class Undefined(ValueError):
-    """These sets do not have the score; the message says why."""
+    """The score is not defined for these sets; the message says why."""
 
 
 def frechet_distance(real, fake):
-    """FID of features [N, d] and [M, d] (Heusel et al. 2017) as an Estimate >= 0; N, M >= 2.
+    """Compute the FID of features [N, d] and [M, d] (Heusel et al. 2017): Estimate >= 0; N, M >= 2.
 
     |m1 - m2|^2 + tr C1 + tr C2 - 2 tr (C1 C2)^1/2, covariances with N - 1. With the rows of A and B
     centred and divided by sqrt(N - 1), tr (C1 C2)^1/2 is the sum of the singular values of A B^T:
@@ -30,9 +30,9 @@ def frechet_distance(real, fake):
 
     The interval holds the mean FID of sets of these sizes, which is above the FID of infinite sets
     (Chong & Forsyth 2020). Its standard error is the infinitesimal jackknife (Jaeckel 1972; Efron
-    1982, chapter 6): each row's derivative falls out of the same decomposition. Resampling would
-    not do: repeated images raise FID, and its spread up to threefold. In simulations (Gaussian and
-    heavy tails, d = 32 to 256) the interval held that mean in 88 to 100 % of the cases for N, M
+    1982, chapter 6): each row's derivative falls out of the same decomposition. A bootstrap is no
+    alternative: repeated images raise FID, and its spread up to threefold. In simulations (Gaussian
+    and heavy tails, d = 32 to 256) the interval held that mean in 88 to 100 % of the cases for N, M
     from 12 to 1000, in 92 % for 5 against 50, and in 77 to 90 % for 3 against 3.
     """
     _require(2, "FID", real, fake)
@@ -43,7 +43,10 @@ def frechet_distance(real, fake):
     value = max(float(shift @ shift + excess_a.sum() + excess_b.sum()), 0.0)
 
     def variance(rows, excess, shift):
-        """Of the value, from N times its derivatives by the weights of the rows."""
+        """Compute one set's part of the value's variance from N times its derivatives.
+
+        Derivatives are with respect to the weights of the rows.
+        """
         n = len(rows)
         influence = n * excess + 2 * np.sqrt(n - 1) * (rows @ shift)
         return np.var(influence, ddof=1) / n
@@ -54,22 +57,22 @@ def frechet_distance(real, fake):
 
 
 def _centred(features):
-    """A [N, d] with A^T A = covariance, and the mean [d]."""
+    """Centre features: A [N, d] with A^T A = covariance, and the mean [d]."""
     features = np.asarray(features, np.float64)
     mean = features.mean(axis=0)
     return (features - mean) / np.sqrt(len(features) - 1), mean
 
 
 def _squares(rows):
-    """|row|^2 [N] of rows [N, d]."""
+    """Compute |row|^2 [N] of rows [N, d]."""
     return np.einsum("nd,nd->n", rows, rows)
 
 
 def _shares(a, b):
-    """Parts [N], [M] that the rows of a and b have in the nuclear norm of K = a b^T, their sums.
+    """Divide the nuclear norm of K = a b^T among the rows of a [N] and of b [M].
 
-    The diagonals of (K K^T)^1/2 and (K^T K)^1/2. Where K would be larger than d x d, the
-    triangular factors of a and b take their place.
+    These are the diagonals of (K K^T)^1/2 and (K^T K)^1/2; each sums to the norm. Where K would be
+    larger than d x d, the triangular factors of a and b take their place.
     """
     if min(len(a), len(b)) > a.shape[1]:
         (qa, ra), (qb, rb) = np.linalg.qr(a), np.linalg.qr(b)
@@ -82,7 +85,7 @@ def _shares(a, b):
 
 
 class Kid(NamedTuple):
-    """KID times 1000, its 95 % interval, the size of a subset, and where the interval is from."""
+    """KID times 1000, its 95 % interval, the size of a subset, and the method of the interval."""
 
     value: float
     ci95: tuple[float, float]
@@ -91,7 +94,7 @@ class Kid(NamedTuple):
 
 
 def kid(real, fake, subset_size=1000, subsets=100, seed=0):
-    """Kernel inception distance (Binkowski et al. 2018) of features [N, d] and [M, d]; N, M >= 3.
+    """Compute the KID (Binkowski et al. 2018) of features [N, d] and [M, d]; N, M >= 3.
 
     The mean of `mmd2` over random subsets of min(subset_size, N, M) rows of each, drawn without
     replacement. Values below 0 are usual for equal distributions.
@@ -121,7 +124,7 @@ def kid(real, fake, subset_size=1000, subsets=100, seed=0):
 
 
 def mmd2(x, y):
-    """Unbiased squared MMD of all rows of x [N, d] and y [M, d], N, M >= 2, as a float.
+    """Compute the unbiased squared MMD of rows x [N, d] and y [M, d], a float; N, M >= 2.
 
     Kernel k(a, b) = (a.b / d + 1)^3; terms k(a, a) are left out (Gretton et al. 2012, equation 3).
     """
@@ -130,7 +133,7 @@ def mmd2(x, y):
 
 
 def _subsets(n, size, count, g):
-    """Indicators [n, count], {0, 1}, of `count` subsets of `size` of n rows."""
+    """Draw `count` subsets of `size` of n rows, as indicators [n, count] in {0, 1}."""
     chosen = np.zeros((n, count))
     for column in chosen.T:
         column[g.choice(n, size, replace=False)] = 1.0
@@ -138,24 +141,24 @@ def _subsets(n, size, count, g):
 
 
 def _mmd2(x, y, of_x, of_y):
-    """`mmd2` [S] of the subsets whose indicators are of_x [N, S] and of_y [M, S]."""
+    """Compute `mmd2` [S] of the subsets with indicators of_x [N, S] and of_y [M, S]."""
     cross = np.sum(of_x * _kernel_times(x, y, of_y), axis=0)
     mean_cross = cross / (of_x.sum(axis=0) * of_y.sum(axis=0))
     return _mean_within(x, of_x) + _mean_within(y, of_y) - 2 * mean_cross
 
 
 def _mean_within(x, of_x):
-    """Mean kernel [S] of two different rows of each subset."""
+    """Compute the mean kernel [S] of two different rows of each subset."""
     n = of_x.sum(axis=0)
     pairs = np.sum(of_x * _kernel_times(x, x, of_x), axis=0) - _kernel_diagonal(x) @ of_x
     return pairs / (n * (n - 1))
 
 
 def _mmd2_error(x, y):
-    """Standard error of mmd2(x, y), N, M >= 3: delete-one jackknife over the rows of both."""
+    """Compute the standard error of mmd2(x, y), N, M >= 3, by delete-one jackknife over both."""
 
     def variance(x, y):
-        """The part of x. What does not change with the row left out is dropped."""
+        """Compute the part of x. Terms that do not depend on the row left out are dropped."""
         n, m = len(x), len(y)
         within = _kernel_times(x, x, np.ones((n, 1)))[:, 0] - _kernel_diagonal(x)
         cross = _kernel_times(x, y, np.ones((m, 1)))[:, 0]
@@ -167,7 +170,7 @@ def _mmd2_error(x, y):
 
 
 def _kernel_times(x, y, weights):
-    """K @ weights [N, S] of the kernel matrix K [N, M] and weights [M, S]; K is never whole."""
+    """Compute K @ weights [N, S], K [N, M] the kernel matrix by blocks of rows, weights [M, S]."""
     products = np.empty((len(x), weights.shape[1]))
     for start in range(0, len(x), BLOCK):
         block = x[start : start + BLOCK] @ y.T / x.shape[1] + 1
@@ -180,15 +183,16 @@ def _kernel_diagonal(x):
 
 
 def mean_distance(real, fake):
-    """|m1 - m2|^2 of the mean features of [N, d] and [M, d]; N, M >= 1. The KID of the thesis."""
+    """Compute |m1 - m2|^2 of the mean features of [N, d], [M, d]; N, M >= 1. The thesis's KID."""
     _require(1, "the mean distance", real, fake)
     shift = np.mean(real, axis=0, dtype=np.float64) - np.mean(fake, axis=0, dtype=np.float64)
     return float(shift @ shift)
 
 
 def precision_recall(real, fake, k=3):
-    """Improved precision and recall (Kynkaanniemi et al. 2019) of [N, d], [M, d] as two Estimates.
+    """Compute improved precision and recall of [N, d], [M, d] (Kynkaanniemi et al. 2019).
 
+    Returns two Estimates.
     Precision is the share of fakes within the distance of some real to its k-th nearest other real;
     recall is the same with the sets exchanged. Needs N, M > k. Wilson intervals: they hold for new
     images judged by the same balls.
@@ -198,7 +202,7 @@ def precision_recall(real, fake, k=3):
 
 
 def _covered(x, y, k):
-    """Estimate of the share of rows of x inside the k-nearest-neighbour balls of the rows of y."""
+    """Estimate the share of rows of x inside the k-nearest-neighbour balls of the rows of y."""
     # Every row is its own nearest: at index 0 of the sorted distances, the k-th other at k.
     radii = np.concatenate([np.partition(d, k, axis=1)[:, k] for d in _distances(y, y)])
     inside = sum(int(np.sum(np.any(d <= radii, axis=1))) for d in _distances(x, y))
@@ -206,7 +210,7 @@ def _covered(x, y, k):
 
 
 def _distances(x, y):
-    """Squared distances of rows of x [N, d] to all of y [M, d], as blocks [<= BLOCK, M]."""
+    """Yield squared distances of rows of x [N, d] to all of y [M, d], in blocks [<= BLOCK, M]."""
     centre = np.mean(y, axis=0, dtype=np.float64)
     y = y - centre
     for start in range(0, len(x), BLOCK):
@@ -217,7 +221,7 @@ def _distances(x, y):
 
 
 class Clustered(NamedTuple):
-    """Mean over all clusters, over those above 0 (None if none is), and how many have a member."""
+    """Mean over all clusters, over those above 0 (None if none is), and number with a member."""
 
     mean: float
     mean_nonzero: float | None
@@ -225,14 +229,14 @@ class Clustered(NamedTuple):
 
 
 def clustered_lpips(fakes, reals, mode="paper"):
-    """Clustered LPIPS: how much the fakes around one real image differ (Ojha et al. 2021).
+    """Compute clustered LPIPS: diversity of the fakes around one real image (Ojha et al. 2021).
 
     fakes [N, D], reals [M, D], N, M >= 1: embeddings with |a - b|^2 = LPIPS(a, b). Each fake joins
     its nearest real; the score is the mean over the M clusters of the mean LPIPS of two different
     members, 0 for clusters of fewer than two.
     mode: "paper", or "repo" as in the code published with DFMGAN (Duan et al. 2023), which keeps
-    the first 200 members of a cluster. That code feeds raw 0..255 reals where LPIPS takes [-1, 1]:
-    for its numbers pass reals embedded so.
+    the first 200 members of a cluster. That code gives LPIPS reals of 0..255 instead of [-1, 1]; to
+    reproduce its numbers pass reals embedded so.
     Raises ConfigError for another mode.
     """
     if mode not in ("paper", "repo"):
@@ -250,7 +254,10 @@ def clustered_lpips(fakes, reals, mode="paper"):
 
 
 def _mean_pairwise(rows):
-    """Mean |a - b|^2 of two different rows [N, D], 0 for N < 2: twice the unbiased variance."""
+    """Compute the mean |a - b|^2 of two different rows [N, D], 0 for N < 2.
+
+    This is twice the unbiased variance.
+    """
     if len(rows) < 2:
         return 0.0
     # Row by row, as all in float64 may not fit; relative to the first, so that equal rows give 0.
@@ -264,7 +271,7 @@ def _mean_pairwise(rows):
 
 
 def compare(real, fake, seed=0):
-    """All scores of two sets of images as JSON-able (values, notes).
+    """Compute all scores of two sets of images as JSON-able (values, notes).
 
     real, fake: {"pool": [N, 2048], "tap64": [N, 64], "lpips": [N, D]}, real also "lpips_raw" for
     `clustered_lpips` in mode "repo"; all but "pool" may be absent.
@@ -273,7 +280,7 @@ def compare(real, fake, seed=0):
     precision_ci95, recall, recall_ci95, and clustered_lpips and clustered_lpips_repo, both also
     without clusters of 0 (`_nonzero`) and with the number of real images nearest to a fake
     (`_clusters`).
-    notes: {key of values: a sentence}: why a score is None, or what it must not be taken for.
+    notes: {key of values: a sentence}: why a score is None, or a caveat.
     """
 
     def pair(name, of_real=None):
@@ -306,7 +313,7 @@ def compare(real, fake, seed=0):
 
 
 def _fid(real, fake):
-    """FID and its interval, and a caveat."""
+    """Compute FID and its interval, and a caveat or None."""
     smaller, d = min(len(real), len(fake)), real.shape[1]
     caveat = (
         f"{smaller} images do not span {d} dimensions: FID is far above that of large sets; "
@@ -316,7 +323,7 @@ def _fid(real, fake):
 
 
 def _kid(real, fake, seed):
-    """KID, its interval and subset size, and a caveat."""
+    """Compute KID, its interval and subset size, and a caveat or None."""
     *numbers, interval = kid(real, fake, seed=seed)
     caveat = (
         f"the interval is a jackknife over images: subsets of {numbers[-1]} out of "
@@ -326,13 +333,13 @@ def _kid(real, fake, seed):
 
 
 def _both(real, fake):
-    """Precision and recall with their intervals; no caveat."""
+    """Compute precision and recall with their intervals; no caveat."""
     precision, recall = precision_recall(real, fake)
     return [*precision, *recall], None
 
 
 def _clustered(real, fake, mode):
-    """Clustered LPIPS, the same without zeros, the number of clusters, and why one is None."""
+    """Compute a Clustered, and the reason where the mean above 0 is None."""
     result = clustered_lpips(fake, real, mode)
     return result, "all clusters are 0" if result.mean_nonzero is None else None
 

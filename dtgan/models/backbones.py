@@ -21,7 +21,7 @@ STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
 def make(name, num_classes, dtype=jnp.float32):
-    """The Flax module `name`, a key of BACKBONES; module(x [N, H, W, C], train) -> Outputs.
+    """Build the Flax module `name`, a key of BACKBONES; module(x [N, H, W, C], train) -> Outputs.
 
     dtype: compute type; parameters stay float32. Raises ConfigError for an unknown name.
     """
@@ -31,7 +31,7 @@ def make(name, num_classes, dtype=jnp.float32):
 
 
 def normalise(images):
-    """uint8 [N, H, W, C] -> float32 [N, H, W, 3], ImageNet's mean 0 and standard deviation 1.
+    """Normalise uint8 [N, H, W, C] by ImageNet's mean and standard deviation: float32 [N, H, W, 3].
 
     Grey images (C = 1) become three equal channels first: the means and deviations differ by
     channel and convolutions pad with 0 after them, so no one-channel kernel does quite the same.
@@ -41,7 +41,7 @@ def normalise(images):
 
 
 def grey_stem(state, stem):
-    """The state dict for one channel: its kernel `stem` [O, 3, h, w] summed to [O, 1, h, w].
+    """Make a state dict fit one channel: the kernel `stem` [O, 3, h, w] is summed to [O, 1, h, w].
 
     stem: `make(...).stem`. On x [N, H, W, 1] the network then computes what it did on three
     channels equal to x. Not for the output of `normalise`, whose channels differ.

@@ -12,7 +12,7 @@ HE_FAN_IN = nn.initializers.he_normal()
 
 
 class DenseLayer(nn.Module):
-    """x and, behind its channels, `growth` new ones: norm, 1x1 to 4 growth, norm, 3x3."""
+    """Append `growth` channels to x: norm, 1x1 to 4 growth channels, norm, 3x3."""
 
     conv: Callable
     norm: Callable

@@ -1,10 +1,9 @@
-"""Networks of DT-GAN: the swapping autoencoder's encoder, generator and patch discriminator.
+"""Networks of DT-GAN: the swapping autoencoder's encoder and generator.
 
 Topology: docs/dtgan.md, choice 1. Sizes follow from the image side `res` (a power of two, 32 to
 256) and the width `ch`; the structure code is always 16 x 16 x 8.
 """
 
-import itertools
 import math
 from typing import Any
 
@@ -51,8 +50,8 @@ class Encoder(nn.Module):
 class Generator(nn.Module):
     """G: z_s [N, 16, 16, 8], z_t [N, Z] -> image [N, R, R, channels]; linear, about [-1, 1].
 
-    `anchor_input` is added to every z_s, so that "0" keeps its meaning and G gets positions to draw
-    by: "zero" (the thesis), a "learned" constant, or a fixed "fourier" map (choice 2).
+    `anchor_input` is added to every z_s, so that z_s = 0 keeps its meaning and G knows positions:
+    "zero" (the thesis), a "learned" constant, or a fixed "fourier" map (choice 2).
     """
 
     res: int
@@ -63,7 +62,7 @@ class Generator(nn.Module):
     dtype: Any = jnp.float32
 
     def blocks(self):
-        """(features, up, output side) of every block."""
+        """Return (features, up, output side) of every block."""
         ups = {256: (16, 16, 8, 4), 128: (16, 8, 4), 64: (8, 4), 32: (4,)}
         plan = [(m * self.ch, False, CODE_SIDE) for m in (4, 8, 12, 16)]
         for i, m in enumerate(ups[self.res]):
@@ -71,7 +70,7 @@ class Generator(nn.Module):
         return plan
 
     def draw_noise(self, key, n):
-        """Noise maps of N(0, 1) for n samples: a pair [n, H, W, 1] for every block."""
+        """Draw noise maps of N(0, 1) for n samples: a pair [n, H, W, 1] for every block."""
         keys = jax.random.split(key, 2 * len(self.blocks()))
         maps = [
             jax.random.normal(k, (n, side, side, 1))
@@ -96,51 +95,11 @@ class Generator(nn.Module):
         return EqualConv(self.channels, 1, act=False, name="to_image")(x.astype(jnp.float32))
 
 
-class PatchDiscriminator(nn.Module):
-    """Dpatch: does a crop share its texture with reference crops? (co-occurrence)
-
-    Crops are [N, P, S, S, C] with S = R / 4; references come as [N, P * K, S, S, C].
-    """
-
-    ch: int
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, *crops):
-        """Several sets of crops [N, P_i, S, S, C] -> their features [N, P_i, 12 ch] in one pass."""
-        x = jnp.concatenate(crops, axis=1)
-        n, total, side = x.shape[:3]
-        x = x.reshape(n * total, *x.shape[2:])
-        multipliers = {64: (2, 4, 8, 12, 12), 32: (2, 4, 8, 12), 16: (2, 4, 8), 8: (2, 4)}[side]
-        x = EqualConv(self.ch, 1, dtype=self.dtype, name="stem")(x)
-        for i, m in enumerate(multipliers):
-            x = ResBlock(m * self.ch, dtype=self.dtype, name=f"down{i}")(x)
-        x = ResBlock(24 * self.ch, down=False, dtype=self.dtype, name="wide")(x)
-        x = EqualConv(12 * self.ch, 2, dtype=self.dtype, name="out")(x)
-        x = x.reshape(n, total, -1).astype(jnp.float32)
-        bounds = [0]
-        for c in crops:
-            bounds.append(bounds[-1] + c.shape[1])
-        return [x[:, a:b] for a, b in itertools.pairwise(bounds)]
-
-
-class PairHead(nn.Module):
-    """Logits [N, P] of crop features [N, P, F] against the mean of K reference features each."""
-
-    ch: int
-
-    @nn.compact
-    def __call__(self, features, references):
-        n, p, f = features.shape
-        reference = jnp.mean(references.reshape(n, p, -1, f), axis=2)
-        x = jnp.concatenate([features, reference], axis=-1)
-        for i, width in enumerate((32, 32, 16)):
-            x = EqualDense(width * self.ch, act=True, name=f"fc{i}")(x)
-        return EqualDense(1, name="fc3")(x)[..., 0]
-
-
 def fourier_map():
-    """Fixed map of the position [16, 16, 8], unit variance: sines and cosines of 1 and 4 turns."""
+    """Return a fixed map of positions [16, 16, 8]: sines and cosines of 1 and 4 turns a side.
+
+    Its variance is 1.
+    """
     t = (jnp.arange(CODE_SIDE) + 0.5) / CODE_SIDE * 2 * jnp.pi
     waves = jnp.stack([f(k * t) for k in (1, 4) for f in (jnp.sin, jnp.cos)], axis=-1)
     rows = jnp.broadcast_to(waves[:, None], (CODE_SIDE, CODE_SIDE, 4))

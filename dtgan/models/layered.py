@@ -21,12 +21,13 @@ DIRECTIONS = CODE_CHANNELS - 1
 
 
 class LayerCodes(NamedTuple):
-    """What E makes of an image.
+    """Codes of an image by E.
 
     z_s [N, S, S, 8]: structure, an amplitude a in 0..9 and a direction d in -2..2, as a (d, 1);
       exactly 0 where E sees no defect. z_t [N, Z]: texture, of mean square 1. presence
       [N, S, S, 1]: logits of "here is a defect", -8..8; the amplitude is max(0, 1 + presence).
-    All are bounded: free codes and fast learning rates blew up after some thousand steps.
+    All are bounded: with unbounded codes and high learning rates, training diverged after some
+    thousand steps.
     """
 
     z_s: jax.Array
@@ -40,18 +41,18 @@ def over(below, above, matte):
 
 
 def reach(matte):
-    """Where a half-transparent layer must be taken for present: min(1, 3 m).
+    """Widen a matte to the pixels that removal must replace: min(1, 3 m).
 
-    The surface under a thin shadow is as unknown as that under a thick one, so removal replaces
-    what a matte reaches, not what it covers.
+    The surface under a half-transparent layer is as unknown as that under an opaque one, so a
+    pixel counts as fully covered from m = 1/3.
     """
     return jnp.minimum(1.0, 3.0 * matte)
 
 
 def light(surface):
-    """Slow relative light on a surface: [N, R, R, C] in [-1, 1] -> [N, R, R, 1] of mean 1.
+    """Estimate the slow illumination of a surface: [N, R, R, C] in [-1, 1] -> [N, R, R, 1].
 
-    The image brightness on a 16 x 16 grid, smoothed and divided by its mean.
+    The image brightness on a 16 x 16 grid, smoothed and divided by its mean; so of mean about 1.
     """
     grey = jnp.mean((surface + 1.0) / 2.0, axis=-1, keepdims=True)
     weight = jnp.ones_like(grey[:1])
@@ -69,9 +70,9 @@ def light(surface):
 
 
 def paint(reflectance, surface):
-    """The foreground f: material of `reflectance` in the light of `surface`, [-1, 1].
+    """Light a material of `reflectance` as `surface` is lit: the foreground f, in [-1, 1.1].
 
-    So a bright material stands out on dark strip and hardly on bright strip.
+    So a bright material stands out on a dark strip and hardly on a bright one.
     """
     return 2.0 * jnp.minimum(reflectance * light(surface), 1.05) - 1.0
 
@@ -79,10 +80,10 @@ def paint(reflectance, surface):
 class LayerEncoder(nn.Module):
     """E: image [N, R, R, C] -> LayerCodes, with z_s of side S = R / stride.
 
-    The trunk is that of `models.dtgan.Encoder`; the texture code is pooled from its deepest
-    features, without those that see a defect. The structure code comes from a top-down path (Lin
-    et al. 2017, FPN), since defects are thinner than the cells of a 16 x 16 code while telling
-    them from grain needs their surroundings.
+    The trunk is a swapping autoencoder's; the texture code is pooled from its deepest features,
+    without those that see a defect. The structure code comes from a top-down path (Lin et al. 2017,
+    FPN): defects are thinner than the cells of a 16 x 16 code, but only their surroundings tell
+    them from grain.
     """
 
     ch: int
@@ -115,12 +116,12 @@ class LayerEncoder(nn.Module):
         return LayerCodes(z_s, z_t, presence)
 
     def halve(self, width, name, y):
-        """A convolution of stride 2 after a blur."""
+        """Halve the side of y by a blur and a convolution of stride 2 to `width` channels."""
         conv = EqualConv(width, stride=2, dtype=self.dtype, name=name)
         return conv(blur(y, (2, 2)))
 
     def top_down(self, y, pyramid):
-        """From the coarsest features back to side R / stride, joined by those of each level."""
+        """Upsample the coarsest features y to side R / stride, adding those of each level."""
         depth = len(pyramid) - 1
         for level in range(depth, int(math.log2(self.stride)) - 1, -1):
             width = max(16, (self.ch << level) // (1 if level == depth else 2))
@@ -163,9 +164,9 @@ class LayerGenerator(nn.Module):
 
 
 class Filler(nn.Module):
-    """F: image [N, R, R, C], known [N, R, R, 1] in 0..1, z_t [N, Z] -> the surface everywhere.
+    """F: image [N, R, R, C], known [N, R, R, 1] in 0..1, z_t [N, Z] -> surface [N, R, R, C].
 
-    Reads nothing where `known` is 0. A U-Net corrects the membrane that spans the known pixels.
+    The image is not read where `known` is 0. A U-Net corrects the membrane over the known pixels.
     """
 
     ch: int
@@ -193,23 +194,24 @@ class Filler(nn.Module):
 
 
 def mean_without(features, presence):
-    """The mean [N, C] of the features [N, H, W, C] that see no defect.
+    """Average the features [N, H, W, C] that see no defect -> [N, C].
 
-    presence: [N, S, S, 1] in 0..1. A texture code pooled from all of them would tell the class of
-    the defect. A feature sees two cells, beside its own, in every direction.
+    presence: [N, S, S, 1] in 0..1. A texture code pooled from all features would tell the class of
+    the defect. A feature sees two cells beside its own in every direction.
     """
     n, side = features.shape[:2]
     cell = presence.shape[1] // side
     near = jnp.max(presence.reshape(n, side, cell, side, cell, 1), axis=(2, 4))
     near = jax.lax.reduce_window(near, 0.0, jax.lax.max, (1, 5, 5, 1), (1, 1, 1, 1), "SAME")
-    # Sharp, since a doubt of 0.3 is a rim of a defect; an early E doubts all: they count alike.
+    # Power 16: presence 0.3, typical of a defect's rim, already weighs 0.003. Early in training
+    # presence is about 0.5 everywhere; the 1e-4 then gives a plain mean instead of 0 / 0.
     free = (1.0 - near) ** 16 + 1e-4
     free = free / jnp.sum(free, axis=(1, 2), keepdims=True)
     return jnp.sum(features.astype(jnp.float32) * free, axis=(1, 2))
 
 
 def split_code(z_s):
-    """z_s = a (d, 1) -> direction d (0 where a is 0) and amplitude a [N, S, S, 1]."""
+    """Split z_s = a (d, 1) into direction d (0 where a is 0) and amplitude a [N, S, S, 1]."""
     amplitude = jnp.maximum(z_s[..., DIRECTIONS:], 0.0)
     present = amplitude > 0
     direction = z_s[..., :DIRECTIONS] / jnp.where(present, amplitude, 1.0)
@@ -220,7 +222,7 @@ def membrane(image, known):
     """Spread the known pixels into the unknown: push and pull over a pyramid of weighted means.
 
     image [N, R, R, C], known [N, R, R, 1] in 0..1 -> [N, R, R, C]; equal to `image` where known is
-    1, and finite where nothing is (0 then).
+    1, and 0 in an image of which nothing is known.
     """
     sums, weights = [image * known], [known]
     while sums[-1].shape[1] > 2:
@@ -234,7 +236,7 @@ def membrane(image, known):
 
 
 def _smooth(x, axis):
-    """1-2-1 along an axis, the border repeated."""
+    """Smooth by [1, 2, 1] / 4 along an axis, the border repeated."""
     n, widths = x.shape[axis], [(1, 1) if a == axis else (0, 0) for a in range(x.ndim)]
     x = jnp.pad(x, widths, mode="edge")
     a, b, c = (jax.lax.slice_in_dim(x, k, k + n, axis=axis) for k in range(3))

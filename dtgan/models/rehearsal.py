@@ -1,9 +1,9 @@
-"""Random defect layers to rehearse with: what a scar on a surface can look like, without labels.
+"""Random defect layers for rehearsal: artificial scars on normal images, without labels.
 
-Drawn on normal images, they give E, G and F exact answers: the matte, the material and the surface
-underneath are known. Shapes are strokes, blobs and bites out of a border, with an opaque or a torn
-body, bands, a rim and a relief; nothing in them is taken from a data set. In the line of DRAEM
-(Zavrtanik et al. 2021), which rehearses segmentation in this way; here it teaches layers.
+They give E, G and F exact targets: the matte, the material and the surface underneath are known.
+Shapes are strokes, blobs and bites out of a border, with an opaque or a torn body, bands, a rim and
+a relief; nothing in them is taken from a data set. After DRAEM (Zavrtanik et al. 2021), which
+trains segmentation on artificial anomalies in this way.
 """
 
 import math
@@ -15,7 +15,7 @@ ELEMENTS = 3  # at most, in a layer
 
 
 class _Draws:
-    """Independent random numbers and smooth fields for n samples, in the order they are asked."""
+    """Independent random numbers and smooth fields for n samples, in the order of the calls."""
 
     def __init__(self, key, n, res):
         self._key, self.n, self.res = key, n, res
@@ -25,35 +25,35 @@ class _Draws:
         return key
 
     def uniform(self, low=0.0, high=1.0):
-        """[N, 1, 1, 1], uniform in [low, high)."""
+        """Draw [N, 1, 1, 1], uniform in [low, high)."""
         return jax.random.uniform(self._next(), (self.n, 1, 1, 1), minval=low, maxval=high)
 
     def log_uniform(self, low, high):
-        """[N, 1, 1, 1], its logarithm uniform."""
+        """Draw [N, 1, 1, 1] in [low, high), its logarithm uniform."""
         return jnp.exp(self.uniform(math.log(low), math.log(high)))
 
     def chance(self, probability):
-        """bool [N, 1, 1, 1]."""
+        """Draw bool [N, 1, 1, 1], True with `probability`."""
         return self.uniform() < probability
 
     def normal(self):
-        """[N, 1, 1, 1] of N(0, 1)."""
+        """Draw [N, 1, 1, 1] from N(0, 1)."""
         return jax.random.normal(self._next(), (self.n, 1, 1, 1))
 
     def field(self, knots):
-        """[N, R, R, 1]: smooth noise of about unit variance with `knots` knots a side."""
+        """Draw smooth noise [N, R, R, 1] of about unit variance with `knots` knots a side."""
         coarse = jax.random.normal(self._next(), (self.n, knots, knots, 1))
         return jax.image.resize(coarse, (self.n, self.res, self.res, 1), "cubic")
 
 
 def draw_layer(key, n, res, channels=1, vertical=False):
-    """A random layer for n samples: (reflectance [n, R, R, channels] in 0..1.05, matte
-    [n, R, R, 1] in 0..1).
+    """Draw a random layer for n samples: (reflectance, matte).
 
-    One to ELEMENTS elements, each with a rim behind its body, laid over each other. vertical: the
-    rolling direction, which many strokes follow, runs along the columns.
+    reflectance: [n, R, R, channels] in 0..1.05; matte: [n, R, R, 1] in 0..1. One to ELEMENTS
+    elements, each with a rim behind its body, laid over each other. vertical: the rolling
+    direction, which many strokes follow, runs along the columns.
     """
-    # Mapped over the elements, not looped: a third of the program to compile.
+    # vmap over the elements instead of a loop: a third of the program to compile.
     key, *keys = jax.random.split(key, 1 + ELEMENTS)
     tones, covers = jax.vmap(lambda k: _element(_Draws(k, n, res), channels))(jnp.stack(keys))
     there = jax.random.uniform(key, (ELEMENTS, n, 1, 1, 1)) < 0.4
@@ -71,7 +71,7 @@ def draw_layer(key, n, res, channels=1, vertical=False):
 
 
 def _element(draw, channels):
-    """One element: reflectances [2, n, R, R, channels] of rim and body, covers [2, n, R, R, 1]."""
+    """Draw an element: reflectances [2, n, R, R, channels] of rim, body; covers [2, n, R, R, 1]."""
     distance, across, v = _shape(draw)
     torn = jnp.clip(1.0 - draw.uniform(0.0, 0.6) * jax.nn.relu(draw.field(12)), 0.0, 1.0)
     waves = jnp.sin(2 * jnp.pi * (v / draw.uniform(0.03, 0.12) + draw.uniform()) + draw.field(8))
@@ -89,7 +89,11 @@ def _element(draw, channels):
 
 
 def _shape(draw):
-    """Signed distance to an outline (negative inside, in image sides), across / width, across."""
+    """Draw an outline: (signed distance, across / width, across), each [n, R, R, 1].
+
+    distance: to the outline, in image sides, negative inside. across: signed distance from the
+    axis of the shape, in image sides; width: half the width of the shape.
+    """
     res = draw.res
     at = (jnp.arange(res) + 0.5) / res
     y, x = at.reshape(1, res, 1, 1), at.reshape(1, 1, res, 1)
@@ -117,7 +121,7 @@ def _shape(draw):
 
 
 def _material(draw, channels, dark):
-    """Reflectance [N, 1, 1, channels] of a material, dark with probability `dark`, else bright."""
+    """Draw a material: reflectance [N, 1, 1, channels], dark with chance `dark`, else bright."""
     shade = draw.uniform()
     grey = jnp.where(draw.chance(dark), 0.45 * shade**1.5, 1.0 - 0.35 * shade)
     tint = jnp.concatenate([draw.normal() for _ in range(channels)], axis=-1)

@@ -1,6 +1,6 @@
-"""ResNet (He et al. 2016, arXiv 1512.03385), and what all torchvision classifiers share.
+"""ResNet (He et al. 2016, arXiv 1512.03385), and the parts common to torchvision's classifiers.
 
-Topology, layer names and start values are torchvision's, so `dtgan.weights.to_variables` reads its
+Topology, layer names and start values are torchvision's, so `published.to_variables` reads its
 state dicts; only dense biases start at 0. The stride of a bottleneck sits in the 3x3 convolution
 ("v1.5"), and padding is symmetric.
 """
@@ -20,7 +20,7 @@ DENSE_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 class Outputs(NamedTuple):
-    """All that a classifier computes; under jit XLA drops what the caller does not use.
+    """Outputs of a classifier; under jit XLA drops those that the caller does not use.
 
     logits: float32 [N, num_classes].
     pooled: float32 [N, F], the spatial mean of the last stage.
@@ -33,7 +33,7 @@ class Outputs(NamedTuple):
 
 
 def layers(train, dtype, kernel_init):
-    """(conv, norm): constructors of the bias-free convolutions and the BatchNorms of one network.
+    """Return (conv, norm), constructors of a network's bias-free convolutions and BatchNorms.
 
     norm is torch's (momentum 0.1 of the new value, epsilon 1e-5), except that the running variance
     follows the biased variance of the batch, as always in Flax; torch multiplies by n / (n - 1).
@@ -52,18 +52,20 @@ def layers(train, dtype, kernel_init):
 
 
 def _conv(x, kernel, strides, padding, **_):
-    """dtgan.nn.layers.conv for Flax: small images end in 2x2 maps, which it does 100 times faster
-    on CPU. Strides and padding are those of these networks, the same on every side."""
+    """Adapt dtgan.nn.layers.conv to Flax; stride and padding are the same on every side.
+
+    Small images end in 2x2 maps, which it convolves 100 times faster on CPU than Flax's own.
+    """
     return layers_lib.conv(x, kernel, strides[0], padding[0][0])
 
 
 def max_pool(x):
-    """3x3 maximum of stride 2, one pixel of -inf on each side."""
+    """Pool by 3x3 maxima of stride 2, with one pixel of -inf on each side."""
     return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
 
 
 def head(stages, num_classes, name):
-    """Outputs from the stages: spatial mean, then a dense layer `name`, both in float32."""
+    """Make Outputs from the stages: spatial mean, then a dense layer `name`, both in float32."""
     pooled = jnp.mean(stages[-1], axis=(1, 2), dtype=jnp.float32)
     logits = nn.Dense(num_classes, kernel_init=DENSE_INIT, name=name)(pooled)
     return Outputs(logits, pooled, tuple(stages))

@@ -1,7 +1,7 @@
-"""Differentiable augmentation (Zhao et al. 2020, DiffAugment) of what discriminators see.
+"""Differentiable augmentation (Zhao et al. 2020, DiffAugment) of the discriminators' inputs.
 
-The same kind of change meets real and synthetic images, so a discriminator cannot learn a small
-data set by heart, and gradients pass through it to the generator. Orientation-aware: no rotation,
+Real and synthetic images are changed in the same way, so a discriminator cannot learn a small data
+set by heart, and gradients pass through it to the generator. Orientation-aware: no rotation,
 and flips only along axes that the data may be flipped on, since rolled steel has a direction.
 """
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 
 def augment(key, images, prob, axes=(), brightness=0.2, contrast=0.25, shift=0.125):
-    """Change each of images [N, R, R, C] in [-1, 1] at random; [N, P, R, R, C] by one change a row.
+    """Augment images [N, R, R, C] in [-1, 1] at random; [N, P, R, R, C] by one change a row.
 
     prob: chance of every single change: brightness (added, +-`brightness`), contrast (times
     1 +- `contrast` around the image mean), shift (up to `shift` of the side along both axes, edges
@@ -31,7 +31,8 @@ def augment(key, images, prob, axes=(), brightness=0.2, contrast=0.25, shift=0.1
         flipped = jnp.flip(x, axis + 1)
         half = jax.random.uniform(next(keys), (n, 1, 1, 1, 1)) < 0.5 * prob
         x = jnp.where(half, flipped, x)
-    mean = jnp.mean(x, axis=(1, 2, 3, 4), keepdims=True)  # of the row: its images change alike
+    # The mean of the row: its P images change alike.
+    mean = jnp.mean(x, axis=(1, 2, 3, 4), keepdims=True)
     x = mean + (x - mean) * jnp.where(on(), 1.0 + number(contrast), 1.0)
     x = x + jnp.where(on(), number(brightness), 0.0)
     # Whole pixels as products with shifted identities: gathers are slow on CPU.

@@ -38,7 +38,8 @@ class ResBlock(nn.Module):
 class StyledResBlock(nn.Module):
     """Two styled convolutions and a 1x1 skip, optionally doubling the size; (res + skip) / sqrt(2).
 
-    noise: a pair of maps for the two convolutions, or (None, None); `noisy`: whether it takes any.
+    noise: a pair of maps for the two convolutions, or (None, None). `noisy`: whether the
+    convolutions have a strength for noise.
     """
 
     features: int

@@ -1,6 +1,6 @@
 """Convolutions of NHWC images with HWIO kernels, written so that their gradients are fast, too.
 
-What each form gains, and what was tried and left out: benchmarks/NOTES.md.
+Measured gains of each form, and forms that were tried and left out: benchmarks/NOTES.md.
 """
 
 import functools
@@ -11,11 +11,12 @@ import jax.numpy as jnp
 
 @jax.custom_vjp
 def materialise(x):
-    """x, and its gradient, as they are in memory: on CPU nothing before fuses with what follows.
+    """Keep XLA:CPU from fusing the producer of x into its consumers; an identity, both ways.
 
-    XLA:CPU computes the producer of a weight gradient's operand again inside the transposed copy
-    which that gradient reads, pixel by pixel across the batch. Takes effect where the barrier
-    outlives the compiler's expansion of it (launch/run.sh); other backends never see one.
+    An optimization barrier for x and for its gradient. Without it the producer of a weight
+    gradient's operand is computed again inside the transposed copy that the gradient reads, pixel
+    by pixel across the batch. It takes effect where the barrier outlives the compiler's expansion
+    of it (launch/run.sh); on other backends this is a plain identity.
     """
     barrier = jax.lax.optimization_barrier
     return jax.lax.platform_dependent(x, cpu=barrier, default=lambda x: x)
@@ -53,11 +54,12 @@ def _conv(x, kernel, stride, pads, **dilation):
     )
 
 
-def _abreast(x, kernel, stride, pad):
-    """The convolution, on CPU with few output channels as one for several neighbours of a row.
+def _conv_neighbours(x, kernel, stride, pad):
+    """Convolve x with kernel, on CPU several neighbouring outputs of a row at once.
 
-    XLA:CPU gathers a patch of x for each output pixel, at a cost that 8 channels share as well as
-    32. A patch that is a pixel wider serves two outputs, by the kernel with zeros left and right.
+    With at most 16 output channels (8 at stride 2) 2 or 4 neighbouring output pixels are computed
+    as extra output channels of one wider, zero-padded kernel. XLA:CPU gathers a patch of x for
+    each output pixel, at a cost that 32 channels share as well as 8.
     """
     width, channels = x.shape[2] + 2 * pad - kernel.shape[1] + stride, kernel.shape[3]
     fits = (n for n in (4, 2) if n * stride * channels <= 32 and width % (n * stride) == 0)
@@ -67,8 +69,8 @@ def _abreast(x, kernel, stride, pad):
         return _conv(x, kernel, (stride, stride), ((pad, pad), (pad, pad)))
 
     def several(x, kernel):
-        beside = [(stride * i, stride * (count - 1 - i)) for i in range(count)]
-        wide = [jnp.pad(kernel, ((0, 0), zeros, (0, 0), (0, 0))) for zeros in beside]
+        sides = [(stride * i, stride * (count - 1 - i)) for i in range(count)]  # zeros left, right
+        wide = [jnp.pad(kernel, ((0, 0), zeros, (0, 0), (0, 0))) for zeros in sides]
         wide = jnp.concatenate(wide, axis=-1)
         y = _conv(x, wide, (stride, count * stride), ((pad, pad), (pad, pad)))
         return y.reshape(*y.shape[:2], -1, channels)
@@ -80,58 +82,64 @@ def _abreast(x, kernel, stride, pad):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def conv_flat(x, kernel, pad):
-    """Convolution of stride 1, `conv`'s arguments; its input gradient is one of the same kind."""
-    return materialise(_abreast(materialise(x), kernel, 1, pad))
+    """Convolve with stride 1; arguments as in `conv`. Its input gradient is of the same kind."""
+    return materialise(_conv_neighbours(materialise(x), kernel, 1, pad))
 
 
 @jax.custom_vjp
 def conv_down(x, kernel):
-    """3x3 convolution of stride 2: x [N, 2H + 1, 2W + 1, I], kernel [3, 3, I, O] -> [N, H, W, O].
+    """Convolve with stride 2: x [N, 2H + 1, 2W + 1, I], kernel [3, 3, I, O] -> [N, H, W, O].
 
-    It and `conv_transpose` are each other's adjoints, and their gradients say so: what XLA:CPU
-    makes of the input gradient, a convolution of a dilated image, takes twice as long.
+    It and `conv_transpose` are each other's adjoints, and their gradients use that: XLA:CPU's own
+    input gradient, a convolution of a dilated image, takes twice as long.
     """
-    return _abreast(materialise(x), kernel, 2, 0)
+    return _conv_neighbours(materialise(x), kernel, 2, 0)
 
 
 @jax.custom_vjp
 def conv_transpose(x, kernel):
-    """Transposed 3x3 convolution of stride 2: x [N, H, W, I], kernel [3, 3, I, O] -> 2H + 1.
+    """Transpose `conv_down`: x [N, H, W, I], kernel [3, 3, I, O] -> [N, 2H + 1, 2W + 1, O].
 
-    Along an axis an even output is w[0] x[i-1] + w[2] x[i], an odd one w[1] x[i]. Where XLA would
-    lay zeros between the pixels of x, the four kinds of outputs are convolutions of their own.
+    Along an axis an even output is w[0] x[i-1] + w[2] x[i], an odd one w[1] x[i]. On CPU and GPU
+    each of the four kinds of outputs (even or odd row, even or odd column) is a convolution of its
+    own, and they are interleaved; elsewhere XLA lays zeros between the pixels of x.
     """
 
     def dilated(x, kernel):
         return _conv(x, kernel, (1, 1), ((2, 2), (2, 2)), lhs_dilation=(2, 2))
 
-    abreast = functools.partial(_interleaved, abreast=True)
+    neighbours = functools.partial(_interleaved, neighbours=True)
     return jax.lax.platform_dependent(
-        x, kernel, cpu=abreast, cuda=_interleaved, rocm=_interleaved, default=dilated
+        x, kernel, cpu=neighbours, cuda=_interleaved, rocm=_interleaved, default=dilated
     )
 
 
-def _interleaved(x, kernel, abreast=False):
+def _interleaved(x, kernel, neighbours=False):
+    """Compute `conv_transpose` by interleaved convolutions.
+
+    neighbours: with at most 16 output channels, compute the two outputs of a pixel of a row at
+    once, as `_conv_neighbours` does.
+    """
     even, odd = (slice(0, 3, 2), (1, 1)), (slice(1, 2), (0, 0))  # taps and pads along an axis
 
     def row(taps, pad):
         pair = (_conv(x, kernel[taps, t], (1, 1), (pad, p)) for t, p in (even, odd))
         return _weave(*pair, axis=2)
 
-    def row_abreast(taps, pad):
-        # As in `_abreast`: both outputs of a pixel from one patch, kernels (w[0], w[2]), (0, w[1]).
+    def row_neighbours(taps, pad):
+        # Both outputs of a pixel from one patch, by the kernels (w[0], w[2]) and (0, w[1]).
         wide = jnp.concatenate(
             [kernel[taps, ::2], jnp.pad(kernel[taps, 1:2], ((0, 0), (1, 0), (0, 0), (0, 0)))], -1
         )
         y = _conv(x, wide, (1, 1), (pad, (1, 1)))
         return y.reshape(*y.shape[:2], -1, kernel.shape[3])[:, :, :-1]
 
-    rows = row_abreast if abreast and kernel.shape[3] <= 16 else row
+    rows = row_neighbours if neighbours and kernel.shape[3] <= 16 else row
     return _weave(rows(*even), rows(*odd), axis=1)
 
 
 def _weave(even, odd, axis):
-    """The n + 1 even and n odd entries of an axis -> 2 n + 1."""
+    """Interleave the n + 1 even and n odd entries of an axis -> 2 n + 1."""
     n = odd.shape[axis]
     odd = jnp.pad(odd, [(0, a == axis) for a in range(odd.ndim)])
     both = jnp.stack([even, odd], axis + 1)
@@ -140,12 +148,12 @@ def _weave(even, odd, axis):
 
 
 def _adjoint(kernel):
-    """The kernel with which conv_down is the adjoint of conv_transpose, and the reverse."""
+    """Return the kernel with which conv_down is the adjoint of conv_transpose, and the reverse."""
     return kernel[::-1, ::-1].swapaxes(2, 3)
 
 
 def _kernel_gradient(x, kernel, g, stride=2, pad=0):
-    """Of a convolution of x with kernel, where g is the gradient of its output."""
+    """Compute the kernel's gradient in a convolution of x, from the output's gradient g."""
     x, g = materialise(x), materialise(g)
 
     def of_kernel(kernel):

@@ -18,12 +18,12 @@ normal_init = nn.initializers.normal(1.0)
 
 
 def lrelu(x):
-    """Leaky ReLU with slope 0.2 and gain sqrt(2), applied after the bias."""
+    """Apply leaky ReLU with slope 0.2 and gain sqrt(2), after the bias."""
     return nn.leaky_relu(x, 0.2) * SQRT2
 
 
 def add_bias(x, bias):
-    """x [..., C] + bias [C], in x's type."""
+    """Add bias [C] to x [..., C], in x's type."""
     return _add(x, bias.astype(x.dtype))
 
 
@@ -34,14 +34,14 @@ def _add(x, bias):
 
 @jax.custom_vjp
 def scale(x, factors):
-    """x [N, H, W, C] times factors [N, C], in x's type."""
+    """Multiply x [N, H, W, C] by factors [N, C], in x's type."""
     return x * factors.astype(x.dtype)[:, None, None, :]
 
 
 def pixel_sum(x):
-    """[N, H, W, C] -> [N, C]: the sums over pixels.
+    """Sum over pixels: [N, H, W, C] -> [N, C].
 
-    On CPU over rows first, whose neighbours add up at once: XLA:CPU takes channel by channel.
+    On CPU over the rows first, as vectors of W C numbers: XLA:CPU would sum channel by channel.
     """
 
     def rows_first(x):

@@ -17,7 +17,7 @@ from dtgan.nn.resample import blur
 
 
 def modulated_conv(x, kernel, style, up=False, demodulate=True):
-    """Convolve x [N, H, W, I] with kernel * style per sample.
+    """Convolve x [N, H, W, I] with kernel * style, a kernel per sample.
 
     kernel [h, w, I, O] already scaled by 1/sqrt(fan_in), style [N, I]. `up` doubles H and W by a
     transposed convolution followed by a blur of gain 4.
@@ -37,7 +37,7 @@ class StyledConv(nn.Module):
     """Modulated 3x3 convolution, noise, bias, leaky ReLU.
 
     x [N, H, W, I], z_t [N, Z], noise [N, H', W', 1] of N(0, 1) or None -> [N, H', W', features].
-    `noisy`: whether it has a strength for noise.
+    `noisy`: whether the layer has a learned strength of noise.
     """
 
     features: int

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 
 def bilinear_rows(offset, side, out, size):
-    """Weights [N, K, out, size] that resize pixels offset..offset+side of an axis to `out` pixels.
+    """Compute weights [N, K, out, size] that resize pixels offset..offset+side to `out` pixels.
 
     offset [N, K], side [1, K], float. Bilinear with half-pixel centres (align_corners false);
     samples never leave the crop.

@@ -2,7 +2,7 @@
 
 Written as shifts and adds over one padded array, which XLA fuses into one loop: a depthwise
 convolution is about 20 times slower on CPU. The operators are each other's adjoints, and their
-gradients say so: what automatic differentiation makes of slices, pads before adds, is 1.5 to 6
+gradients use that: automatic differentiation turns slices into pads before adds, which is 1.5 to 6
 times slower. Figures: benchmarks/NOTES.md.
 """
 
@@ -34,7 +34,7 @@ def upsample(x, gain=4.0):
 
 
 def _define(operator, adjoint):
-    """operator is linear: its gradient is the adjoint(g, *static arguments) alone."""
+    """Define the gradient of a linear operator as adjoint(g, *static arguments)."""
     operator.defvjp(
         lambda x, *static: (operator(x, *static), None),
         lambda *args: (adjoint(args[-1], *args[:-2]),),
@@ -51,7 +51,10 @@ def _border(x, pad):
 
 
 def _fir(x, stride):
-    """8 x 8 times the filtered x, valid, every stride-th along both axes."""
+    """Filter x by [1, 3, 3, 1] along both axes, without padding: every stride-th output, times 64.
+
+    The factor 64 = 8 x 8 is left to the caller.
+    """
     for axis in (1, 2):
         size = (x.shape[axis] - 4) // stride + 1
         a, b, c, d = (
@@ -62,7 +65,7 @@ def _fir(x, stride):
 
 
 def _double(x, axis):
-    """4 times the interpolated x, whose border of one pixel goes: n + 2 -> 2 n."""
+    """Interpolate along an axis, times 4: n + 2 entries, a border on each side, -> 2 n."""
     n = x.shape[axis] - 2
     a, b, c = (jax.lax.slice_in_dim(x, k, k + n, axis=axis) for k in range(3))
     pair = jnp.stack([a + 3.0 * b, 3.0 * b + c], axis=axis + 1)

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import logging
+import math
 import pathlib
 
 import jax
@@ -38,52 +39,48 @@ class Checkpoints:
     def save(self, step, state, data, config, score=None):
         """Save GanState `state`, the JSON-able `data` and `config`; returns while it is written.
 
+        score: lower is better; a NaN or infinity is saved as none, since it ranks nowhere.
         Raises ValueError (from Orbax) where the step exists.
         """
-        without_ema = state._replace(ema={})._asdict()
+        if score is not None and not math.isfinite(score):
+            log.warning(
+                "the score of step %d is %s: saved without one, never the best", step, score
+            )
+            score = None
+        items = {
+            "state": ocp.args.StandardSave(state._replace(ema={})._asdict()),
+            "data": ocp.args.JsonSave(data),
+            "config": ocp.args.JsonSave(config),
+        }
+        if jax.tree.leaves(state.ema):  # Orbax refuses an item without arrays
+            items["ema"] = ocp.args.StandardSave(state.ema)
         self._open().save(
             step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(without_ema),
-                ema=ocp.args.StandardSave(state.ema),
-                data=ocp.args.JsonSave(data),
-                config=ocp.args.JsonSave(config),
-            ),
+            args=ocp.args.Composite(**items),
             metrics=None if score is None else {SCORE: float(score)},
             force=True,
         )
 
-    def restore(self, abstract_state, sharding):
-        """(GanState, data) of the newest good step, or None in a workdir without checkpoints.
+    def restore(self, abstract, sharding):
+        """Restore (GanState, data) of the newest good step; None where there are no checkpoints.
 
-        A damaged step is named in the log, set aside as `<step>.damaged` and never used. Raises
-        ConfigError where checkpoints exist and none is good.
+        abstract: a GanState of shapes and types. A damaged step is named in the log, set aside as
+        `<step>.damaged` and never used. Raises ConfigError where checkpoints exist and none is
+        good.
         """
         newest = self._newest()
         if newest is None:
             return None
+        workdir = self.directory.parent
+        state = restore_state(workdir, newest, abstract, sharding)
+        return state, read_json_item(workdir, newest, "data")
 
-        def abstract(tree):
-            return jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
-            )
-
-        without_ema = abstract_state._replace(ema={})._asdict()
-        items = self._open().restore(
-            newest,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(abstract(without_ema)),
-                ema=ocp.args.StandardRestore(abstract(abstract_state.ema)),
-                data=ocp.args.JsonRestore(),
-            ),
-        )
-        state = type(abstract_state)(**items.state | {"ema": items.ema})
-        # NamedTuples come back as what the abstract tree holds; fail here, not in the step.
-        assert jax.tree.structure(state) == jax.tree.structure(abstract_state)
-        return state, items.data
+    def exist(self):
+        """Tell whether the run has saved anything, damaged or not."""
+        return any(self.directory.glob("[0-9]*"))
 
     def wait(self):
-        """Return when all saves are on disk."""
+        """Wait until all saves are on disk."""
         if self._manager:
             self._manager.wait_until_finished()
 
@@ -96,7 +93,7 @@ class Checkpoints:
     def _open(self):
         if self._manager is None:
             best = policies.BestN(
-                get_metric_fn=lambda metrics: metrics[SCORE],
+                get_metric_fn=_rank,
                 reverse=True,
                 n=1,
                 keep_checkpoints_without_metrics=False,
@@ -108,7 +105,7 @@ class Checkpoints:
                 preservation_policy=policies.AnyPreservationPolicy(
                     [policies.LatestN(self._keep), best]
                 ),
-                best_fn=lambda metrics: metrics[SCORE],
+                best_fn=_rank,
                 best_mode="min",
                 async_options=ocp.options.AsyncOptions(
                     post_finalization_callback=self._write_checksums
@@ -118,13 +115,13 @@ class Checkpoints:
         return self._manager
 
     def _write_checksums(self):
-        """Called by Orbax when a step is complete, before its directory gets its final name."""
+        """Write the checksums of a complete step; Orbax calls this before the final rename."""
         if jax.process_index() == 0:
             for directory in self.directory.glob("*.orbax-checkpoint-tmp"):
                 (directory / CHECKSUMS).write_text(json.dumps(_checksums(directory)))
 
     def _newest(self):
-        """The newest good step or None; the lead process checks and decides for all."""
+        """Find the newest good step or None; the lead process checks and decides for all."""
         none, unusable = -1, -2
         answer = none
         if jax.process_index() == 0:
@@ -154,7 +151,7 @@ class Checkpoints:
 
 
 def verified_steps(directory):
-    """(good steps in order, {damaged step: reason}) of a checkpoint directory; reads every file."""
+    """Verify every file of the checkpoints: (good steps in order, {damaged step: reason})."""
     directory, good, damaged = pathlib.Path(directory), [], {}
     if directory.is_dir():
         for path in sorted(directory.iterdir()):
@@ -168,34 +165,57 @@ def verified_steps(directory):
 
 
 def best_step(directory, steps):
-    """Of some good steps that with the lowest score; None where none was scored."""
+    """Find the one of some good steps with the lowest score; None where none was scored."""
     scores = {}
     for step in steps:
         file = pathlib.Path(directory) / str(step) / "metrics" / "metrics"  # Orbax's own names
         if file.exists():
-            scores[step] = json.loads(file.read_text())[SCORE]
+            scores[step] = _rank(json.loads(file.read_text()))
+    scores = {step: score for step, score in scores.items() if math.isfinite(score)}
     return min(scores, key=scores.get, default=None)
 
 
+def _rank(metrics):
+    """Return the score in saved metrics; infinity for a NaN, which old checkpoints may hold."""
+    return metrics[SCORE] if math.isfinite(metrics[SCORE]) else math.inf
+
+
 def step_digest(workdir, step):
-    """SHA-256 that names the content of one good step."""
+    """Return the SHA-256 that names the content of one good step."""
     directory = pathlib.Path(workdir) / "checkpoints" / str(step)
     return hashlib.sha256((directory / CHECKSUMS).read_bytes()).hexdigest()
 
 
-def restore_ema(workdir, step, abstract_ema):
-    """The EMA parameters of one step as a tree like `abstract_ema`, on the default device."""
-    directory = pathlib.Path(workdir).absolute() / "checkpoints" / str(step) / "ema"
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+def restore_state(workdir, step, abstract, sharding):
+    """Restore the GanState of one step, shaped like `abstract` and laid out by `sharding`."""
+    without_ema = abstract._replace(ema={})._asdict()
+    items = _restore_item(workdir, step, "state", without_ema, sharding)
+    ema = restore_ema(workdir, step, abstract.ema, sharding)
+    state = type(abstract)(**items | {"ema": ema})
+    # NamedTuples come back as what the abstract tree holds; fail here, not in the step.
+    assert jax.tree.structure(state) == jax.tree.structure(abstract)
+    return state
+
+
+def restore_ema(workdir, step, abstract, sharding=None):
+    """Restore the EMA parameters of one step, shaped like `abstract`, by default on one device."""
+    if not jax.tree.leaves(abstract):
+        return abstract
+    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return _restore_item(workdir, step, "ema", abstract, sharding)
+
+
+def _restore_item(workdir, step, item, abstract, sharding):
+    directory = pathlib.Path(workdir).absolute() / "checkpoints" / str(step) / item
     target = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), abstract_ema
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), abstract
     )
     with ocp.StandardCheckpointer() as checkpointer:
         return checkpointer.restore(directory, target)
 
 
 def read_json_item(workdir, step, item):
-    """The `config` or `data` item of one step."""
+    """Read the `config` or `data` item of one step."""
     path = pathlib.Path(workdir).absolute() / "checkpoints" / str(step) / item
     with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
         return checkpointer.restore(path)
@@ -215,7 +235,7 @@ def _sha256(path):
 
 
 def _damage(directory):
-    """Why a step must not be used, or '' for a good one."""
+    """Return why a step must not be used, or '' for a good one."""
     try:
         expected = json.loads((directory / CHECKSUMS).read_text())
         json.loads((directory / TIMES).read_text())

@@ -6,7 +6,6 @@ workdir/config.json  checkpoints/<step>/  metrics.jsonl  events.*  samples/<step
 import contextlib
 import fcntl
 import logging
-import os
 import pathlib
 
 from dtgan import config as config_lib
@@ -17,10 +16,11 @@ log = logging.getLogger("dtgan")
 
 @contextlib.contextmanager
 def open_workdir(path, config):
-    """Create and lock `path` for a run of `config`; the lock ends with the process, come what may.
+    """Create and lock `path` for a run of `config`; the lock ends with the process in any case.
 
     Raises ConfigError where the directory cannot be written, another run holds it, or it belongs to
-    a run whose config differs in what its arrays mean; other differences are logged.
+    a run whose config differs in fields that give its arrays their meaning; other differences are
+    logged.
     """
     path = pathlib.Path(path)
     try:
@@ -56,7 +56,11 @@ def check_config(path, config):
     except (ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"{file} cannot be read ({error}); use another workdir") from None
     changes = config_lib.diff(old, config)
-    refused = {name: pair for name, pair in changes.items() if not config_lib.is_changeable(name)}
+    refused = {
+        name: pair
+        for name, pair in changes.items()
+        if not config_lib.is_changeable(name, config.method)
+    }
     if refused:
         raise ConfigError(
             f"workdir {path} belongs to a run with {_text(refused, 0)}, this one has "
@@ -64,13 +68,6 @@ def check_config(path, config):
         )
     if changes:
         log.info("resuming with %s (was %s)", _text(changes, 1), _text(changes, 0))
-
-
-def write_text(path, text):
-    """Write a file whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text)
-    os.replace(part, path)
 
 
 def _text(changes, side):

@@ -1,11 +1,12 @@
-"""What a run tells: metrics.jsonl, TensorBoard events, and log lines with progress and ETA."""
+"""Records of a run: metrics.jsonl, TensorBoard events, and log lines with progress and ETA."""
 
 import contextlib
 import json
 import logging
-import os
 import pathlib
 import time
+
+from dtgan.files import write_atomic
 
 log = logging.getLogger("dtgan")
 
@@ -26,9 +27,7 @@ class Writer:
         path = pathlib.Path(workdir) / "metrics.jsonl"
         if path.exists():
             kept = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
-            part = path.with_suffix(".part")
-            part.write_text("".join(line + "\n" for line in kept))
-            os.replace(part, path)
+            write_atomic(path, "".join(line + "\n" for line in kept))
         self._file = path.open("a", buffering=1)
         self._events = SummaryWriter(str(workdir), purge_step=step + 1 if step else None)
 
@@ -61,25 +60,27 @@ class Progress:
 
     @contextlib.contextmanager
     def waiting(self):
-        """Time in this context was spent on getting data."""
+        """Count the time in this context as waiting for data."""
         start = self._clock()
         yield
         self._waited += self._clock() - start
 
     def pause(self, step):
-        """The steps up to `step` are done; time does not count until `resume`."""
+        """Count the steps up to `step` as done, and no time until `resume`."""
         now = self._clock()
         self._done += step - self._mark_step
         self._busy += now - self._mark_time
         self._mark_step, self._mark_time = step, now
 
     def resume(self):
-        """Time counts again."""
+        """Count time again."""
         self._mark_time = self._clock()
 
     def rates(self):
-        """What was reached since the last call, 0 before the first step: steps/s, images/s and the
-        share of the time in which the loop waited for data (the device may have worked then)."""
+        """Compute steps/s, images/s and the share of time spent on data since the last call.
+
+        All are 0 before the first step. The device may work while the loop waits for data.
+        """
         steps = self._done / self._busy if self._busy else 0.0
         waited = self._waited / self._busy if self._busy else 0.0
         self._done, self._busy, self._waited = 0, 0.0, 0.0
@@ -90,7 +91,7 @@ class Progress:
         }
 
     def line(self, step, steps_per_s, values):
-        """One log line: position, ETA, and some values."""
+        """Format a log line: position, ETA, and some values."""
         left = (self._total - step) / steps_per_s if steps_per_s else 0.0
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         width = len(str(self._total))
@@ -107,7 +108,7 @@ def _clock_text(seconds):
 
 
 def _step_of(line):
-    """The step of a metrics row; a row cut short by a kill counts as beyond any step."""
+    """Read the step of a metrics row; infinity for a row that was cut short by a kill."""
     try:
         return json.loads(line)["step"]
     except (ValueError, KeyError):

@@ -20,27 +20,31 @@ log = logging.getLogger("dtgan")
 
 
 class Resident:
-    """All scaled images of a source, whole on every device of the mesh.
+    """All scaled images of a source, replicated on every device of the mesh.
 
     Calling it with this process's rows of `pipeline.train_iterator` gives the global batch.
     Raises ConfigError where the images differ in size, or take over half of a device's memory,
     before one is read.
     """
 
-    def __init__(self, config, source, mesh):
-        self._mesh, self._res = mesh, config.data.res
-        labels = np.asarray(source.labels)
-        defects, normals = np.flatnonzero(labels > 0), np.flatnonzero(labels == 0)
-        _check(config.data, source.sizes, len(defects))
+    def __init__(self, config, source, reads, mesh):
+        self._mesh, self._res, self._reads = mesh, config.data.res, tuple(reads)
+        kinds, labels = pipeline.kinds_of(reads), np.asarray(source.labels)
+        defects = np.flatnonzero((labels > 0) & ("defect" in kinds))
+        normals = np.flatnonzero((labels == 0) & ("normal" in kinds))
+        rows = np.concatenate([defects, normals])
+        _check(config.data, source.sizes[rows], len(defects))
         cached = pipeline.CachedSource.of(source, config)
-        marked = [cached[k] for k in defects]
-        store = {
-            "image": np.stack([record["image"] for record in marked]),
-            "mask": np.stack([record["mask"] for record in marked]),
-            "label": labels[defects].astype(np.int32),
-            "has_mask": np.array([record["has_mask"] for record in marked]),
-            "normal": np.stack([cached[k]["image"] for k in normals]),
-        }
+        marked, store = [cached[k] for k in defects], {}
+        if marked:
+            store |= {
+                "image": np.stack([record["image"] for record in marked]),
+                "mask": np.stack([record["mask"] for record in marked]),
+                "label": labels[defects].astype(np.int32),
+                "has_mask": np.array([record["has_mask"] for record in marked]),
+            }
+        if len(normals):
+            store["normal"] = np.stack([cached[k]["image"] for k in normals])
         self._row = np.empty(len(labels), np.int32)  # among the defects, or among the normals
         self._row[defects], self._row[normals] = np.arange(len(defects)), np.arange(len(normals))
         size = sum(array.nbytes for array in store.values())
@@ -53,25 +57,22 @@ class Resident:
         self._cut = jax.jit(self._batch, in_shardings=(whole, split), out_shardings=split)
 
     def __call__(self, places):
-        """{"defect", "normal"}: int32 [b, 5] (transforms.PlacePair) -> the batch."""
+        """Cut the batch at places {"defect", "normal"}: int32 [b, 5] (transforms.PlacePair)."""
         rows = {}
         for name, place in places.items():
             rows[name] = np.concatenate([self._row[place[:, :1]], place[:, 1:]], axis=1)
         return self._cut(self._store, sharding.put_batch(rows, self._mesh))
 
     def _batch(self, store, places):
-        defect, normal = places["defect"], places["normal"]
-        cut = jax.vmap(self._crop, in_axes=(None, 0))
-        return {
-            "image": cut(store["image"], defect),
-            "label": store["label"][defect[:, 0]],
-            "mask": cut(store["mask"], defect),
-            "has_mask": store["has_mask"][defect[:, 0]],
-            "normal": cut(store["normal"], normal),
-        }
+        cut, batch = jax.vmap(self._crop, in_axes=(None, 0)), {}
+        for name in self._reads:
+            place = places["normal" if name == "normal" else "defect"]
+            whole = name in ("label", "has_mask")
+            batch[name] = store[name][place[:, 0]] if whole else cut(store[name], place)
+        return batch
 
     def _crop(self, images, place):
-        """uint8 [res, res, C] of images [N, H, W, C] at a place [5]."""
+        """Cut uint8 [res, res, C] out of images [N, H, W, C] at a place int32 [5]."""
         row, y, x, *reverse = place
         size = (1, self._res, self._res, images.shape[-1])
         out = jax.lax.dynamic_slice(images, (row, y, x, 0), size)[0]
@@ -81,7 +82,7 @@ class Resident:
 
 
 def _check(data, sizes, num_defects):
-    """Raise ConfigError for images [N, 2] of several sizes, or too many; before one is read."""
+    """Raise ConfigError where scaled `sizes` [N, 2] differ or exceed half of a device's memory."""
     scaled = sorted({scaled_size(size, data)[0] for size in np.unique(sizes, axis=0)})
     if len(scaled) > 1:
         found = " and ".join(f"{height}x{width}" for height, width in (scaled[0], scaled[-1]))

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as a polite request to stop."""
+"""SIGTERM and SIGINT as a request to save and stop."""
 
 import logging
 import signal
@@ -11,10 +11,10 @@ log = logging.getLogger("dtgan")
 
 
 class StopSignal:
-    """SIGTERM or SIGINT as a request to save at the next step boundary and end well.
+    """SIGTERM or SIGINT as a request to save at the next step boundary and end.
 
-    A second one interrupts at once. Python runs handlers between bytecodes, so a signal during a
-    compilation is seen when that returns.
+    A second signal interrupts at once. Python runs handlers between bytecodes, so a signal during a
+    compilation is handled after it.
     """
 
     def __init__(self):
@@ -38,7 +38,7 @@ class StopSignal:
         log.warning("%s: saving at the next step, then ending", signal.Signals(number).name)
 
     def agreed(self):
-        """Whether any process was asked to stop; all processes must call this at the same step."""
+        """Tell whether any process was asked to stop; all must call this at the same step."""
         if jax.process_count() == 1:
             return self.requested
         from jax.experimental import multihost_utils

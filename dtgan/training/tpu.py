@@ -1,6 +1,8 @@
-"""The training step compiled for chips that are not here: memory, cost, talk, an estimate."""
+"""Ahead-of-time compilation of the training step for a TPU topology that is not attached.
 
-import functools
+Memory, FLOPs and collectives per chip, and a roofline estimate of a step's time.
+"""
+
 import hashlib
 import json
 import os
@@ -14,9 +16,11 @@ import jax
 from dtgan import config as config_lib
 from dtgan import sharding
 from dtgan.config import ConfigError
-from dtgan.data import catalog, pipeline
+from dtgan.data import catalog
+from dtgan.files import write_atomic
 from dtgan.methods.registry import make_method
 from dtgan.training import collectives
+from dtgan.training import programs as programs_lib
 
 
 class Chip(NamedTuple):
@@ -37,19 +41,58 @@ CHIPS = {
 
 
 def describe(config, topology, cache=""):
-    """What the step of `config` takes on every chip of a TPU topology such as "v5e:2x4".
+    """Estimate the training step of `config` on a chip of a TPU topology such as "v5e:2x4".
 
-    Compiles for minutes without a TPU; a result is kept in the directory `cache`, if any, under a
-    hash of the program.
-    Returns {"topology", "chips", "pairs_per_chip", "memory_bytes", "hbm_bytes", "fits", "flops",
-    "bytes", "collectives", "seconds" (estimate, see `roofline`), "pairs_per_second",
-    "utilisation", "compile_seconds"}; all but the rates are of one chip.
+    Compiles for minutes without a TPU; the result for a phase of the step is kept in the directory
+    `cache`, if any, under a hash of its program.
+    Returns {"topology", "chips", "pairs_per_chip", "phases": {name: {"every", ...} as `measure`
+    gives}, "memory_bytes" (of the largest phase), "hbm_bytes", "fits"}, and means over the steps:
+    {"flops", "bytes", "seconds" (estimate, see `roofline`), "pairs_per_second", "utilisation"};
+    all but the rates are of one chip.
     Raises ConfigError for an unknown topology, and where libtpu is missing.
     """
     chip, count = parse(topology)
     config_lib.validate(config, count)
-    start = time.monotonic()
-    lowered = lower_for(config, devices_of(topology))
+    pairs, phases, measured = config.data.batch_size, *lower_for(config, devices_of(topology))
+    if not phases:
+        raise ConfigError(f"method={config.method} has no step to compile")
+    found = {}
+    for phase in phases:
+        lowered = measured[phase.name]
+        found[phase.name] = {"every": phase.every, **_measure_cached(lowered, topology, cache)}
+    return {
+        "topology": topology,
+        "chips": count,
+        "pairs_per_chip": pairs // count,
+        "phases": found,
+        **whole_step(phases, found, chip, pairs),
+    }
+
+
+def whole_step(phases, measured, chip, pairs):
+    """Combine the `measure` of every phase, {name: figures}, into the figures of a whole step."""
+
+    def mean(values):
+        return programs_lib.per_step(phases, {name: values(x) for name, x in measured.items()})
+
+    memory = max(x["memory_bytes"] for x in measured.values())
+    flops = mean(lambda x: x["flops"])
+    parts = ("compute", "memory", "links")
+    seconds = {part: mean(lambda x, part=part: x["seconds"][part]) for part in parts}
+    return {
+        "memory_bytes": memory,
+        "hbm_bytes": chip.hbm_bytes,
+        "fits": memory <= chip.hbm_bytes,
+        "flops": flops,
+        "bytes": mean(lambda x: x["bytes"]),
+        "seconds": seconds,
+        "pairs_per_second": pairs / sum(seconds.values()),
+        "utilisation": flops / chip.flops / sum(seconds.values()),
+    }
+
+
+def _measure_cached(lowered, topology, cache):
+    """Compile and `measure` a lowered program, or read its figures from the directory `cache`."""
     file = None
     if cache:
         key = json.dumps([lowered.as_text(), topology, jax.__version__, CHIPS_VERSION])
@@ -57,25 +100,21 @@ def describe(config, topology, cache=""):
         file = pathlib.Path(cache).expanduser() / f"aot-{name}.json"
         if file.exists():
             return json.loads(file.read_text())
+    start = time.monotonic()
     compiled = lowered.compile()
-    found = {
-        "topology": topology,
-        "chips": count,
-        "pairs_per_chip": config.data.batch_size // count,
-        **measure(compiled, chip, count, config.data.batch_size),
-        "compile_seconds": round(time.monotonic() - start, 1),
-    }
+    found = measure(compiled, *parse(topology))
+    found["compile_seconds"] = round(time.monotonic() - start, 1)
     if file:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(found, indent=2) + "\n")
+        write_atomic(file, json.dumps(found, indent=2) + "\n")
     return found
 
 
-CHIPS_VERSION = 1  # raise it when `measure` or CHIPS changes: it enters the cache's key
+CHIPS_VERSION = 2  # raise it when `measure` or CHIPS changes: it enters the cache's key
 
 
 def parse(topology):
-    """(Chip, number of chips) of "v5e:2x4". Raises ConfigError for other text."""
+    """Parse "v5e:2x4" into (Chip, number of chips). Raises ConfigError for other text."""
     match = re.fullmatch(r"(\w+):(\d+(?:x\d+)*)", topology)
     if not match or match[1] not in CHIPS:
         raise ConfigError(
@@ -89,9 +128,9 @@ def parse(topology):
 
 
 def devices_of(topology):
-    """The devices of a TPU topology, none of which need be here."""
+    """List the devices of a TPU topology, which need not be attached."""
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # else it asks a metadata server for minutes
-    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # it compiles: no chip to be alone on
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # it only compiles: no chip to lock
     from jax.experimental import topologies
 
     # A host has 2 x 2 chips unless told otherwise; one chip alone is a host of its own.
@@ -109,19 +148,20 @@ def devices_of(topology):
 
 
 def lower_for(config, devices):
-    """The lowered step of `config` for a mesh of `devices`, which need not be here."""
-    mesh = sharding.make_mesh(list(devices))
-    whole, rows = sharding.replicated(mesh), sharding.split(mesh)
+    """Lower the step of `config` for `devices`, attached or not: (phases, {name: program})."""
     _, info = catalog.open_checked(config, config.data.split)
-    method, spec = make_method(config, len(info.classes)), pipeline.batch_spec(config)
-    state = jax.eval_shape(functools.partial(method.init, batch_spec=spec), jax.random.key(0))
-    batch = {k: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows) for k, x in spec.items()}
-    step = jax.jit(method.step, donate_argnums=0, in_shardings=(whole, rows), out_shardings=whole)
-    return step.lower(state, batch)
+    method = make_method(config, info.classes)
+    state = programs_lib.abstract_state(method, config)
+    mesh = sharding.make_mesh(list(devices))
+    lowered = {p.name: programs_lib.lower(p, method, config, mesh, state) for p in method.phases}
+    return method.phases, lowered
 
 
-def measure(compiled, chip, chips, pairs):
-    """The figures of `describe` that a compiled step on a mesh of `chips` gives."""
+def measure(compiled, chip, chips):
+    """Measure a compiled program on one of `chips` chips.
+
+    Returns {"memory_bytes", "flops", "bytes", "collectives", "seconds" (see `roofline`)}.
+    """
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
     taken = (
         memory.argument_size_in_bytes
@@ -132,22 +172,17 @@ def measure(compiled, chip, chips, pairs):
     )
     talk = collectives.collectives(compiled.as_text())
     flops, moved = float(cost.get("flops", 0.0)), float(cost.get("bytes accessed", 0.0))
-    seconds = roofline(chip, chips, flops, moved, sum(x["bytes"] for x in talk.values()))
     return {
         "memory_bytes": taken,
-        "hbm_bytes": chip.hbm_bytes,
-        "fits": taken <= chip.hbm_bytes,
         "flops": flops,
         "bytes": moved,
         "collectives": talk,
-        "seconds": seconds,
-        "pairs_per_second": pairs / sum(seconds.values()),
-        "utilisation": flops / chip.flops / sum(seconds.values()),
+        "seconds": roofline(chip, chips, flops, moved, sum(x["bytes"] for x in talk.values())),
     }
 
 
 def roofline(chip, chips, flops, moved, talk):
-    """Seconds of a step on every chip: {"compute", "memory", "links"}, to be added up.
+    """Estimate the seconds of a step on a chip: {"compute", "memory", "links"}, to be added up.
 
     compute: at the peak; memory: what moving bytes takes beyond that, since both overlap; links: a
     ring all-reduce of `talk` bytes, not overlapped. The compiler's own "bytes accessed" counts a

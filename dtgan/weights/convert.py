@@ -16,7 +16,7 @@ from dtgan.weights import published
 
 
 class Signature(NamedTuple):
-    """What tells the state dict of a network: its first kernel, that kernel's shape, all arrays."""
+    """Signature of a network's state dict: first kernel, its shape, and the number of arrays."""
 
     kernel: str
     shape: tuple[int, ...]
@@ -41,7 +41,7 @@ RENAMED = (
 
 
 def select(state, network):
-    """The entries {name: array} of a PyTorch state dict that `network` needs, under today's names.
+    """Select the entries {name: array} of a PyTorch state dict for `network`, with current names.
 
     Drops the batch counters and, for the backbones of LPIPS, all but `features.*`.
     Raises ConfigError where the entries are not those of `network`, a key of SIGNATURES.
@@ -64,7 +64,10 @@ def select(state, network):
 
 
 def checked_sha256(source, network, any_source=False):
-    """SHA-256 of the file `source`, which must be the published one unless any_source."""
+    """Return the SHA-256 of the file `source`, which must be the published one unless any_source.
+
+    Raises ConfigError for another file.
+    """
     with source.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     expected = published.PUBLISHED[network].sha256
@@ -77,7 +80,10 @@ def checked_sha256(source, network, any_source=False):
 
 
 def load_pth(source):
-    """{name: float32 array} of a PyTorch file that holds a state dict and nothing else."""
+    """Load {name: float32 array} from a PyTorch file that holds a state dict and nothing else.
+
+    Raises ConfigError for any other file, and without PyTorch.
+    """
     try:
         import torch
     except ImportError:
@@ -85,7 +91,7 @@ def load_pth(source):
     try:
         state = torch.load(source, weights_only=True, map_location="cpu")
         return {name: tensor.detach().float().numpy() for name, tensor in state.items()}
-    except Exception as error:  # damaged and foreign files raise whatever their bytes lead to
+    except Exception as error:  # damaged and foreign files raise errors of any type
         raise ConfigError(
             f"{source} is damaged or holds more than a state dict ({type(error).__name__}); "
             "get it again"
@@ -114,7 +120,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv=None):
-    """Entry point of `python -m dtgan.weights.convert`."""
+    """Convert a file as asked on the command line."""
     parser = _Parser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

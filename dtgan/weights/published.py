@@ -7,7 +7,6 @@ Flax modules that carry published weights are named like the layers of the state
 """
 
 import hashlib
-import os
 import pathlib
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from dtgan.config import ConfigError
+from dtgan.files import write_atomic
 
 
 class Published(NamedTuple):
@@ -42,11 +42,11 @@ PUBLISHED = {
 
 
 def read(path, network, sha256=""):
-    """(state {name: array}, content digest) of a safetensors file for `network`.
+    """Read a safetensors file for `network`: (state {name: array}, content digest).
 
     network: a key of PUBLISHED, whose source the file must then name, or another name.
     sha256: accept only this content digest, and with it a file of any source.
-    Raises ConfigError for a missing, damaged or other file, naming what is needed.
+    Raises ConfigError for a missing, damaged or other file, naming the file that is needed.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -86,7 +86,7 @@ def read(path, network, sha256=""):
 
 
 def metadata(path):
-    """The strings {name: text} that a safetensors file carries. Raises ConfigError for no file."""
+    """Read the metadata {name: text} of a safetensors file. Raises ConfigError for no file."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -108,14 +108,12 @@ def write(path, state, network, **metadata):
     found = digest(state)
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(save(state, metadata={"network": network, "sha256": found, **metadata}))
-    part.replace(path)
+    write_atomic(path, save(state, metadata={"network": network, "sha256": found, **metadata}))
     return found
 
 
 def digest(state):
-    """SHA-256 over names, shapes, types and bytes of {name: array}."""
+    """Compute the SHA-256 over names, shapes, types and bytes of {name: array}."""
     total = hashlib.sha256()
     for name in sorted(state):
         array = np.asarray(state[name])
@@ -125,7 +123,7 @@ def digest(state):
 
 
 def how_to_get(network):
-    """What a user has to do for the weights of a network."""
+    """Return instructions for a user who lacks the weights of a network."""
     if network not in PUBLISHED:
         return "see --help for where they come from"
     known = PUBLISHED[network]
@@ -138,7 +136,7 @@ def how_to_get(network):
 
 
 def to_variables(state, abstract):
-    """The Flax variables {"params", "batch_stats"} shaped like `abstract` from a state dict.
+    """Make Flax variables {"params", "batch_stats"} shaped like `abstract` from a state dict.
 
     abstract: a tree of shapes, from jax.eval_shape(module.init, ...). Entries of `state` that the
     module lacks (heads, counters) are left out. Raises ConfigError for a missing or misshaped one.
@@ -158,7 +156,7 @@ def to_variables(state, abstract):
 
 
 def from_variables(variables):
-    """The state dict {name: float32 array} of Flax variables; the inverse of `to_variables`."""
+    """Make a state dict {name: float32 array} of Flax variables; the inverse of `to_variables`."""
     return {
         torch_name(path): _transpose(np.asarray(jax.device_get(leaf)), (3, 2, 0, 1))
         for path, leaf in flatten_dict(variables).items()
@@ -169,7 +167,7 @@ _LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var":
 
 
 def torch_name(path):
-    """("params", "layer1.0", "conv1", "kernel") -> "layer1.0.conv1.weight"."""
+    """Return torch's name: ("params", "layer1.0", "conv1", "kernel") -> "layer1.0.conv1.weight"."""
     *modules, leaf = path[1:]
     return ".".join([*modules, _LEAVES.get(leaf, leaf)])
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dtgan.classification import augment, settings, training
-from dtgan.classification.training import Images
+from dtgan.classification.training import Examples
 from dtgan.data import labels
 
 
@@ -26,7 +26,7 @@ def images(n=24, seed=0):
     label = np.arange(n) % 2
     image = rng.integers(60, 120, (n, 16, 16, 1))
     image[label == 1, 4:12, 4:12] += 100
-    return Images(image.astype(np.uint8), label.astype(np.int32), np.arange(n) % 4 == 1)
+    return Examples(image.astype(np.uint8), label.astype(np.int32), np.arange(n) % 4 == 1)
 
 
 def test_chances_give_synthetic_images_their_share_however_many():
@@ -114,8 +114,8 @@ def test_seeds_train_alike_together_and_apart(trained):
     """A seed's step does not depend on its company, but for rounding."""
     trainer, train, _, _ = trained
     keys, rows = jax.random.split(jax.random.key(0), 2), np.arange(16).reshape(2, 8)
-    batch = Images(*(array[rows] for array in train))
-    alone = Images(*(array[1:] for array in batch))
+    batch = Examples(*(array[rows] for array in train))
+    alone = Examples(*(array[1:] for array in batch))
     one = trainer._step(trainer._start(keys[1:]), alone, keys[1:], 0.5)
     both = trainer._step(trainer._start(keys), batch, keys, 0.5)
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(both), strict=True):
@@ -132,7 +132,7 @@ def test_several_labels_an_image_are_told_by_their_own_sigmoids():
     image = np.random.default_rng(0).integers(60, 120, (32, 16, 16, 1))
     image[(label == 1) | (label == 3), 4:12, 1:7] += 100
     image[(label == 2) | (label == 3), 4:12, 9:15] += 100
-    sets = Images(image.astype(np.uint8), label.astype(np.int32), np.zeros(32, bool))
+    sets = Examples(image.astype(np.uint8), label.astype(np.int32), np.zeros(32, bool))
     trainer = training.Trainer(c, classes, augmented=False)
     result = trainer.train(sets, sets, (0,))
     logits = trainer.evaluate(result.variables, sets.image)

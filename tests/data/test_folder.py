@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from dtgan.config import ConfigError
-from dtgan.data.folders import audit, splits
+from dtgan.data.folders import audit
 from dtgan.data.folders.folder import FolderSource
+from dtgan.data.splits import SPLITS
 
 
 def _picture(seed, size=(20, 24)):
@@ -35,9 +36,7 @@ def _make(root, normal=6, crack=6, masks=True):
 
 
 def _split_of(path, **options):
-    return {
-        item["id"]: name for name in splits.SPLITS for item in FolderSource(path, name, **options)
-    }
+    return {item["id"]: name for name in SPLITS for item in FolderSource(path, name, **options)}
 
 
 def _errors(path):
@@ -160,9 +159,7 @@ def _write_table(root, rows):
 
 def _rows(root):
     files = sorted((root / "images").glob("*/*"))
-    return [
-        (f"{file.parent.name}/{file.name}", splits.SPLITS[i % 3]) for i, file in enumerate(files)
-    ]
+    return [(f"{file.parent.name}/{file.name}", SPLITS[i % 3]) for i, file in enumerate(files)]
 
 
 def test_splits_csv_decides(tmp_path):
@@ -307,7 +304,7 @@ def test_fingerprint_is_of_content_alone(tmp_path):
 def test_splits_of_one_set_share_one_audit(tmp_path):
     _make(tmp_path)
     before = audit._audit.cache_info().misses
-    for split in splits.SPLITS:
+    for split in SPLITS:
         FolderSource(tmp_path, split)
     assert audit._audit.cache_info().misses == before + 1
     (tmp_path / "images/crack/c0.png").rename(tmp_path / "images/crack/c0 new.png")

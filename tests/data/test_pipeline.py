@@ -10,7 +10,7 @@ from dtgan.config import ConfigError, base_config
 from dtgan.data import pipeline, transforms
 
 COUNTS = (20, 3, 7, 12)
-FIELDS = {"image", "label", "mask", "has_mask", "normal"}
+READS = ("image", "label", "mask", "has_mask", "normal")
 
 
 class FakeSource:
@@ -50,9 +50,11 @@ def take(iterator, n):
     return [next(iterator) for _ in range(n)]
 
 
-def stream(n=6, source=None, start=None, shard=(0, 1), **config):
+def stream(n=6, source=None, start=None, shard=(0, 1), reads=READS, **config):
     """The first n batches of a fresh iterator, from a state if one is given."""
-    iterator = pipeline.train_iterator(config_of(**config), source or FakeSource(), *shard)
+    index, count = shard
+    source = source or FakeSource()
+    iterator = pipeline.train_iterator(config_of(**config), source, reads, index, count)
     if start is not None:
         iterator.set_state(start)
     batches = take(iterator, n)
@@ -79,9 +81,9 @@ def whose(images, source):
 
 def test_batches_have_the_contract_of_the_spec():
     config = config_of(res=32, flips="both")
-    spec = pipeline.batch_spec(config)
+    spec = pipeline.batch_spec(config, READS)
     (batch,) = stream(1, flips="both")
-    assert batch.keys() == spec.keys() == FIELDS
+    assert batch.keys() == spec.keys() == set(READS)
     for name, array in batch.items():
         assert (array.shape, array.dtype) == (spec[name].shape, spec[name].dtype)
         assert array.flags.c_contiguous
@@ -110,7 +112,7 @@ def test_the_stream_depends_on_the_seed_alone():
 def test_resume_is_exact_at_every_step(balance):
     options = {"flips": "both", "balance": balance, "size": (40, 48)}
     source = FakeSource(size=options.pop("size"))
-    iterator = pipeline.train_iterator(config_of(**options), source)
+    iterator = pipeline.train_iterator(config_of(**options), source, READS)
     states, batches = [], []
     for _ in range(12):
         states.append(json.loads(json.dumps(iterator.get_state())))
@@ -130,12 +132,12 @@ def test_processes_hold_contiguous_rows_of_the_single_stream():
             for i in range(2):
                 half = len(array) // 2
                 assert np.array_equal(parts[i][step][name], array[i * half :][:half])
-    iterator = pipeline.train_iterator(config_of(flips="both"), FakeSource(), 1, 2)
+    iterator = pipeline.train_iterator(config_of(flips="both"), FakeSource(), READS, 1, 2)
     take(iterator, 3)
     assert same(whole[3:], stream(2, start=iterator.get_state(), flips="both"))
     iterator.close()
     with pytest.raises(ConfigError, match="batch_size=8 is not divisible by 3 processes"):
-        pipeline.train_iterator(config_of(), FakeSource(), 0, 3)
+        pipeline.train_iterator(config_of(), FakeSource(), READS, 0, 3)
 
 
 def test_classes_are_balanced_in_every_round():
@@ -310,37 +312,60 @@ def test_load_records_keeps_the_order_asked_for():
     assert empty["image"].shape == (0, 32, 32, 1)
 
 
-def test_eval_batches_visit_every_record_once():
-    batches = list(pipeline.eval_batches(config_of(), FakeSource(), 16))
-    assert [len(b["label"]) for b in batches] == [16, 16, 10]
-    assert np.concatenate([b["index"] for b in batches]).tolist() == list(range(42))
-    some = list(pipeline.eval_batches(config_of(), FakeSource(), 2, indices=[5, 3, 1]))
-    assert [b["index"].tolist() for b in some] == [[5, 3], [1]]
-
-
 def test_eval_pairs_go_round_the_classes():
-    source, config = FakeSource(), config_of()
-    defects, normals = pipeline.eval_pairs(config, source, 27, seed=0)
+    source = FakeSource()
+    defects, normals = pipeline.eval_pairs(source, 27, seed=0)
     assert source.labels[defects].tolist() == [1, 2, 3] * 9
     assert not source.labels[normals].any()
     assert len(set(normals[:20].tolist())) == 20  # all normals before any comes again
     assert len(set(defects[2::3].tolist())) == 9
-    distinct, others = pipeline.eval_pairs(config, source, 100, seed=0, distinct=True)
+    distinct, others = pipeline.eval_pairs(source, 100, seed=0, distinct=True)
     assert sorted(distinct) == np.flatnonzero(source.labels).tolist() and len(others) == 22
     assert source.labels[distinct[:9]].tolist() == [1, 2, 3] * 3
-    few, _ = pipeline.eval_pairs(config, source, 5, seed=0, distinct=True)
+    few, _ = pipeline.eval_pairs(source, 5, seed=0, distinct=True)
     assert np.array_equal(few, distinct[:5])
-    fewer = pipeline.eval_pairs(config, source, 10, seed=0)
+    fewer = pipeline.eval_pairs(source, 10, seed=0)
     assert np.array_equal(fewer[0], defects[:10]) and np.array_equal(fewer[1], normals[:10])
-    assert not np.array_equal(pipeline.eval_pairs(config, source, 27, seed=1)[0], defects)
+    assert not np.array_equal(pipeline.eval_pairs(source, 27, seed=1)[0], defects)
 
 
 @pytest.mark.parametrize("counts", [(0, 1, 1, 1), (4, 0, 0, 0)])
 def test_pairs_need_defects_and_normals(counts):
-    with pytest.raises(ConfigError, match="training pairs need both"):
-        pipeline.train_iterator(config_of(), FakeSource(counts))
-    with pytest.raises(ConfigError, match="training pairs need both"):
-        pipeline.eval_pairs(config_of(), FakeSource(counts), 4, 0)
+    found = (
+        rf"hold {sum(counts[1:])} defect and {counts[0]} normal images; defect and normal images"
+    )
+    with pytest.raises(ConfigError, match=found):
+        pipeline.train_iterator(config_of(), FakeSource(counts), READS)
+    with pytest.raises(ConfigError, match=found):
+        pipeline.eval_pairs(FakeSource(counts), 4, 0)
+
+
+def test_one_kind_of_image_suffices_where_the_other_is_not_read():
+    surfaces, defects = FakeSource((4, 0, 0, 0)), FakeSource((0, 2, 2, 2))
+    (batch,) = stream(1, surfaces, reads=("normal",))
+    assert batch.keys() == {"normal"} and batch["normal"].shape == (8, 32, 32, 1)
+    assert set(whose(batch["normal"], surfaces)) == set(range(4))
+    (batch,) = stream(1, defects, reads=("image", "label"))
+    assert batch.keys() == {"image", "label"}
+    assert np.array_equal(defects.labels[whose(batch["image"], defects)], batch["label"])
+    spec = pipeline.batch_spec(config_of(), ("image", "label"))
+    assert {name: array.shape for name, array in batch.items()} == {
+        name: array.shape for name, array in spec.items()
+    }
+    with pytest.raises(ConfigError, match="0 defect and 4 normal images; defect images are"):
+        pipeline.train_iterator(config_of(), surfaces, ("image", "label"))
+    with pytest.raises(ConfigError, match="6 defect and 0 normal images; normal images are"):
+        pipeline.train_iterator(config_of(), defects, ("normal",))
+
+
+def test_a_stream_of_one_kind_goes_on_where_it_was():
+    source = FakeSource()
+    iterator = pipeline.train_iterator(config_of(flips="both"), source, ("normal",))
+    take(iterator, 3)
+    state = json.loads(json.dumps(iterator.get_state()))
+    want = take(iterator, 3)
+    iterator.close()
+    assert same(want, stream(3, source, state, reads=("normal",), flips="both", workers=3))
 
 
 def test_streams_of_randomness_have_unrelated_seeds():

@@ -11,15 +11,15 @@ from dtgan import images
 from dtgan.data import procedural
 from dtgan.data.procedural import (
     CLASSES,
-    FAMILIES,
-    KINDS,
     OWN_FAMILY,
     ProceduralSteel,
     contact_sheet,
-    random_defect,
-    random_surface,
     render,
+    source,
 )
+from dtgan.data.procedural.defects import KINDS, random_defect
+from dtgan.data.procedural.surfaces import FAMILIES, random_surface
+from dtgan.data.splits import SPLITS
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_counts():
     assert tiny.counts == {
         name: max(2, round(n / 100)) for name, n in procedural.TRAIN_COUNTS.items()
     }
-    splits = [procedural.CLASSIFIER_COUNTS[split] for split in procedural.SPLITS]
+    splits = [procedural.CLASSIFIER_COUNTS[split] for split in SPLITS]
     for name in CLASSES[1:]:
         assert sum(counts[name] for counts in splits) == procedural.TRAIN_COUNTS[name]
     assert sum(splits[2].values()) == 166
@@ -159,7 +159,7 @@ def test_a_smaller_set_is_part_of_the_larger():
 
 
 def test_splits_share_nothing():
-    sources = [ProceduralSteel(split) for split in procedural.SPLITS]
+    sources = [ProceduralSteel(split) for split in SPLITS]
     specs = [s.spec(i) for s in sources for i in range(len(s))]
     surfaces = [surface.seed for surface, _ in specs]
     flaws = [defect.seed for _, defect in specs if defect is not None]
@@ -217,7 +217,7 @@ def test_fingerprint_follows_every_option():
 
 def test_fingerprint_follows_the_version(monkeypatch):
     before = ProceduralSteel().fingerprint
-    monkeypatch.setattr(procedural, "VERSION", procedural.VERSION + 1)
+    monkeypatch.setattr(source, "VERSION", source.VERSION + 1)
     assert ProceduralSteel().fingerprint != before
 
 
@@ -253,7 +253,7 @@ def test_unknown_names():
 def test_contact_sheet(tmp_path):
     sheet = contact_sheet(size=32)
     assert sheet.dtype == np.uint8 and sheet.ndim == 3 and sheet.shape[-1] == 1
-    procedural.main([f"--out={tmp_path / 'sheet.png'}", "--size=32"])
+    source.main([f"--out={tmp_path / 'sheet.png'}", "--size=32"])
     np.testing.assert_array_equal(images.read_image(tmp_path / "sheet.png"), sheet)
 
 
@@ -270,7 +270,7 @@ GOLDEN = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_golden_numbers_of_version_1(kind):
-    assert procedural.VERSION == 1
+    assert source.VERSION == 1
     image, mask = render(random_surface(11), random_defect(kind, 11))
     mean, deviation, pixels = GOLDEN[kind]
     assert image.mean() == pytest.approx(mean, abs=2e-4)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from configs import dtgan as dtgan_config
 from dtgan.data import catalog, pipeline
 from dtgan.data.procedural import CLASSES
 from dtgan.evaluation import domain
 from dtgan.weights import published
+from tests import smoke
 
 QUICK = domain.Recipe(steps=3, batch_size=8)
 
@@ -15,7 +15,7 @@ QUICK = domain.Recipe(steps=3, batch_size=8)
 @pytest.fixture(scope="session")
 def records():
     """The training images of the smoke config as arrays."""
-    config = dtgan_config.get_config("smoke")
+    config = smoke.get_config()
     source = catalog.open_source(config, "train")
     return pipeline.load_records(config, source, np.arange(len(source)))
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dtgan.evaluation.context import Images
+from dtgan.data.records import Records
 from dtgan.evaluation.distribution import distribution
 
 CLASSES = ("normal", "dent", "scratch")
@@ -17,11 +17,11 @@ def make_images(counts, seed):
     g = np.random.default_rng(seed)
     image = g.integers(0, 256, (len(label), 4, 4, 1)).astype(np.uint8)
     empty = np.zeros((len(label), 4, 4, 1), np.uint8)
-    return Images(image, empty, np.ones(len(label), bool), label, np.arange(len(label)))
+    return Records(image, label, empty, np.ones(len(label), bool), np.arange(len(label)))
 
 
-def bench(test, val):
-    """What `distribution` needs of a Bench; features are the pixels."""
+def context(test, val):
+    """What `distribution` needs of a Context; features are the pixels."""
 
     def features(images, cache=None):
         flat = images.reshape(len(images), 16).astype(np.float32) / 100
@@ -29,11 +29,9 @@ def bench(test, val):
         return {"pool": flat, "tap64": flat[:, :8], "logits": logits}
 
     return SimpleNamespace(
-        **{
-            "classes": CLASSES,
-            "held_out": "val",
-            "settings": SimpleNamespace(split="test", seed=0),
-        },
+        classes=CLASSES,
+        held_out="val",
+        settings=SimpleNamespace(split="test", seed=0),
         split={"test": make_images(test, 0), "val": make_images(val, 1)}.get,
         features=features,
         embed=lambda images: features(images)["pool"],
@@ -43,7 +41,7 @@ def bench(test, val):
 
 
 def test_overall_has_the_class_mix_of_real_images():
-    report = distribution(bench((9, 30, 10), (9, 20, 20)), make_images((0, 60, 60), 2), None)
+    report = distribution(context((9, 30, 10), (9, 20, 20)), make_images((0, 60, 60), 2), None)
     assert report["overall"]["num_real"] == 40  # without normals
     assert report["overall"]["num_fake"] == 60 + 20
     assert report["per_class"]["scratch"]["num_fake"] == 60
@@ -55,7 +53,7 @@ def test_overall_has_the_class_mix_of_real_images():
 def test_floor_is_below_what_other_images_get_and_collapse_is_exposed():
     others = make_images((0, 60, 60), 2)
     others = others._replace(image=others.image // 2)
-    report = distribution(bench((9, 40, 40), (9, 40, 40)), others, None)
+    report = distribution(context((9, 40, 40), (9, 40, 40)), others, None)
     assert report["overall"]["fid"] > 2 * report["floor"]["overall"]["fid"]
     assert report["overall"]["kid_x1e3"] > 5 * abs(report["floor"]["overall"]["kid_x1e3"])
     collapse = report["control"]["collapse"]
@@ -73,7 +71,7 @@ def test_floor_is_below_what_other_images_get_and_collapse_is_exposed():
     ],
 )
 def test_gaps_are_told_not_hidden(test, val, fake):
-    report = distribution(bench(test, val), make_images(fake, 2), None)
+    report = distribution(context(test, val), make_images(fake, 2), None)
     json.dumps(report, allow_nan=False)
     for name, scores in {**report["per_class"], "overall": report["overall"]}.items():
         missing = {f"{name}.{key}" for key, value in scores.items() if value is None}

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from dtgan import evaluate
-from dtgan.data import procedural
+from dtgan.data.procedural import source
 
 KEYS = {"step", "method", "data", "extractor", "overall", "per_class", "floor", "transfer"}
 KEYS |= {"probes", "copies", "seconds", "images_per_second", "notes", "control", "lpips"}
@@ -154,7 +154,7 @@ def test_bad_input_gets_one_line(arguments, flags, message, tmp_path, capsys):
 
 
 def test_other_data_than_those_of_the_run_are_refused(arguments, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(procedural, "VERSION", 2)
+    monkeypatch.setattr(source, "VERSION", 2)
     assert evaluate.main([*arguments, f"--out={tmp_path}"]) == 1
     assert "the data in procedural are not those of the run" in capsys.readouterr().err
 

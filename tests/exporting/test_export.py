@@ -10,7 +10,7 @@ from dtgan import export
 from dtgan.exporting import files, networks
 from dtgan.images import to_float
 from dtgan.models import backbones
-from dtgan.sampling import sampler as sampling
+from dtgan.sampling.sampler import load
 from dtgan.weights import published
 
 pytest.importorskip("onnxruntime")
@@ -25,7 +25,7 @@ def exported(smoke_run, tmp_path_factory):
     return out
 
 
-def request(n=2):
+def pictures(n=2):
     rng = np.random.default_rng(1)
     return [rng.integers(0, 256, (n, 32, 32, 1), np.uint8) for _ in range(2)]
 
@@ -34,7 +34,12 @@ def test_the_description_says_what_the_files_take_and_give(exported):
     for name in ("generator", "encoder"):
         described = json.loads((exported / f"{name}.json").read_text())
         assert described["classes"][0] == "normal" and described["network"] == "layered"
-        assert described["inputs"]["image"] == {"shape": ["batch", 32, 32, 1], "dtype": "uint8"}
+        image = {"shape": ["batch", 32, 32, 1], "dtype": "uint8"}
+        if name == "generator":
+            assert list(described["inputs"]) == ["defect", "surface", "strength"]
+            assert described["inputs"]["defect"] == described["inputs"]["surface"] == image
+        else:
+            assert described["inputs"] == {"image": image}
         for kind, file in described["files"].items():
             assert (exported / file["file"]).stat().st_size == file["bytes"]
             assert file["difference"] <= files.TOLERANCE, kind
@@ -44,18 +49,19 @@ def test_the_generator_draws_what_the_sampler_draws(exported, smoke_run):
     import onnxruntime
     from jax import export as jax_export
 
-    x1, x2 = request()
+    x1, x2 = pictures()
     strength = np.array([0.5, 30.0], np.float32)
-    expected = sampling.load(smoke_run)({"image": x1, "normal": x2, "strength": strength})
+    request = {"defect": x1, "surface": x2, "strength": strength}
+    expected = load(smoke_run)(request)
     program = jax_export.deserialize(bytearray((exported / "generator.stablehlo").read_bytes()))
     assert set(program.platforms) == {"cpu", "cuda", "tpu"}
     session = onnxruntime.InferenceSession(str(exported / "generator.onnx"))
-    fed = {"image": x1, "normal": x2, "strength": strength}
     names = [output.name for output in session.get_outputs()]
-    onnx = dict(zip(names, session.run(names, fed), strict=True))
+    assert sorted(names) == ["clean", "image", "mask"]
+    onnx = dict(zip(names, session.run(names, request), strict=True))
     for found in (program.call(x1, x2, strength), onnx):
-        for name, of in (("hybrid", "image"), ("mask", "mask"), ("clean", "clean")):
-            np.testing.assert_allclose(found[name], expected[of], atol=1e-4)
+        for name in names:
+            np.testing.assert_allclose(found[name], expected[name], atol=1e-4)
 
 
 def test_a_file_that_computes_something_else_is_refused(tmp_path):
@@ -99,7 +105,7 @@ def test_a_classifier_keeps_torchvisions_names(verdict, tmp_path):
     np.testing.assert_allclose(state["conv1.weight"].sum(1), kernel, rtol=1e-5, atol=1e-7)
     import onnxruntime
 
-    image = request()[0]
+    image = pictures()[0]
     session = onnxruntime.InferenceSession(str(tmp_path / "classifier.onnx"))
     (logits,) = session.run(["logits"], {"image": image})
     expected = module.apply(variables, to_float(image)).logits

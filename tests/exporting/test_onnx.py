@@ -9,6 +9,7 @@ import pytest
 from jax import lax
 
 from dtgan.config import ConfigError, base_config
+from dtgan.data.procedural import CLASSES
 from dtgan.methods import layered as layered_method
 from dtgan.models import backbones
 from dtgan.models.densenet import DenseNet
@@ -167,17 +168,17 @@ def carry():
     """(infer of an untrained layered model that draws a lot, its inputs)."""
     config = base_config("layered")
     config.data.res, config.model.ch = 32, 2
-    method = layered_method.make(config, 7)
+    method = layered_method.make(config, CLASSES)
     spec = {"image": np.zeros((8, 32, 32, 1), np.uint8)}
     ema = jax.jit(lambda key: method.init(key, spec).ema)(jax.random.key(1))
     for net, layer in (("G", "layer"), ("E", "structure")):
         bias = ema[net]["params"][layer]["bias"]
         ema[net]["params"][layer]["bias"] = bias.at[-1].set(2.0)
     image = (32, 32, 1), np.uint8
-    inputs = {"image": image, "normal": image, "strength": ((), FLOAT)}
+    inputs = {"defect": image, "surface": image, "strength": ((), FLOAT)}
 
-    def infer(image, normal, strength, **controls):
-        request = {"image": image, "normal": normal, "strength": abs(strength), **controls}
+    def infer(defect, surface, strength, **controls):
+        request = {"defect": defect, "surface": surface, "strength": abs(strength), **controls}
         drawn = method.infer(ema, request, None)
         return {"drawn": drawn.pop("image"), **drawn}
 
@@ -202,10 +203,10 @@ def test_layered_inference_with_every_control(carry):
     more = [((2,), FLOAT), ((), FLOAT), ((2,), np.dtype(bool)), ((32, 32, 1), np.dtype(np.uint8))]
     inputs = inputs | dict(zip(names, more, strict=True))
 
-    def fn(image, normal, strength, *controls):
+    def fn(defect, surface, strength, *controls):
         shift, scale, *rest = controls
         controls = 0.2 * shift, jnp.exp(0.3 * scale), *rest
-        return infer(image, normal, strength, **dict(zip(names, controls, strict=True)))
+        return infer(defect, surface, strength, **dict(zip(names, controls, strict=True)))
 
     check(fn, inputs, ["drawn", "mask"])
 

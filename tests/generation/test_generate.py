@@ -9,8 +9,10 @@ import pytest
 from pycocotools.coco import COCO
 
 from dtgan import generate, images
+from dtgan.data import catalog, pipeline
 from dtgan.data.folders.folder import FolderSource
 from dtgan.generation import draw, plan
+from tests import smoke
 
 STRONG = "--strength=60"  # the smoke run has hardly been trained: its mattes are nearly clear
 
@@ -95,8 +97,8 @@ def test_a_run_trains_on_the_set(whole, run_main, tmp_path):
     share = (
         "--config.data.fractions=(0.34,0.33,0.33)"  # of three images a class, one for each split
     )
-    smoke = "--config=configs/dtgan.py:layered,smoke"
-    run = run_main(smoke, *data, share, "--config.train.duration=1steps", f"--workdir={tmp_path}")
+    config = "--config=tests/smoke.py"
+    run = run_main(config, *data, share, "--config.train.duration=1steps", f"--workdir={tmp_path}")
     output, _ = run.communicate(timeout=300)
     assert run.returncode == 0, output
     assert "tear 1" in output and "done" in output
@@ -165,6 +167,22 @@ def test_copies_are_replaced_and_counted(arguments, tmp_path, monkeypatch):
     assert calls == [6, 1]
     assert [r["refused"]["copied"] for r in fakes] == [1, 0, 0, 0, 0, 0]
     assert all(r["copy_score"] == 0.5 for r in fakes)
+
+
+def test_copies_of_a_model_without_masks_are_judged_by_whole_images():
+    """As if the held-out defects that calibrate the alarm had no masks either."""
+    config = smoke.get_config()
+    trained, held_out, other = (
+        pipeline.load_records(config, source, np.flatnonzero(source.labels)[::4])
+        for source in (catalog.open_source(config, split) for split in ("train", "val", "test"))
+    )
+    image, mask = other["image"], other["mask"]
+    found = draw.CopyCheck(trained, held_out, masked=False)(image, mask)
+    bare = held_out | {"has_mask": np.zeros_like(held_out["has_mask"])}
+    expected = draw.CopyCheck(trained, bare)(image, mask)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(found[0], draw.CopyCheck(trained, held_out)(image, mask)[0])
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ CLASSES = ("normal", "crack", "spot", "hole")
 LABELS = np.array([0] * 9 + [1] * 5 + [2] * 3)  # no image of a hole
 
 
-def plan(num=40, **fields):
-    return Plan(Settings(num, **{"classes": ("crack", "spot")} | fields), CLASSES, LABELS, 9)
+def plan(num=40, kinds=("defect", "normal"), **fields):
+    settings = Settings(num, **{"classes": ("crack", "spot")} | fields)
+    return Plan(settings, CLASSES, kinds, LABELS, 9)
 
 
 def test_every_class_has_its_number_and_every_defect_its_turn():
@@ -34,6 +35,25 @@ def test_a_plan_is_a_function_of_its_settings():
     pairs = [plan().pair(n, a) for n in numbers for a in (0, 1)]
     assert pairs == [plan().pair(n, a) for n in numbers for a in (0, 1)]
     assert pairs != [plan(seed=1).pair(n, a) for n in numbers for a in (0, 1)]
+
+
+@pytest.mark.parametrize("kinds", [(), ("defect",), ("normal",)])
+def test_only_the_images_that_the_model_needs_are_drawn(kinds):
+    """They are those of the plan with both; a class without defect images can then be asked for."""
+    whole, part = plan(), plan(kinds=kinds)
+    for number in range(80):
+        for attempt in (0, 1):
+            defect, surface = part.pair(number, attempt)
+            assert (defect is None, surface is None) == (
+                "defect" not in kinds,
+                "normal" not in kinds,
+            )
+            if not attempt:
+                both = whole.pair(number, attempt)
+                assert defect in (None, both[0]) and surface in (None, both[1])
+    if "defect" not in kinds:
+        alone = Plan(Settings(2), CLASSES, kinds, num_surfaces=9)
+        assert [alone.label(number) for number in range(6)] == [1, 1, 2, 2, 3, 3]
 
 
 def test_shards_share_the_blocks():

@@ -8,12 +8,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from dtgan.config import ConfigError, base_config
 from dtgan.data import pipeline
-from dtgan.data.procedural import ProceduralSteel
+from dtgan.data.procedural import CLASSES, ProceduralSteel
 from dtgan.images import to_float, to_uint8
 from dtgan.methods import layered
 from dtgan.methods.layered import place
 from dtgan.models.layered import CODE_CHANNELS
-from dtgan.sampling import sampler as sampling
+from dtgan.sampling.requests import control_request
+from dtgan.sampling.sampler import Sampler
 
 
 def tiny():
@@ -26,12 +27,12 @@ def tiny():
 def sampler():
     """An untrained model whose mattes are far from empty."""
     config = tiny()
-    method = layered.make(config, 7)
+    method = layered.make(config, CLASSES)
     spec = {"image": np.zeros((8, 32, 32, 1), np.uint8)}
     state = jax.jit(lambda key: method.init(key, spec))(jax.random.key(1))
     bias = state.ema["G"]["params"]["layer"]["bias"]
     state.ema["G"]["params"]["layer"]["bias"] = bias.at[-1].set(2.0)
-    return sampling.Sampler(config, ProceduralSteel.classes, 0, state.ema)
+    return Sampler(config, CLASSES, 0, state.ema, method)
 
 
 @pytest.fixture(scope="module")
@@ -39,29 +40,35 @@ def source():
     return ProceduralSteel("test", 32, scale_counts=0.05)
 
 
-def ask(source, num=8, **controls):
-    return sampling.control_request(tiny(), source, num, **controls)
+@pytest.fixture(scope="module")
+def ask(sampler, source):
+    """ask(num=8, **controls) -> a request."""
+
+    def make(num=8, **controls):
+        return control_request(sampler, source, num, **controls)
+
+    return make
 
 
 def change(drawn):
     return np.abs(drawn["image"] - drawn["clean"])
 
 
-def test_anchor_is_x2_bit_for_bit(sampler, source):
-    request = ask(source, strength=0.0)
+def test_anchor_is_x2_bit_for_bit(sampler, ask):
+    request = ask(strength=0.0)
     drawn = sampler(request)
-    assert_array_equal(to_uint8(drawn["clean"]), request["normal"])
+    assert_array_equal(to_uint8(drawn["clean"]), request["surface"])
     assert_array_equal(drawn["image"], drawn["clean"])
     assert_array_equal(drawn["mask"], 0.0)
-    drawn = sampler(ask(source))
-    assert_array_equal(to_uint8(drawn["clean"]), request["normal"])
+    drawn = sampler(ask())
+    assert_array_equal(to_uint8(drawn["clean"]), request["surface"])
     assert change(drawn).max() > 0.1
 
 
-def test_strength_is_monotone_in_every_pixel(sampler, source):
+def test_strength_is_monotone_in_every_pixel(sampler, ask):
     means, masks = [], []
     for strength in (0.0, 0.3, 0.6, 1.0, 2.0):
-        request = ask(source, strength=strength, shift=(0.1, -0.2), scale=1.3)
+        request = ask(strength=strength, shift=(0.1, -0.2), scale=1.3)
         drawn = sampler(request)
         masks.append(drawn["mask"])
         means.append(change(drawn).mean((1, 2, 3)))
@@ -69,22 +76,22 @@ def test_strength_is_monotone_in_every_pixel(sampler, source):
     assert np.all(np.diff(means, axis=0) > 0)
 
 
-def test_matte_stays_inside_the_users_mask(sampler, source):
+def test_matte_stays_inside_the_users_mask(sampler, ask):
     limit = np.zeros((32, 32), np.uint8)
     limit[4:12, 4:12] = 255
-    request = ask(source, limit=limit)
-    assert_array_equal(request["limit"], ask(source, limit=limit > 0)["limit"])
-    drawn, free = sampler(request), sampler(ask(source))
+    request = ask(limit=limit)
+    assert_array_equal(request["limit"], ask(limit=limit > 0)["limit"])
+    drawn, free = sampler(request), sampler(ask())
     outside = limit == 0
     assert_array_equal(change(drawn)[:, outside], 0.0)
     assert_array_equal(drawn["mask"][:, outside], 0.0)
     assert_allclose(drawn["image"][:, ~outside], free["image"][:, ~outside], atol=1e-6)
 
 
-def test_several_defects_are_laid_over_each_other(sampler, source):
-    request = ask(source, defects=2)
+def test_several_defects_are_laid_over_each_other(sampler, ask):
+    request = ask(defects=2)
     both = sampler(request)
-    one, other = (sampler({**request, "image": request["image"][:, k]}) for k in (0, 1))
+    one, other = (sampler({**request, "defect": request["defect"][:, k]}) for k in (0, 1))
     clear = (1 - one["mask"]) * (1 - other["mask"])
     assert_allclose(both["mask"], 1 - clear, atol=1e-5)
     # Where the second is absent, the first shows.
@@ -92,18 +99,18 @@ def test_several_defects_are_laid_over_each_other(sampler, source):
     assert_allclose(weak["image"], one["image"], atol=1e-6)
 
 
-def test_one_defect_in_a_list_is_the_plain_request(sampler, source):
-    request = ask(source)
-    plain = {**request, "image": request["image"][:, 0]}
+def test_one_defect_in_a_list_is_the_plain_request(sampler, ask):
+    request = ask()
+    plain = {**request, "defect": request["defect"][:, 0]}
     for name, array in sampler(request).items():
         assert_array_equal(array, sampler(plain)[name])
 
 
-def test_flip_twice_and_zero_shift_change_nothing(sampler, source):
-    request, plain = ask(source), sampler(ask(source))
-    same = sampler(ask(source, shift=(0.0, 0.0), scale=1.0, flip=(False, False)))
+def test_flip_twice_and_zero_shift_change_nothing(sampler, ask):
+    request, plain = ask(), sampler(ask())
+    same = sampler(ask(shift=(0.0, 0.0), scale=1.0, flip=(False, False)))
     assert_allclose(same["image"], plain["image"], atol=1e-5)
-    flipped = {**request, "image": request["image"][:, :, ::-1]}
+    flipped = {**request, "defect": request["defect"][:, :, ::-1]}
     back = sampler({**flipped, "flip": np.array([[[True, False]]] * 8)})
     assert_allclose(back["image"], plain["image"], atol=1e-6)
     assert_allclose(back["removed"], plain["removed"][:, ::-1], atol=1e-6)  # as x1 shows it
@@ -121,16 +128,16 @@ def test_place_shifts_and_scales_the_code():
     assert_allclose(large[1].sum() / z_s[1].sum(), 0.25, atol=0.02)
 
 
-def test_class_reference_and_background_of_a_request(source):
-    request = ask(source, 5, classes=("tear",), backgrounds=[0, 1, 2, 3, 0], seed=3)
+def test_class_reference_and_background_of_a_request(source, ask):
+    request = ask(5, classes=("tear",), backgrounds=[0, 1, 2, 3, 0], seed=3)
     tears = np.stack([source[i]["image"] for i in np.flatnonzero(source.labels == 5)])
-    for image in request["image"][:, 0]:
+    for image in request["defect"][:, 0]:
         assert (tears == image).all((1, 2, 3)).any()
-    assert_array_equal(request["normal"][1], source[1]["image"])
-    again = ask(source, 5, classes=("tear",), backgrounds=[0, 1, 2, 3, 0], seed=3)
-    assert_array_equal(again["image"], request["image"])
+    assert_array_equal(request["surface"][1], source[1]["image"])
+    again = ask(5, classes=("tear",), backgrounds=[0, 1, 2, 3, 0], seed=3)
+    assert_array_equal(again["defect"], request["defect"])
     index = len(source) - 1
-    assert_array_equal(ask(source, 2, references=index)["image"][0, 0], source[index]["image"])
+    assert_array_equal(ask(2, references=index)["defect"][0, 0], source[index]["image"])
 
 
 @pytest.mark.parametrize(
@@ -148,20 +155,20 @@ def test_class_reference_and_background_of_a_request(source):
         ({"backgrounds": [1, 2, 3]}, "backgrounds has the shape"),
     ],
 )
-def test_impossible_requests_are_refused(source, controls, message):
+def test_impossible_requests_are_refused(ask, controls, message):
     with pytest.raises(ConfigError, match=message):
-        ask(source, 2, **controls)
+        ask(2, **controls)
 
 
-def test_unknown_controls_are_refused(sampler, source):
+def test_unknown_controls_are_refused(sampler, ask):
     with pytest.raises(ConfigError, match="did you mean 'strength'"):
-        sampler({**ask(source), "strenght": np.ones(8, np.float32)})
+        sampler({**ask(), "strenght": np.ones(8, np.float32)})
 
 
 @pytest.fixture(scope="module")
 def pair():
     """A model, its state, and a batch of bright squares on even grey."""
-    model = layered.LayeredDTGAN(tiny(), 7)
+    model = layered.Layered(tiny(), CLASSES)
     batch = {
         "image": np.full((8, 32, 32, 1), 90, np.uint8),
         "normal": np.full((8, 32, 32, 1), 120, np.uint8),
@@ -225,8 +232,7 @@ def test_score_does_not_prefer_drawing_nothing(pair):
     bias = empty["E"]["params"]["structure"]["bias"]
     empty["E"]["params"]["structure"]["bias"] = bias.at[-1].set(-20.0)
     score = jax.jit(model.score)
-    request = {name: batch[name] for name in ("image", "normal")}
-    nothing = float(score(empty, request, jax.random.key(0)))
+    nothing = float(score(empty, batch, jax.random.key(0)))
     assert nothing > 2.0  # Dice and cross-entropy of an empty matte alone are above that
 
 
@@ -235,10 +241,10 @@ def test_variants_step(fields):
     config = tiny()
     config.data.channels, config.data.batch_size = 3, 2
     config.model.update(fields)
-    method = layered.make(config, 4)
-    spec = pipeline.batch_spec(config)
+    method = layered.make(config, CLASSES[:4])
+    spec = pipeline.batch_spec(config, method.reads)
     state = jax.eval_shape(lambda key: method.init(key, spec), jax.random.key(0))
-    new, metrics = jax.eval_shape(method.step, state, spec)
+    new, metrics = jax.eval_shape(method.phases[-1].run, state, spec)
     assert jax.tree.structure(new) == jax.tree.structure(state) and "loss/rec" in metrics
-    codes = jax.eval_shape(method.probe, state.ema, spec["image"])
+    codes = jax.eval_shape(method.codes, state.ema, spec["image"])
     assert codes["structure"].shape == (2, 16 * 16 * CODE_CHANNELS)

@@ -162,6 +162,29 @@ def test_without_truth_the_rest_stays():
     assert list(transfer.references(pairs)) == ["nothing", "paste", "poisson"]
 
 
+DRAWN = {  # what the figures of an array need: all of them are None without it
+    "clean": {"texture_mae", "texture_correlation"},
+    "removed": {"removal_skill", "rec_mask_iou"},
+    "rec": {"rec_mae_inside", "rec_mae_outside", "rec_mask_iou"},
+    "mask": {"mask_iou", "mask_precision", "mask_recall"},
+}
+
+
+@pytest.mark.parametrize("left_out", [("clean",), ("removed",), ("rec",), ("mask",), tuple(DRAWN)])
+def test_what_is_not_drawn_has_no_figure_and_the_rest_stays(left_out):
+    pairs, drawn = made()
+    everything = overall(pairs, drawn)
+    found = overall(pairs, {name: x for name, x in drawn.items() if name not in left_out})
+    lacking = set.union(*(DRAWN[name] for name in left_out))
+    lacking |= {f"{name}_ci95" for name in lacking}
+    if "mask" in left_out:
+        lacking.add("mask_miou")
+    assert found.keys() == everything.keys()
+    assert {name for name, value in found.items() if value is None} == lacking
+    same = found.keys() - lacking
+    assert {name: found[name] for name in same} == {name: everything[name] for name in same}
+
+
 def test_texture_correlation_tells_pixels_from_style():
     real, other = np.random.default_rng(0).integers(0, 128, (2, 4, 64, 64, 1), np.uint8)
     pairs, drawn = made()

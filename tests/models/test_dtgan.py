@@ -5,8 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dtgan.models.discriminators import MultiTaskDiscriminator, select
-from dtgan.models.dtgan import Encoder, Generator, PairHead, PatchDiscriminator, fourier_map
+from dtgan.models.discriminators import (
+    MultiTaskDiscriminator,
+    PairHead,
+    PatchDiscriminator,
+    select,
+)
+from dtgan.models.dtgan import Encoder, Generator, fourier_map
 
 # res, ch -> E, G, D (7 heads), Dpatch, for 3 channels
 COUNTS = {

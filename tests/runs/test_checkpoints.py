@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 
 from dtgan import sharding
-from dtgan.runs.checkpoints import (TIMES, Checkpoints, best_step, read_json_item, restore_ema, step_digest, verified_steps,)
 from dtgan.config import ConfigError
+from dtgan.runs.checkpoints import (
+    TIMES,
+    Checkpoints,
+    best_step,
+    read_json_item,
+    restore_ema,
+    step_digest,
+    verified_steps,
+)
 from dtgan.state import GanState, NetState
 
 
@@ -63,6 +71,36 @@ def test_newest_and_best_are_kept(tmp_path):
     assert best_step(directory, [2, 4, 5]) == 2 and best_step(directory, [4]) == 4
     assert best_step(directory, []) is None
     assert len({step_digest(tmp_path, step) for step in (2, 4, 5)}) == 3
+
+
+def test_a_score_that_is_no_number_ranks_nowhere(tmp_path, caplog):
+    """It must not displace the best step, nor be named the best, nor be beaten by any score."""
+    logging.getLogger("dtgan").propagate = True
+    with caplog.at_level(logging.WARNING, logger="dtgan"):
+        save(tmp_path, [1, 2, 3, 4], scores=[0.3, float("nan"), 0.9, 0.9])
+    directory = tmp_path / "checkpoints"
+    assert verified_steps(directory) == ([1, 3, 4], {})
+    assert best_step(directory, [1, 3, 4]) == 1
+    assert "the score of step 2 is nan: saved without one" in caplog.text
+
+
+def test_a_nan_in_an_old_checkpoint_ranks_last(tmp_path):
+    save(tmp_path, [1, 2, 3], scores=[0.3, 0.5, 0.9], keep=3)
+    directory = tmp_path / "checkpoints"
+    (directory / "2" / "metrics" / "metrics").write_text('{"score": NaN}')
+    assert best_step(directory, [1, 2, 3]) == 1 and best_step(directory, [2]) is None
+    save(tmp_path, [4, 5], scores=[0.9, 0.9])
+    assert [p.name for p in sorted(directory.glob("[0-9]*"))] == ["1", "4", "5"]
+
+
+def test_a_family_without_parameters_is_saved_and_restored(tmp_path):
+    bare = GanState(jnp.zeros((), jnp.int32), jax.random.key(7), {}, {}, {})
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(0, bare, {"position": None}, {"seed": 0})
+    checkpoints.close()
+    state, data = Checkpoints(tmp_path).restore(jax.eval_shape(lambda: bare), WHOLE)
+    assert int(state.step) == 0 and data == {"position": None}
+    assert restore_ema(tmp_path, 0, {}) == {}
 
 
 def test_saving_a_step_twice_is_an_error_not_a_silent_skip(tmp_path):

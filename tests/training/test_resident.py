@@ -20,7 +20,7 @@ def config_of(**data):
 
 
 def batches(source, n, put=lambda x: x, start=None, **data):
-    stream = pipeline.train_iterator(config_of(**data), source)
+    stream = pipeline.train_iterator(config_of(**data), source, pipeline.READS)
     if start is not None:
         stream.set_state(start)
     found = [{k: np.asarray(v) for k, v in put(next(stream)).items()} for _ in range(n)]
@@ -32,7 +32,7 @@ def batches(source, n, put=lambda x: x, start=None, **data):
 @pytest.mark.parametrize("data", [{}, {"balance": "oversample", "flips": "along"}])
 def test_the_same_batches_to_the_bit_also_resumed(data):
     want, position = batches(SOURCE, 3, **data)
-    resident = Resident(config_of(**data), SOURCE, sharding.make_mesh())
+    resident = Resident(config_of(**data), SOURCE, pipeline.READS, sharding.make_mesh())
     found, same = batches(SOURCE, 3, resident, resident=True, **data)
     assert position == same
     later, _ = batches(SOURCE, 1, **data, start=position)
@@ -45,12 +45,26 @@ def test_the_same_batches_to_the_bit_also_resumed(data):
     assert len({batch["image"].tobytes() for batch in found}) == 3
 
 
+@pytest.mark.parametrize("reads", [("normal",), ("image", "label")])
+def test_only_what_is_read_is_stored(reads):
+    mesh = sharding.make_mesh()
+    stream = pipeline.train_iterator(config_of(), SOURCE, reads)
+    placed = pipeline.train_iterator(config_of(resident=True), SOURCE, reads)
+    want, places = next(stream), next(placed)
+    found = Resident(config_of(), SOURCE, reads, mesh)(places)
+    stream.close()
+    placed.close()
+    assert found.keys() == want.keys() == set(reads)
+    for name in reads:
+        np.testing.assert_array_equal(found[name], want[name])
+
+
 def test_batches_are_split_over_the_devices():
     mesh = sharding.make_mesh()
-    batch = Resident(config_of(), SOURCE, mesh)(
+    batch = Resident(config_of(), SOURCE, pipeline.READS, mesh)(
         {name: np.zeros((16, 5), np.int32) for name in ("defect", "normal")}
     )
-    for name, spec in pipeline.batch_spec(config_of()).items():
+    for name, spec in pipeline.batch_spec(config_of(), pipeline.READS).items():
         assert batch[name].shape == spec.shape and batch[name].dtype == spec.dtype
         assert batch[name].sharding.is_equivalent_to(sharding.split(mesh), batch[name].ndim)
 
@@ -64,7 +78,8 @@ class Unread:
 
 def test_images_of_several_sizes_are_refused_before_one_is_read():
     with pytest.raises(ConfigError, match="one size, after scaling there are 48x64 and 64x64 pix"):
-        Resident(config_of(), Unread((64, 64), (48, 64), (64, 64)), sharding.make_mesh())
+        source = Unread((64, 64), (48, 64), (64, 64))
+        Resident(config_of(), source, pipeline.READS, sharding.make_mesh())
 
 
 def test_more_than_half_of_a_devices_memory_is_refused_before_one_is_read(monkeypatch):
@@ -76,4 +91,5 @@ def test_more_than_half_of_a_devices_memory_is_refused_before_one_is_read(monkey
     monkeypatch.setattr(jax, "local_devices", lambda: [Device()])
     # 20000^2 pixels: an image of the defect, one of the normal, one mask.
     with pytest.raises(ConfigError, match=r"take 1\.2 GB, more than half of a device's 1\.0 GB"):
-        Resident(config_of(), Unread((20000, 20000), (20000, 20000)), mesh)
+        source = Unread((20000, 20000), (20000, 20000))
+        Resident(config_of(), source, pipeline.READS, mesh)

@@ -10,7 +10,7 @@ import pytest
 
 STEPS = 24  # R1 at steps 0 and 16
 ARGS = (
-    "--config=configs/dtgan.py:layered,smoke",
+    "--config=tests/smoke.py",
     f"--config.train.duration={STEPS}steps",
     "--config.train.log_every=1",
     "--config.train.sample_every=1000",

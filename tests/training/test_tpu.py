@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from configs import dtgan as dtgan_config
 from dtgan import sharding
 from dtgan.config import ConfigError
+from dtgan.methods.base import Phase
 from dtgan.training import tpu
+from tests.smoke import get_config
 
 
 def test_topologies_are_read():
@@ -40,19 +41,31 @@ def lowered():
 
 
 def test_a_compiled_program_is_measured_per_chip(lowered):
-    found = tpu.measure(lowered.compile(), tpu.CHIPS["v5e"], 8, pairs=16)
+    found = tpu.measure(lowered.compile(), tpu.CHIPS["v5e"], 8)
     assert found["flops"] == pytest.approx(2 * 2 * 32 * 8, rel=0.2)  # two of sixteen rows
-    assert found["memory_bytes"] >= 4 * (2 * 32 + 32 * 8 + 8) and found["fits"]
+    assert found["memory_bytes"] >= 4 * (2 * 32 + 32 * 8 + 8)
     assert found["collectives"] == {"all-reduce": {"count": 1, "bytes": 32}}
-    assert found["pairs_per_second"] == pytest.approx(16 / sum(found["seconds"].values()))
+
+
+def test_a_step_is_the_mean_of_its_phases():
+    chip = tpu.Chip(flops=100.0, hbm_bytes=50.0, hbm_rate=10.0, link_rate=5.0)
+    phases = (Phase("rare", 4, None), Phase("step", 1, None))
+    seconds = {"compute": 2.0, "memory": 1.0, "links": 0.0}
+    one = {"memory_bytes": 40, "flops": 200.0, "bytes": 30.0, "seconds": seconds}
+    found = tpu.whole_step(phases, {"rare": one | {"memory_bytes": 51}, "step": one}, chip, 10)
+    assert found["memory_bytes"] == 51 and not found["fits"]
+    assert found["flops"] == 250.0 and found["bytes"] == 37.5
+    assert found["seconds"] == {"compute": 2.5, "memory": 1.25, "links": 0.0}
+    assert found["pairs_per_second"] == pytest.approx(10 / 3.75)
+    assert found["utilisation"] == pytest.approx(2.5 / 3.75)
 
 
 def test_results_are_kept_until_the_program_changes(lowered, tmp_path, monkeypatch):
     calls, version = [], [""]
 
     class Lowered:
-        def __init__(self, config, devices):
-            self.batch = config.data.batch_size
+        def __init__(self, batch):
+            self.batch = batch
 
         def as_text(self):
             return f"{self.batch} {version}"
@@ -61,17 +74,19 @@ def test_results_are_kept_until_the_program_changes(lowered, tmp_path, monkeypat
             calls.append(self.batch)
             return lowered.compile()
 
-    monkeypatch.setattr(tpu, "lower_for", Lowered)
+    def lower_for(config, devices):
+        return (Phase("step", 1, None),), {"step": Lowered(config.data.batch_size)}
+
+    monkeypatch.setattr(tpu, "lower_for", lower_for)
     monkeypatch.setattr(tpu, "devices_of", lambda name: jax.devices())
-    config = dtgan_config.get_config("smoke")
+    config = get_config()
     config.data.batch_size = 16
     first = tpu.describe(config, "v5e:2x4", str(tmp_path))
     assert tpu.describe(config, "v5e:2x4", str(tmp_path)) == first and calls == [16]
     assert first["pairs_per_chip"] == 2 and first["chips"] == 8
     version[0] = "another step"
     again = tpu.describe(config, "v5e:2x4", str(tmp_path))
-    assert calls == [16, 16]
-    assert again == {**first, "compile_seconds": again["compile_seconds"]}
+    assert calls == [16, 16] and again["memory_bytes"] == first["memory_bytes"]
     config.data.batch_size = 32
     assert tpu.describe(config, "v5e:2x4", str(tmp_path))["pairs_per_chip"] == 4
     config.data.batch_size = 12
@@ -79,13 +94,21 @@ def test_results_are_kept_until_the_program_changes(lowered, tmp_path, monkeypat
         tpu.describe(config, "v5e:2x4", str(tmp_path))
 
 
+def test_every_phase_of_a_step_is_lowered():
+    config = get_config()
+    config.data.batch_size = 8
+    phases, lowered = tpu.lower_for(config, jax.devices())
+    assert set(lowered) == {phase.name for phase in phases} == {"r1", "step"}
+    assert all("stablehlo" in program.as_text() for program in lowered.values())
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--config=configs/dtgan.py:smoke"], "--topology is missing"),
-        (["--config=configs/dtgan.py:smoke", "--topology=v5:2"], "is not KIND:SHAPE"),
+        (["--config=tests/smoke.py"], "--topology is missing"),
+        (["--config=tests/smoke.py", "--topology=v5:2"], "is not KIND:SHAPE"),
         (["--topology=v5e:2x4"], "--config is missing"),
-        (["--config=configs/dtgan.py:smoke", "--config.data.rez=3"], "did you mean 'data.res'"),
+        (["--config=tests/smoke.py", "--config.data.rez=3"], "did you mean 'data.res'"),
     ],
 )
 def test_bad_input_is_one_line(run_main, flags, message):

@@ -15,13 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from dtgan.config import ConfigError, nearest
-from dtgan.data.folders import splits
+from dtgan.data.folders import assign
 from dtgan.data.folders.scan import Finding, examine, list_files, relative, signature, stem
+from dtgan.data.splits import SPLITS
 
 
 @dataclasses.dataclass(frozen=True)
 class AuditReport:
-    """What `audit` found. `records` are the good files, sorted by label and name."""
+    """Result of `audit`. `records` are the good files, sorted by label and name."""
 
     path: str
     classes: tuple  # "normal" first
@@ -40,7 +41,7 @@ class AuditReport:
     @property
     def counts(self):
         """{class: {split: number of good images}}"""
-        table = {name: dict.fromkeys(splits.SPLITS, 0) for name in self.classes}
+        table = {name: dict.fromkeys(SPLITS, 0) for name in self.classes}
         for record in self.records:
             table[record.class_name][record.split] += 1
         return table
@@ -66,7 +67,7 @@ class AuditReport:
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     def lines(self):
-        """All findings as text, warnings then errors, one a line with file and reason."""
+        """Format all findings, warnings then errors, one a line with file and reason."""
         return [f"warning: {finding}" for finding in self.warnings] + [
             f"error: {finding}" for finding in self.errors
         ]
@@ -85,8 +86,8 @@ def audit(path, fractions=(0.7, 0.15, 0.15), seed=0, group=""):
     Returns an AuditReport, remembered until a file changes.
     Raises ConfigError where the folder, the fractions or `group` cannot be used at all.
     """
-    fractions = splits.check_fractions(fractions)
-    splits.group_key("", group)
+    fractions = assign.check_fractions(fractions)
+    assign.group_key("", group)
     root = pathlib.Path(path)
     if not root.is_dir():
         raise ConfigError(f"data.path={path} is not a folder; give one that holds images/<class>/*")
@@ -95,7 +96,7 @@ def audit(path, fractions=(0.7, 0.15, 0.15), seed=0, group=""):
 
 @functools.lru_cache(maxsize=8)
 def _audit(shown, path, fractions, seed, group, state):
-    """`audit`; `state` stands for the files' content in the key of the cache."""
+    """Audit as `audit` does; `state` stands for the files' content in the key of the cache."""
     del state
     root = pathlib.Path(path)
     entries, classes, has_masks, errors, warnings = list_files(root, shown)
@@ -113,11 +114,11 @@ def _audit(shown, path, fractions, seed, group, state):
         good, findings = _split_by_table(good, {entry.id for entry in entries}, table)
         errors += findings
     elif good:
-        keys = [(splits.group_key(stem(r.image), group), ("pixels", r.canonical)) for r in good]
-        groups = splits.components(keys)
+        keys = [(assign.group_key(stem(r.image), group), ("pixels", r.canonical)) for r in good]
+        groups = assign.components(keys)
         num_groups = int(groups.max()) + 1
         labels = np.asarray([r.label for r in good])
-        drawn = splits.assign([r.id for r in good], labels, groups, fractions, seed)
+        drawn = assign.assign([r.id for r in good], labels, groups, fractions, seed)
         good = [dataclasses.replace(r, split=s) for r, s in zip(good, drawn, strict=True)]
     good, across, inside = _duplicates(good)
     errors += across
@@ -139,12 +140,12 @@ def _audit(shown, path, fractions, seed, group, state):
 def _split_by_table(records, known, table):
     """Set each record's split from splits.csv: (records with one, findings)."""
     listed, findings = {}, []
-    for line, name, word in splits.read_csv(table):
+    for line, name, word in assign.read_csv(table):
         if name not in known:
             findings.append(Finding(f"splits.csv:{line}", "unknown file", f"no images/{name}"))
-        elif word not in splits.SPLITS:
-            hint = nearest(word, splits.SPLITS)
-            detail = f"{word!r} in splits.csv line {line}{hint}; use {', '.join(splits.SPLITS)}"
+        elif word not in SPLITS:
+            hint = nearest(word, SPLITS)
+            detail = f"{word!r} in splits.csv line {line}{hint}; use {', '.join(SPLITS)}"
             findings.append(Finding(f"images/{name}", "unknown split", detail))
             listed[name] = None
         elif listed.setdefault(name, word) != word:
@@ -160,14 +161,14 @@ def _split_by_table(records, known, table):
 
 
 def _duplicates(records):
-    """(records without the copies that errors name, errors, warnings)."""
+    """Find copies: (records without those in another split, errors, warnings)."""
     same = collections.defaultdict(list)
     for record in records:
         same[record.canonical].append(record)
     dropped, errors, warnings = set(), [], []
     for copies in same.values():
-        last = max(splits.SPLITS.index(copy.split) for copy in copies)
-        first = next(copy for copy in copies if copy.split == splits.SPLITS[last])
+        last = max(SPLITS.index(copy.split) for copy in copies)
+        first = next(copy for copy in copies if copy.split == SPLITS[last])
         for copy in (copy for copy in copies if copy is not first):
             across = copy.split != first.split
             how = "same pixels" if copy.digest == first.digest else "mirror image"
@@ -183,7 +184,7 @@ def _duplicates(records):
 
 
 def _uncovered(classes, records):
-    """Findings for the classes that training or validation would never see."""
+    """List findings for the classes without an image in train or val."""
     present = {(record.class_name, record.split) for record in records}
     detail = "too few good images, or they are one group (data.group, copies); add images"
     return [

@@ -11,19 +11,22 @@ import numpy as np
 
 from dtgan import images
 from dtgan.config import ConfigError
-from dtgan.data.folders import audit, splits
+from dtgan.data.folders import audit
 from dtgan.data.folders.scan import check_count
+from dtgan.data.source import Source
+from dtgan.data.splits import parse_split
 
 _LISTED = 20  # findings in an error message
 
 
-class FolderSource:
+class FolderSource(Source):
     """Random access to one split, or several joined by "+", of a folder of images.
 
     path: holds images/<class>/*, and may hold masks/<class>/* and splits.csv (file,split).
-    channels: 1 or 3, of the images read. fractions, seed, group: see `audit_folder.audit`.
-    skip_bad: go on without the files that the audit rejects; of a picture that lies in two
-        splits the copy in train goes (then that in val), so that evaluation stays honest.
+    channels: 1 or 3, of the images read. fractions, seed, group: see `audit.audit`.
+    skip_bad: go on without the files that the audit rejects; of a picture in two splits the copy
+        in train is dropped (or that in val, for one in val and test), so that no test image is
+        known from training.
 
     Attributes: `classes` ("normal" first), `labels` int32 [N], `sizes` int32 [N, 2] (height,
     width), `fingerprint` (16 hex digits of all splits' content), `skipped` (files left out,
@@ -42,7 +45,7 @@ class FolderSource:
         group="",
         skip_bad=False,
     ):
-        wanted = splits.parse_split(split)
+        wanted = parse_split(split)
         if channels not in (1, 3):
             raise ConfigError(f"data.channels={channels!r} is not 1 (grey) or 3 (RGB)")
         path = os.fspath(path)
@@ -87,7 +90,7 @@ class FolderSource:
 
 
 def _complaint(report, group):
-    """The message of a failed audit: how many files, the remedy, the first findings."""
+    """Format the message of a failed audit: number of files, remedy, first findings."""
     files = len({finding.file for finding in report.errors})
     command = f"python -m dtgan.audit --path={shlex.quote(report.path)}"
     command += f" --group={shlex.quote(group)}" if group else ""

@@ -1,4 +1,4 @@
-"""Loose image files as a source: a user's own surfaces, or defects to carry to them."""
+"""Sources of loose image files: a user's own surfaces, or defects to transfer to them."""
 
 import hashlib
 import pathlib
@@ -8,10 +8,11 @@ from PIL import Image, UnidentifiedImageError
 
 from dtgan import images
 from dtgan.config import NORMAL, ConfigError, nearest
+from dtgan.data.source import Source
 
 
-class FileSource:
-    """Random access to image files with known labels; the contract of `data.catalog`, no masks.
+class FileSource(Source):
+    """Random access to image files with known labels and no masks.
 
     paths: image files below `root`. Sizes are read from the headers at once, so that a file that is
     no image is found before anything starts. Raises ConfigError for such a file.
@@ -48,7 +49,7 @@ class FileSource:
 
 
 def open_surfaces(path, classes, channels):
-    """A FileSource of the defect-free images in `path` or, where it is a data set, of its normals.
+    """Open the defect-free images in `path`, or the normals of a data set there, as a FileSource.
 
     Raises ConfigError where there are none.
     """
@@ -64,10 +65,10 @@ def open_surfaces(path, classes, channels):
 
 
 def open_labelled(path, classes, channels, flag, normals=False):
-    """A FileSource of the images in path/<class>/ or path/images/<class>/.
+    """Open the images in path/<class>/ or path/images/<class>/ as a FileSource.
 
-    classes: those known, NORMAL first; a folder of another name raises ConfigError, which names
-    `flag`, as does a path without images. normals: whether to take NORMAL too.
+    classes: the known ones, NORMAL first. normals: whether to read NORMAL, too. Raises ConfigError,
+    with `flag` in its message, for a folder of another name and for a path without images.
     """
     root = pathlib.Path(path)
     top = root / "images" if (root / "images").is_dir() else root
@@ -92,14 +93,14 @@ def open_labelled(path, classes, channels, flag, normals=False):
 
 
 def _images(folder):
-    """The image files of a folder, sorted by name."""
+    """List the image files of a folder, sorted by name."""
     if not folder.is_dir():
         return []
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in images.SUFFIXES)
 
 
 def _size(path):
-    """(height, width) from the header."""
+    """Read (height, width) from the header."""
     try:
         with Image.open(path) as file:
             return file.height, file.width

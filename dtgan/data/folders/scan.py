@@ -1,6 +1,6 @@
-"""What lies in a folder of images: its files by class, and each file's pixels, size and digests.
+"""Scan of a folder of images: its files by class, and each file's size and digests.
 
-The first half of the audit: `audit_folder.py` compares the files with each other and splits them.
+The first half of the audit: `audit.py` compares the files with each other and splits them.
 """
 
 import dataclasses
@@ -15,12 +15,12 @@ from PIL import Image, UnidentifiedImageError
 from dtgan import images
 from dtgan.config import NORMAL, ConfigError, nearest
 
-_SILENT = ("thumbs.db", "desktop.ini")  # what file managers leave behind; so are hidden files
+_SILENT = ("thumbs.db", "desktop.ini")  # files of file managers, ignored like hidden files
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong: a path relative to the set, the kind of fault, and its details."""
+    """One fault: a path relative to the set, the kind of fault, and its details."""
 
     file: str
     reason: str
@@ -32,7 +32,7 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One image that passed. Digests are of decoded pixels; `canonical` is equal under flips."""
+    """One good image. Digests are of decoded pixels; `canonical` is equal under flips."""
 
     label: int
     class_name: str
@@ -82,7 +82,7 @@ def list_files(root, shown):
 
 
 def _class_files(folder, root, errors, warnings):
-    """{class: image files sorted by name} of a folder; what else lies there becomes a finding."""
+    """List {class: image files sorted by name} of a folder; other files become findings."""
     found = {}
     for child in _visible(folder):
         if child.is_dir():
@@ -161,7 +161,7 @@ def examine(root, entry):
 
 
 def _mask_fault(name, entry, mask, size):
-    """The error Finding of a decoded mask uint8 [H, W, 1] for an image of `size`, or None."""
+    """Check a decoded mask uint8 [H, W, 1] for an image of `size`: an error Finding, or None."""
     defect = mask > 127
     if mask.shape[:2] != size:
         detail = f"{mask.shape[1]}x{mask.shape[0]} for an image of {size[1]}x{size[0]}"
@@ -176,7 +176,7 @@ def _mask_fault(name, entry, mask, size):
 
 
 def _decode(root, path, channels):
-    """(pixels, None), or (None, Finding) for a file that cannot be used."""
+    """Decode a file: (pixels, None), or (None, Finding) where it cannot be used."""
     name = relative(root, path)
     try:
         if path.stat().st_size == 0:
@@ -184,7 +184,7 @@ def _decode(root, path, channels):
         pixels = images.read_image(path, channels)
     except UnidentifiedImageError:
         return None, Finding(name, "unreadable", "not an image, whatever its suffix says")
-    except Exception as error:  # decoders fail on broken bytes in every way there is
+    except Exception as error:  # decoders raise errors of any type on broken bytes
         detail = " ".join(str(error).split()) or type(error).__name__
         return None, Finding(name, "unreadable", detail)
     if min(pixels.shape[:2]) < 2:
@@ -198,13 +198,13 @@ def _digest(shape, data):
 
 
 def _canonical(pixels):
-    """One digest for a picture and its mirror images."""
+    """Compute a digest that a picture and its mirror images share."""
     flips = (pixels, pixels[::-1], pixels[:, ::-1], pixels[::-1, ::-1])
     return _digest(pixels.shape, min(flip.tobytes() for flip in flips))
 
 
 def signature(root):
-    """Changes when a file of the set is added, removed, renamed or written."""
+    """Compute a digest of names, sizes and times: any change of a file of the set changes it."""
     rows = []
     for folder, _, names in os.walk(root, followlinks=True):
         for name in names:
@@ -216,7 +216,7 @@ def signature(root):
 
 
 def _visible(folder):
-    """Children of a folder sorted by name, without hidden and file managers' files."""
+    """List a folder's children by name, without hidden files and those of file managers."""
     if not folder.is_dir():
         return []
     children = sorted(folder.iterdir(), key=lambda path: unicodedata.normalize("NFC", path.name))
@@ -224,10 +224,10 @@ def _visible(folder):
 
 
 def stem(path):
-    """File name without suffix, in Unicode NFC: the same on every file system."""
+    """Return the file name without suffix, in Unicode NFC: the same on every file system."""
     return unicodedata.normalize("NFC", path.stem)
 
 
 def relative(root, path):
-    """`path` as messages show it: relative to the set, with forward slashes."""
+    """Format `path` for messages: relative to the set, with forward slashes."""
     return unicodedata.normalize("NFC", path.relative_to(root).as_posix())

@@ -1,8 +1,8 @@
-"""The six steel defects as parametric shapes: what each does to the surface it lies on.
+"""The six steel defects as parametric shapes that change the surface under them.
 
-A defect never paints grey values. It exposes other material, occludes light and tilts the surface,
-so that grain, brightness and illumination of the strip decide how it looks. Lengths are fractions
-of the image side; thin lines are widened to stay visible on a coarse grid.
+A defect sets no grey values. It exposes other material, occludes light and tilts the surface, so
+that its look depends on grain, brightness and illumination of the strip. Lengths are fractions of
+the image side; thin lines are widened to stay visible on a coarse grid.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Layers:
 
 
 def random_defect(kind, seed):
-    """A defect of `kind` drawn from `seed`: place, size, direction and strength."""
+    """Draw a defect of `kind` from `seed`: place, size, direction and strength."""
     if kind not in KINDS:
         raise ValueError(f"kind={kind!r} is not a defect; use one of {', '.join(KINDS)}")
     rng = generator(seed, 20, KINDS.index(kind))
@@ -72,7 +72,7 @@ def random_defect(kind, seed):
 
 
 def layers(defect, size):
-    """The influence of `defect` on an image of size x size pixels; needs no surface."""
+    """Compute the influence of `defect` on an image of size x size pixels, on any surface."""
     canvas = _Canvas(defect, size)
     _SHAPES[defect.kind](canvas)
     return canvas.layers()
@@ -94,32 +94,32 @@ class _Canvas:
         )
 
     def draw(self, low, high):
-        """A uniform number of this defect's stream."""
+        """Draw a uniform number from this defect's stream."""
         return self.rng.uniform(low, high)
 
     def sign(self):
-        """-1 or 1 of this defect's stream."""
+        """Draw -1 or 1 from this defect's stream."""
         return 1.0 if self.rng.random() < 0.5 else -1.0
 
     def curve(self, waves, decay=1.0):
-        """Smooth random curve on _T, of about unit amplitude, with `waves` harmonics."""
+        """Draw a smooth curve on _T, of about unit amplitude, with `waves` harmonics."""
         k = np.arange(1, waves + 1)
         weight, phase = k**-decay, self.rng.uniform(0, 2 * np.pi, waves)
         parts = weight * np.sin(0.5 * np.pi * k * _T[:, None] + phase)
         return parts.sum(1) / np.sqrt((weight**2).sum() / 2)
 
     def jagged(self, knots):
-        """Piecewise linear random curve on _T in -1..1 with `knots` uneven stretches."""
+        """Draw a piecewise linear curve on _T in -1..1 with `knots` uneven stretches."""
         at = np.linspace(-1.0, 1.0, knots + 1)
         at[1:-1] += self.rng.uniform(-0.35, 0.35, knots - 1) * (2.0 / knots)
         return np.interp(_T, at, self.rng.uniform(-1, 1, knots + 1))
 
     def step(self, distance):
-        """Antialiased indicator of distance < 0."""
+        """Compute an antialiased indicator of distance < 0."""
         return np.clip(0.5 - distance / self.px, 0.0, 1.0)
 
     def over(self, cover, reflectance):
-        """Lay material of `reflectance` over what is there, with coverage 0..1."""
+        """Lay material of `reflectance` over the previous one, with coverage 0..1."""
         cover = np.clip(cover, 0.0, 1.0)
         self.cover = self.cover + cover * (1.0 - self.cover)
         self.paint = self.paint * (1.0 - cover) + cover * reflectance
@@ -137,7 +137,7 @@ class _Canvas:
 
 
 def _scratch(c):
-    """Fine, slightly bent line with an interrupted burr on one side."""
+    """Add a fine, slightly bent line with an interrupted burr on one side."""
     half, power = c.draw(0.30, 0.46) * c.defect.size, c.defect.strength
     bend, side = c.draw(-0.12, 0.12) * half, c.sign()
     width = max(c.draw(0.004, 0.008), 0.65 * c.px)
@@ -156,7 +156,7 @@ def _scratch(c):
 
 
 def _shell(c):
-    """Sliver of overlapping metal: streaky scab, bright curled lip, shadow under the lip."""
+    """Add a sliver of overlapping metal: streaky scab, bright curled lip, shadow under the lip."""
     half, power = c.draw(0.24, 0.36) * c.defect.size, c.defect.strength
     breadth, side = c.draw(0.055, 0.095) * c.defect.size, c.sign()
     lens = np.clip(1 - np.abs(_T) ** c.draw(1.6, 3.2), 0, None) ** 0.75
@@ -184,7 +184,7 @@ def _shell(c):
 
 
 def _mark(c):
-    """Roundish imprint: flattened floor, walls that catch or lose the light."""
+    """Add a roundish imprint: flattened floor, walls that catch or lose the light."""
     radius, power = c.draw(0.11, 0.19) * c.defect.size, c.defect.strength
     aspect = c.draw(0.72, 1.0)
     theta = np.arctan2(c.v / aspect, c.u) / np.pi
@@ -207,7 +207,7 @@ def _mark(c):
 
 
 def _scoring(c):
-    """Parallel ploughed grooves along the rolling direction, each with a thrown-up ridge."""
+    """Add parallel ploughed grooves along the rolling direction, each with a thrown-up ridge."""
     power, number = c.defect.strength, 4 + int(c.draw(0, 4))
     pitch, side = c.draw(0.040, 0.056), c.sign()
     for k in range(number):
@@ -229,7 +229,7 @@ def _scoring(c):
 
 
 def _tear(c):
-    """Jagged dark opening with torn, partly bright edges and a few branches."""
+    """Add a jagged dark opening with torn, partly bright edges and a few branches."""
     half = c.draw(0.24, 0.36) * c.defect.size
     gape, path = c.draw(0.020, 0.034), (0.11 * c.jagged(8) + 0.04 * c.jagged(26)) * half
     path = path + 0.10 * half * c.curve(2)
@@ -244,7 +244,7 @@ def _tear(c):
 
 
 def _crack(c, u, v, half, path, gape):
-    """One crack along u whose centre line is `path` (values on _T), `gape` wide at most."""
+    """Add a crack along u with the centre line `path` (values on _T), at most `gape` wide."""
     power = c.defect.strength
     opening = (1 - _T**2) ** 0.7 * np.clip(0.72 + 0.38 * c.jagged(16), 0.25, None)
     # A steep centre line thins the band measured across u: divide by its slope.
@@ -263,7 +263,7 @@ def _crack(c, u, v, half, path, gape):
 
 
 def _notching(c):
-    """Bites out of one border: missing material, a bright sheared rim, a bent edge."""
+    """Add bites out of one border: missing material, a bright sheared rim, a bent edge."""
     power = c.defect.strength
     # t along the border, s into the strip; the border is the one that `angle` turns to the top.
     t = (c.x - 0.5) * c.cos + (c.y - 0.5) * c.sin

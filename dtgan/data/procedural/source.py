@@ -16,10 +16,11 @@ from dtgan import images
 from dtgan.data.procedural import defects, surfaces
 from dtgan.data.procedural.defects import KINDS, Defect, random_defect
 from dtgan.data.procedural.surfaces import FAMILIES, Surface, random_surface
+from dtgan.data.source import Source
+from dtgan.data.splits import SPLITS
 
 VERSION = 1  # raise it when the same spec renders another image: it enters the fingerprint
 CLASSES = ("normal", *KINDS)
-SPLITS = ("train", "val", "test")
 MIN_SIZE, MAX_SIZE = 32, 512
 
 # Original images per class of the thesis (table 4.2), before its oversampling.
@@ -33,8 +34,9 @@ TRAIN_COUNTS = {
     "notching": 40,
 }
 
-# Originals of its classifier sets: tables 4.4 to 4.6 without the flips of rare classes. Known of
-# validation and test are 92 and 48 of notching and normal together; how they divide is ours.
+# Original images of the thesis's classifier sets: tables 4.4 to 4.6 without the flips of rare
+# classes. Of notching and normal the tables give only the sums 92 (validation) and 48 (test); their
+# division here is our choice.
 _CLASSIFIER = {
     "normal": (604, 86, 37),
     "scratch": (59, 11, 35),
@@ -48,7 +50,7 @@ CLASSIFIER_COUNTS = {
     split: {name: row[k] for name, row in _CLASSIFIER.items()} for k, split in enumerate(SPLITS)
 }
 
-# The surface that gives a class away where `shortcut` asks for it.
+# The surface family that gives a class away, for `shortcut`.
 OWN_FAMILY = {
     "scratch": "cold_rolled",
     "shell": "hot_rolled",
@@ -89,7 +91,7 @@ def render(surface, defect=None, size=64, channels=1):
     return image, np.where(mask[..., None], np.uint8(255), np.uint8(0))
 
 
-class ProceduralSteel:
+class ProceduralSteel(Source):
     """Random-access source of procedural steel; images are rendered when they are read.
 
     `split`: train | val | test, which share no surface and no defect.
@@ -103,6 +105,7 @@ class ProceduralSteel:
     """
 
     classes = CLASSES
+    has_truth = True
 
     def __init__(
         self,
@@ -137,7 +140,7 @@ class ProceduralSteel:
         return len(self.labels)
 
     def __getitem__(self, index):
-        """One item: image u8 [H, W, C], mask u8 [H, W, 1] in {0, 255}, has_mask, label, id."""
+        """Render item `index`; a record as in `Source`, with has_mask always True."""
         index = self._index(index)
         surface, defect = self.spec(index)
         image, mask = render(surface, defect, self.size, self.channels)
@@ -151,7 +154,7 @@ class ProceduralSteel:
         }
 
     def spec(self, index):
-        """(Surface, Defect or None) of item `index`."""
+        """Draw the Surface and the Defect (or None) of item `index`, always the same ones."""
         index = self._index(index)
         label, rank = int(self.labels[index]), int(self._rank[index])
         words = (self.seed, SPLITS.index(self.split), label, rank)
@@ -163,21 +166,23 @@ class ProceduralSteel:
         surface = random_surface(surface_seed, family)
         return surface, random_defect(CLASSES[label], defect_seed) if label else None
 
-    def transfer(self, i, j):
-        """The exact result of carrying the defect of item i to the surface of item j.
+    def transfer(self, i, j, other=None):
+        """Render the defect of item i on the surface of item j: the exact result of a transfer.
 
-        Returns image u8 [H, W, C] and mask u8 [H, W, 1]; `transfer(i, i)` is item i.
+        The surface is of `other`, another split, if given. Returns image uint8 [H, W, C] and mask
+        uint8 [H, W, 1]; `transfer(i, i)` is item i.
         """
-        image, mask = render(self.spec(j)[0], self.spec(i)[1], self.size, self.channels)
+        surface, defect = (other or self).spec(j)[0], self.spec(i)[1]
+        image, mask = render(surface, defect, self.size, self.channels)
         return images.to_uint8(image), mask
 
     def clean(self, index):
-        """Item `index` without its defect: uint8 [H, W, C]."""
+        """Render item `index` without its defect: uint8 [H, W, C]."""
         return images.to_uint8(render(self.spec(index)[0], None, self.size, self.channels)[0])
 
     @functools.cached_property
     def families(self):
-        """int32 [N]: the surface family of every item, an index into FAMILIES."""
+        """The surface family of every item, int32 [N], an index into FAMILIES."""
         names = [self.spec(index)[0].family for index in range(len(self))]
         return np.array([FAMILIES.index(name) for name in names], np.int32)
 
@@ -188,7 +193,10 @@ class ProceduralSteel:
 
 
 def class_counts(split, scale_counts=1.0, counts=None):
-    """{class: images} of a split; see ProceduralSteel. val and test hold a third of train."""
+    """Compute {class: images} of a split; val and test hold a third of train each.
+
+    scale_counts, counts: as in ProceduralSteel. Raises ValueError for impossible ones.
+    """
     if not (math.isfinite(scale_counts) and scale_counts > 0):
         raise ValueError(f"scale_counts={scale_counts} is not above 0; use 1.0 for the thesis's")
     result = {}
@@ -207,7 +215,7 @@ def class_counts(split, scale_counts=1.0, counts=None):
 
 
 def contact_sheet(size=128, seed=0):
-    """One surface family a row, normal and the six defects a column; uint8 [H, W, 1]."""
+    """Render a sheet of surface families (rows), normal and the six defects: uint8 [H, W, 1]."""
     rows = []
     for row, family in enumerate(FAMILIES):
         for column, name in enumerate(CLASSES):

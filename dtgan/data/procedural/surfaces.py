@@ -38,12 +38,12 @@ class Surface:
 
 
 def generator(*seed):
-    """NumPy generator of a tuple of non-negative integers."""
+    """Make the NumPy generator of a seed, a tuple of non-negative integers."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
 
 
 def random_surface(seed, family=None):
-    """A surface drawn from `seed`; `family` replaces the drawn one and leaves the rest as it is."""
+    """Draw a surface from `seed`; `family` replaces the drawn one and changes nothing else."""
     rng = generator(seed, 1)
     drawn = FAMILIES[int(rng.random() * len(FAMILIES))]
     family = family or drawn
@@ -64,7 +64,7 @@ def random_surface(seed, family=None):
 
 
 def noise(seed, layer, size, along, across=None, angle=0.0, power=1.5):
-    """Correlated noise [size, size] of mean 0 and variance 1, periodic at the borders.
+    """Draw correlated noise [size, size] of mean 0 and variance 1, periodic at the borders.
 
     `along`, `across`: correlation lengths, fractions of the side, on the axes turned by `angle`.
     The amplitude spectrum is (1 + q) ** -power with q = (2 pi f length)^2: near 1 the noise is
@@ -81,13 +81,13 @@ def noise(seed, layer, size, along, across=None, angle=0.0, power=1.5):
 
 
 def reflectance(surface, size):
-    """Reflectance of the bare surface in 0..1, float64 [size, size], before illumination."""
+    """Compute the reflectance of the bare surface in 0..1, float64 [size, size], unlit."""
     relative, stain = _TEXTURES[surface.family](surface, size), _stains(surface, size)
     return np.clip(surface.brightness * np.exp(relative) * stain, 0.02, 1.0)
 
 
 def illumination(surface, size):
-    """Slow multiplicative light field around 1, float64 [size, size]."""
+    """Compute the slow multiplicative light field around 1, float64 [size, size]."""
     x = (np.arange(size) + 0.5) / size - 0.5
     ramp = np.cos(surface.light) * x[None, :] + np.sin(surface.light) * x[:, None]
     uneven = noise(surface.seed, 10, size, 0.3, power=4.0)
@@ -95,12 +95,12 @@ def illumination(surface, size):
 
 
 def sensor_noise(surface, size):
-    """Additive camera noise in reflectance units, float64 [size, size]."""
+    """Draw additive camera noise in reflectance units, float64 [size, size]."""
     return 0.008 * noise(surface.seed, 11, size, 0.0015, power=1.0)
 
 
 def _white_spectrum(seed, layer, size):
-    """Half spectrum of white noise whose low frequencies do not depend on `size`."""
+    """Draw the half spectrum of white noise whose low frequencies do not depend on `size`."""
     shared = rfft2(generator(seed, 2, layer).random((_SHARED, _SHARED)) - 0.5)
     if size == _SHARED:
         return shared
@@ -113,7 +113,7 @@ def _white_spectrum(seed, layer, size):
 
 
 def _cold_rolled(surface, size):
-    """Fine grain along the rolling direction, the print of the work roll, faint cross bands."""
+    """Draw fine grain along the rolling direction, the work roll's print, faint cross bands."""
     seed, angle, k = surface.seed, surface.angle, surface.scale
     lines = noise(seed, 0, size, 0.30, 0.0025 * k, angle, 1.0)
     flecks = noise(seed, 1, size, 0.030 * k, 0.004 * k, angle, 1.5)
@@ -123,7 +123,7 @@ def _cold_rolled(surface, size):
 
 
 def _brushed(surface, size):
-    """Ground strip: long abrasive lines of every width, some deep, and waviness across."""
+    """Draw a ground strip: long abrasive lines of every width, some deep, and waviness across."""
     seed, angle, k = surface.seed, surface.angle, surface.scale
     lines = noise(seed, 0, size, 0.50, 0.0025 * k, angle, 1.0)
     short = noise(seed, 1, size, 0.10, 0.003 * k, angle, 1.2)
@@ -133,7 +133,7 @@ def _brushed(surface, size):
 
 
 def _hot_rolled(surface, size):
-    """Dark oxide: mottling at all scales, patches of flaked scale, rolled-in specks."""
+    """Draw dark oxide: mottling at all scales, patches of flaked scale, rolled-in specks."""
     seed, angle, k = surface.seed, surface.angle, surface.scale
     mottle = noise(seed, 0, size, 0.05 * k, 0.03 * k, angle, 0.75)
     grit = noise(seed, 1, size, 0.006, 0.004, angle, 1.0)
@@ -148,7 +148,7 @@ def _hot_rolled(surface, size):
 
 
 def _galvanised(surface, size):
-    """Zinc spangle: polygonal crystals of different tilt, soft facets with dendrite arms."""
+    """Draw zinc spangle: polygonal crystals of different tilt, soft facets with dendrite arms."""
     seed, rng = surface.seed, generator(surface.seed, 5)
     spacing = 0.10 * surface.scale
     number = int((1.0 + 2 * spacing) ** 2 / spacing**2)
@@ -183,7 +183,7 @@ _TEXTURES = {
 
 
 def _stains(surface, size):
-    """Multiplicative stains around 1: broad clouds and drag marks of oil or water."""
+    """Draw multiplicative stains around 1: broad clouds and drag marks of oil or water."""
     cloud = noise(surface.seed, 8, size, 0.10, 0.07, surface.angle, 2.0)
     drag = noise(surface.seed, 9, size, 0.45, 0.02, surface.angle, 2.0)
     wet = 1.0 / (1.0 + np.exp(-(cloud - 1.0) / 0.25))

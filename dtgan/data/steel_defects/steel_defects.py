@@ -23,9 +23,8 @@ from dtgan import images
 from dtgan.config import ConfigError
 from dtgan.data.folders.folder import FolderSource
 from dtgan.data.procedural import ProceduralSteel
+from dtgan.data.splits import SPLITS
 from dtgan.data.tfds import METADATA
-
-SPLITS = ("train", "val", "test")
 
 
 def _field(default, text):
@@ -34,7 +33,7 @@ def _field(default, text):
 
 @dataclasses.dataclass(kw_only=True)
 class SteelConfig(tfds.core.BuilderConfig):
-    """What to prepare: the images under `folder`, or the procedural set where that is empty."""
+    """The images to prepare: those under `folder`, or the procedural set where that is empty."""
 
     folder: str = _field("", "directory of images/<class>/*; without it the procedural set")
     channels: int = _field(1, "of the stored images: 1 grey, 3 RGB")
@@ -47,7 +46,7 @@ class SteelConfig(tfds.core.BuilderConfig):
     scale_counts: float = _field(1.0, "procedural: times the thesis's class counts")
 
     def open(self, split):
-        """The source of one split, by the contract of dtgan/data/catalog.py."""
+        """Open the source of one split (`dtgan.data.source.Source`)."""
         if self.folder:
             return FolderSource(
                 self.folder,
@@ -72,8 +71,8 @@ class SteelDefects(tfds.core.GeneratorBasedBuilder):
     """Steel surfaces with a class, and a mask of the defect where one is known."""
 
     VERSION = tfds.core.Version("1.0.0")
-    # What `tfds.builder("steel_defects")` means; `make_builder` makes every other choice under
-    # other names, because TFDS takes no changed config under a listed name.
+    # The config of `tfds.builder("steel_defects")`. `make_builder` uses other names, because TFDS
+    # accepts no changed config under a listed name.
     BUILDER_CONFIGS = (
         SteelConfig(name="thesis", description="Procedural steel in the thesis's class counts."),
     )
@@ -125,7 +124,7 @@ class SteelDefects(tfds.core.GeneratorBasedBuilder):
 
 
 def make_builder(data_dir, **fields):
-    """The builder of a SteelConfig(**fields) under `data_dir`, set to array_record."""
+    """Make the builder of a SteelConfig(**fields) under `data_dir`, set to array_record."""
     name = "folder" if fields.get("folder") else "procedural"
     return SteelDefects(
         data_dir=str(data_dir),
@@ -137,8 +136,8 @@ def make_builder(data_dir, **fields):
 def prepare(data_dir, **fields):
     """Write the data set of SteelConfig(**fields) under `data_dir`; returns its builder.
 
-    A data set already there is kept if it is the same one. Raises ConfigError if it is another,
-    and for what the source rejects.
+    An equal data set already there is kept. Raises ConfigError for another one there, and for
+    images that the source rejects.
     """
     with _quiet():
         try:
@@ -193,8 +192,10 @@ def main(argv=None):
 
 
 def _metadata(sources):
-    """What a reader has to know before the first image: classes, and per split, in its order,
-    the fingerprint, labels and sizes (height, width)."""
+    """Collect the metadata by which a reader opens the set without reading an image.
+
+    Classes, and per split, in its order, the fingerprint, labels and sizes (height, width).
+    """
     return {
         "classes": list(next(iter(sources.values())).classes),
         "splits": {
@@ -210,7 +211,7 @@ def _metadata(sources):
 
 @contextlib.contextmanager
 def _quiet():
-    """Without TFDS's log lines (errors pass), prints and progress bars, which fill log files."""
+    """Silence TFDS's log lines (but errors), prints and progress bars, which fill log files."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     tfds.disable_progress_bar()

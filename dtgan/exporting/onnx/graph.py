@@ -1,6 +1,6 @@
-"""A JAX function as an ONNX model with a free batch size, for runtimes without JAX.
+"""Conversion of a JAX function to an ONNX model with a free batch size, for runtimes without JAX.
 
-Its equations become nodes one by one, with the tables of `onnx_ops`; what depends on no input is
+Its equations become nodes one by one, with the tables of `ops`; values that depend on no input are
 computed here and stored.
 """
 
@@ -41,9 +41,9 @@ class Node(NamedTuple):
 class Tensor:
     """A value of the traced function.
 
-    shape: as in JAX, of int and Batch. held: the shape of `value`, which has 1 instead where it is
-    to be broadcast: ONNX's arithmetic does that by itself. value: an array where it is constant,
-    else the name of a value of the graph.
+    shape: as in JAX, of int and Batch. held: the shape of the stored `value`, which has 1 in the
+    dimensions still to be broadcast: ONNX's arithmetic broadcasts by itself. value: an array where
+    it is constant, else the name of a value of the graph.
     """
 
     shape: tuple
@@ -56,7 +56,7 @@ class Tensor:
         return not isinstance(self.value, str)
 
     def array(self):
-        """The constant in its whole shape, which must not be free."""
+        """Return the constant broadcast to `shape`, which must not be free."""
         # Random keys stay as they are: NumPy has none, and nothing broadcasts them.
         return self.value if self.held == self.shape else np.broadcast_to(self.value, self.shape)
 
@@ -73,20 +73,20 @@ class Graph:
 
     @functools.cached_property
     def rows(self):
-        """The name of the batch size, an int64 vector of length 1."""
+        """Name of the batch size, an int64 vector of length 1."""
         return self.add("Shape", self._first_input, start=0, end=1)
 
     def add(self, op, *inputs, outputs=1, **attributes):
         """Append a node -> the name of its output, or a tuple of `outputs` names.
 
-        inputs: names, arrays, sequences of int, or Tensors (taken as they are held).
+        inputs: names, arrays, sequences of int, or Tensors (in their shape `held`).
         """
         names = [f"{op}/{len(self.nodes)}/{k}" for k in range(outputs)]
         self.nodes.append(Node(op, tuple(map(self.name, inputs)), tuple(names), attributes))
         return names[0] if outputs == 1 else tuple(names)
 
     def name(self, value):
-        """The name of a value; constants are stored."""
+        """Return the name of a value; constants are stored under one."""
         value = value.value if isinstance(value, Tensor) else value
         if isinstance(value, str):
             return value
@@ -98,12 +98,12 @@ class Graph:
         return self._names[key]
 
     def full(self, x):
-        """The Tensor with nothing left to broadcast."""
+        """Broadcast a Tensor to its whole shape, so that held == shape."""
         if x.held == x.shape:
             return x
         if x.constant and not free(x.shape):
             return constant(x.array())
-        # Expand leaves a dimension alone where 1 is asked for.
+        # For Expand a 1 means: keep the dimension as it is.
         wanted = [1 if h == d else d for h, d in zip(x.held, x.shape, strict=True)]
         if free(wanted):
             parts = [
@@ -114,7 +114,7 @@ class Graph:
         return Tensor(x.shape, x.shape, x.dtype, self.add("Expand", x, wanted))
 
     def transpose(self, x, axes):
-        """A name or a Tensor with its axes in the order `axes`; constants are stored so."""
+        """Transpose a name or a Tensor to the axes `axes`; constants at once, without a node."""
         if tuple(axes) == tuple(range(len(axes))):
             return x
         if isinstance(x, Tensor) and x.constant and not free(x.shape):
@@ -123,12 +123,12 @@ class Graph:
 
 
 def to_onnx(fn, inputs, outputs=None, opset=17, metadata=None):
-    """The ONNX model of a pure JAX function, serialised -> bytes.
+    """Convert a pure JAX function to a serialised ONNX model -> bytes.
 
     fn: (*arrays) -> an array, a tuple or a dict of arrays; parameters that it closes over become
     constants. inputs: {name: (shape of one row, dtype)} in the order of the arguments, for example
     {"image": ((64, 64, 1), np.uint8), "strength": ((), np.float32)}; a batch axis is put before.
-    outputs: their names in order; where fn returns a dict, those of its keys to keep (default all).
+    outputs: names in order; where fn returns a dict, the keys to keep (default all).
     metadata: {key: text} to store in the model.
 
     Raises ConfigError for a primitive that has no ONNX form here, a dependence on the batch size
@@ -166,7 +166,7 @@ def to_onnx(fn, inputs, outputs=None, opset=17, metadata=None):
 def convert(graph, jaxpr, twin, arguments, used):
     """Append the nodes of a jaxpr, traced at both batch sizes -> the Tensors of its results.
 
-    used: which of them are needed; the others are None.
+    used: bool for each result, whether it is needed; the others are None.
     """
     known = dict(zip((*jaxpr.constvars, *jaxpr.invars), arguments, strict=True))
 
@@ -198,7 +198,7 @@ def convert(graph, jaxpr, twin, arguments, used):
 
 
 def apply(graph, eqn, params, shapes, tensors):
-    """One primitive on Tensors -> its results, computed where they depend on no input.
+    """Apply one primitive to Tensors -> its results; they are constants if all inputs are.
 
     params: those of `eqn`, with Batch where they vary; shapes: of the results.
     """
@@ -227,12 +227,12 @@ def apply(graph, eqn, params, shapes, tensors):
 
 
 def constant(array):
-    """The Tensor of an array that depends on no input, in the array's shape and type."""
+    """Make the Tensor of an array that depends on no input, in the array's shape and type."""
     return Tensor(array.shape, array.shape, array.dtype, array)
 
 
 def broadcast(graph, x, shape, axes):
-    """The Tensor to be broadcast to `shape`, its axes at `axes`: held with 1 for the new ones."""
+    """Mark a Tensor as to be broadcast to `shape`, its axes at `axes`; new axes are held as 1."""
     held = [1] * len(shape)
     for axis, size in zip(axes, x.held, strict=True):
         held[axis] = size
@@ -245,14 +245,14 @@ def broadcast(graph, x, shape, axes):
 
 
 def broadcast_shapes(*shapes):
-    """NumPy's, with Batch; ranks are equal or 0."""
+    """Broadcast shapes as NumPy does, with Batch; ranks are equal or 0."""
     rank = max(map(len, shapes))
     sizes = zip(*(shape for shape in shapes if len(shape) == rank), strict=True)
     return tuple(next((d for d in size if d != 1), 1) for size in sizes)
 
 
 def serialise(graph, inputs, outputs, metadata):
-    """The model of a graph -> bytes."""
+    """Serialise the ONNX model of a graph -> bytes."""
     from onnx import helper, numpy_helper
 
     def kind(dtype):

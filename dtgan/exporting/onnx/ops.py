@@ -18,12 +18,14 @@ LAST = np.iinfo(np.int64).max  # as the end of a slice: to the last element
 
 
 def refuse(name, detail=""):
-    """Raise ConfigError for what has no converter."""
-    raise ConfigError(f"no ONNX form is known for the JAX primitive {name!r}{detail}")
+    """Raise ConfigError for a primitive without a converter."""
+    raise ConfigError(
+        f"no ONNX form is known for the JAX primitive {name!r}{detail}; leave onnx out of --format"
+    )
 
 
 def _scalar(value, x):
-    """A number of x's type."""
+    """Return a number in x's type."""
     return np.asarray(value, x.dtype)
 
 
@@ -57,7 +59,7 @@ def _log1p(graph, params, x):
 
 
 def _expm1(graph, params, x):
-    """tanh(x / 2) (exp(x) + 1), exact at 0 and precise near it."""
+    """Compute expm1 as tanh(x / 2) (exp(x) + 1), exact at 0 and precise near it."""
     half = graph.add("Tanh", graph.add("Mul", x, _scalar(0.5, x)))
     return graph.add("Mul", half, graph.add("Add", graph.add("Exp", x), _scalar(1, x)))
 
@@ -299,7 +301,7 @@ def _convolution(graph, params, out, x, kernel):
 
 
 def _pool(op, graph, params, x, pads):
-    """A pooling of x over its windows; ONNX has the two axes without windows first."""
+    """Pool x over its windows; in ONNX the two axes without windows come first."""
     size, strides = params["window_dimensions"], params["window_strides"]
     moving = [
         (k, s, tuple(p)) != (1, 1, (0, 0)) for k, s, p in zip(size, strides, pads, strict=True)
@@ -337,13 +339,13 @@ def _window_sum(graph, params, out, x):
 
 
 def _window_general(graph, params, out, x, start):
-    """A reduction from a start value that is not the neutral one: a maximum with 0, say."""
+    """Reduce windows from a start value other than the neutral one: a maximum with 0, say."""
     steps = [eqn.primitive.name for eqn in params["jaxpr"].eqns]
     if steps == ["max"]:
         return graph.add("Max", _window_max(graph, params, out, x), start)
     if steps == ["min"]:
         return graph.add("Min", _window_min(graph, params, out, x), start)
-    # In a sum it would count how often a window reaches beyond the edge.
+    # In a sum the start value would be added once for each pixel of a window beyond the edge.
     refuse("reduce_window", f" by {', '.join(steps)} from another start than its own")
 
 

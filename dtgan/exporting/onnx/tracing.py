@@ -1,7 +1,7 @@
-"""A function traced at two batch sizes, and what its traces say of any batch size.
+"""Traces of a function at two batch sizes, from which its form at any batch size follows.
 
-Where they differ in a number, it must be a multiple of the batch size: `Batch`. JAX's symbolic
-shapes would say so from one trace, but with them `len(x)` fails and a slice becomes a gather.
+A number in which they differ must be a multiple of the batch size: `Batch`. JAX's symbolic shapes
+would give that from one trace, but with them `len(x)` fails and a slice becomes a gather.
 """
 
 import itertools
@@ -13,10 +13,10 @@ from jax.extend import core
 
 from dtgan.config import ConfigError
 
-BATCHES = (5, 7)  # the sizes to trace at: primes, and above 1, which broadcasting treats apart
+BATCHES = (5, 7)  # the sizes to trace at: primes, and not 1, which broadcasting treats differently
 
 
-CALLS = {  # primitives that call, and the parameter that holds what they call
+CALLS = {  # primitives that call a jaxpr, and the parameter that holds it
     "jit": "jaxpr",
     "remat2": "jaxpr",
     "closed_call": "call_jaxpr",
@@ -35,12 +35,12 @@ class Batch(NamedTuple):
 
 
 def free(shape):
-    """Whether the batch size is part of a shape."""
+    """Tell whether a shape depends on the batch size."""
     return any(isinstance(d, Batch) for d in shape)
 
 
 def trace(fn, inputs, outputs, size):
-    """fn on `size` rows -> its ClosedJaxpr and the names of its results."""
+    """Trace fn on `size` rows -> its ClosedJaxpr and the names of its results."""
     names = []
 
     def in_order(*arrays):
@@ -63,9 +63,9 @@ def trace(fn, inputs, outputs, size):
 
 
 def called(eqn):
-    """The jaxpr that an equation calls, None where it calls none, and what it reads.
+    """Return the jaxpr that an equation calls (None where it calls none) and the atoms it reads.
 
-    Of jax.lax.platform_dependent that is the branch for a platform which has none of its own.
+    Of jax.lax.platform_dependent that is the default branch.
     """
     if key := CALLS.get(eqn.primitive.name):
         return eqn.params[key], eqn.invars
@@ -75,9 +75,10 @@ def called(eqn):
 
 
 def needed(jaxpr, used):
-    """The equations, in order, that the `used` results need: (equation, which of its results).
+    """List the equations, in order, that the `used` results need: (equation, bool per result).
 
-    An empty array needs none: jnp.pad with mode="edge" makes them from the last row of a batch.
+    An empty array needs none; jnp.pad with mode="edge" makes such arrays from the last row of a
+    batch.
     """
     wanted, kept = set(), []
 
@@ -94,12 +95,12 @@ def needed(jaxpr, used):
 
 
 def dims(aval, twin):
-    """The shape of a value, with Batch, from its avals at both batch sizes."""
+    """Compute the shape of a value, with Batch, from its avals at both batch sizes."""
     return tuple(same(a, b) for a, b in zip(aval.shape, twin.shape, strict=True))
 
 
 def same(a, b):
-    """What parameters a and b of the two traces have in common: with Batch where they vary."""
+    """Merge parameters a and b of the two traces, with Batch where they vary."""
     if isinstance(a, dict):
         return {key: same(a[key], b[key]) for key in a}
     if type(a) is tuple:
@@ -115,7 +116,7 @@ def same(a, b):
 
 
 def equal(a, b):
-    """The number or array a. Raises ConfigError where b, of the other trace, differs."""
+    """Return the number or array a. Raises ConfigError where b, of the other trace, differs."""
     if a is b or (np.shape(a) == np.shape(b) and np.array_equal(a, b, equal_nan=True)):
         return a
     raise ConfigError("a number depends on the batch size otherwise than in proportion")

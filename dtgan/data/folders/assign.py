@@ -1,4 +1,4 @@
-"""Which image trains, validates and tests: split names, groups, splits.csv, the automatic split."""
+"""Division of files into train, val and test: groups, splits.csv, the automatic split."""
 
 import csv
 import hashlib
@@ -8,26 +8,14 @@ import unicodedata
 
 import numpy as np
 
-from dtgan.config import ConfigError, nearest
+from dtgan.config import ConfigError
+from dtgan.data.splits import SPLITS
 
-SPLITS = ("train", "val", "test")
 _ATTEMPTS = 32  # orders tried until every class is in train and in val
 
 
-def parse_split(split):
-    """("train", "val") of "train+val". Raises ConfigError for another name."""
-    parts = tuple(part.strip() for part in str(split).split("+"))
-    for part in parts:
-        if part not in SPLITS:
-            raise ConfigError(
-                f"data.split={split!r}: {part!r} is not one of {', '.join(SPLITS)}"
-                f"{nearest(part, SPLITS)}; join several with '+'"
-            )
-    return parts
-
-
 def check_fractions(fractions):
-    """`fractions` as three floats for train, val, test. Raises ConfigError where they cannot be."""
+    """Return `fractions` as three floats for train, val, test. Raises ConfigError for others."""
     rule = "give 3 numbers >= 0 for train, val, test with sum 1, train > 0 and val > 0"
     try:
         values = tuple(float(value) for value in fractions)
@@ -40,10 +28,11 @@ def check_fractions(fractions):
 
 
 def group_key(stem, group):
-    """What keeps pictures together: the match of the regular expression `group` in a file's stem.
+    """Compute a file's group key: the match of the regular expression `group` in its stem.
 
-    The first parenthesis if there is one, else the whole match; the stem where nothing matches;
-    None where `group` is empty. Raises ConfigError for a bad expression.
+    Files of equal keys stay in one split. The key is the first parenthesis if there is one, else
+    the whole match; the stem where nothing matches; None where `group` is empty. Raises ConfigError
+    for a bad expression.
     """
     if not group:
         return None
@@ -84,9 +73,10 @@ def components(keys):
 def assign(names, labels, groups, fractions, seed):
     """Split a set by class and by group, the same way for the same names in any order.
 
-    Each class first gets one group in val, in test (if that is not too much for it) and in train,
-    as far as its groups allow; then the groups, largest first, go to the split where they leave
-    the smallest distance from `fractions`: squares of shares of a class, summed over classes.
+    Each class first gets one group in val, in test (unless the class is too small) and in train,
+    as far as its groups allow; then each other group, largest first, goes to the split where it
+    leaves the smallest distance from `fractions`: squares of shares of a class, summed over
+    classes.
 
     names: unique strings [N]; labels: int [N]; groups: int [N], never torn apart;
     fractions: train, val, test. Returns a list of split names [N].
@@ -141,7 +131,7 @@ def _cover(members, ranks, test_fraction):
 
 
 def _rank(seed, attempt, title):
-    """A seeded random order that depends on the name alone, not on its neighbours."""
+    """Compute a sort key for a seeded random order; it depends on the name, not on the others."""
     return hashlib.sha256(f"{seed}/{attempt}/{title}".encode("utf-8", "surrogateescape")).digest()
 
 

@@ -1,0 +1,3 @@
+"""Fields of Crop&Paste: none, it has no parameters."""
+
+FIELDS: dict = {}

@@ -1,0 +1,3 @@
+"""Fields of Poisson blending: none, it has no parameters."""
+
+FIELDS: dict = {}

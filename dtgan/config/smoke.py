@@ -1,0 +1,16 @@
+"""Configs for smoke tests: small numbers of everything, so that a run takes seconds."""
+
+
+def shrink(config):
+    """Set every size and length of a config to what a smoke test takes, width included."""
+    config.data.res = 32
+    config.data.batch_size = 2
+    config.data.scale_counts = 0.02
+    config.train.duration = "4steps"
+    config.train.log_every = 2
+    config.train.sample_every = 4
+    config.train.sample_rows = 2
+    config.train.summary_pairs = 4
+    config.checkpoint.every = 2
+    if "model" in config and "ch" in config.model:
+        config.model.ch = 2

@@ -1,0 +1,167 @@
+"""The contract of a source of images, and views on sources: several joined, a part of one."""
+
+import hashlib
+
+import numpy as np
+
+from dtgan.config import ConfigError, nearest
+
+
+class Source:
+    """Random access to labelled images; a base class for the optional parts of the contract.
+
+    classes: tuple of names, NORMAL first (label 0)
+    labels: int32 [N], sizes: int32 [N, 2] (height, width), both without decoding an image
+    fingerprint: 16 hexadecimal digits that change with the content
+    source[i] -> {"image": uint8 [H, W, C], "mask": uint8 [H, W, 1] in {0, 255} (0 where there is
+                  none), "has_mask": np.bool_, "label": int, "id": str}
+
+    Optional:
+    families: int32 [N], the kind of surface of every image; None where it is not known
+    skipped: bad files that were left out
+    has_truth: whether `transfer` and `clean` are there
+    """
+
+    classes: tuple[str, ...]
+    labels: np.ndarray
+    sizes: np.ndarray
+    fingerprint: str
+    families: np.ndarray | None = None
+    skipped: int = 0
+    has_truth: bool = False
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        """Return the record of an image; see above."""
+        raise NotImplementedError
+
+    def transfer(self, i, j, other=None):
+        """Render the defect of image i on the surface of image j, of `other` if given.
+
+        Returns image uint8 [H, W, C] and mask uint8 [H, W, 1].
+        """
+        raise NotImplementedError
+
+    def clean(self, index):
+        """Render an image without its defect, uint8 [H, W, C]."""
+        raise NotImplementedError
+
+    def resolve(self, index):
+        """Return (source, index in it) of an image: the source that holds it, behind all views."""
+        return self, int(index)
+
+
+def knows_truth(source, res):
+    """Tell whether exact transfers are known and comparable: images of side `res` need no crop."""
+    return source.has_truth and bool(np.all(source.sizes == res))
+
+
+class View(Source):
+    """Images of other sources; the subclass says where each is, by `resolve`."""
+
+    def __getitem__(self, index):
+        source, row = self.resolve(index)
+        record = source[row]
+        return {**record, "label": int(self.labels[index])}
+
+    def transfer(self, i, j, other=None):
+        source, row = self.resolve(i)
+        target, column = (other or self).resolve(j)
+        return source.transfer(row, column, target)
+
+    def clean(self, index):
+        source, row = self.resolve(index)
+        return source.clean(row)
+
+
+class Concatenated(View):
+    """Sources of the same classes, one after the other, as one source."""
+
+    def __init__(self, sources):
+        """Raises ConfigError where the classes differ."""
+        self._sources = list(sources)
+        self.classes = self._sources[0].classes
+        for source in self._sources[1:]:
+            if tuple(source.classes) != tuple(self.classes):
+                raise ConfigError(
+                    f"joined splits differ in their classes: {', '.join(self.classes)} against "
+                    f"{', '.join(source.classes)}"
+                )
+        self.labels = np.concatenate([source.labels for source in self._sources])
+        self.sizes = np.concatenate([source.sizes for source in self._sources])
+        self._ends = np.cumsum([len(source) for source in self._sources])
+        self.fingerprint = digest("+".join(source.fingerprint for source in self._sources))
+        self.skipped = sum(source.skipped for source in self._sources)
+        self.has_truth = all(source.has_truth for source in self._sources)
+
+    @property
+    def families(self):
+        parts = [source.families for source in self._sources]
+        return None if any(part is None for part in parts) else np.concatenate(parts)
+
+    def resolve(self, index):
+        index = _checked(index, len(self))
+        part = int(np.searchsorted(self._ends, index, side="right"))
+        return self._sources[part].resolve(index - (int(self._ends[part - 1]) if part else 0))
+
+
+class Selected(View):
+    """Some rows of a source, and perhaps some of its classes, as a source."""
+
+    def __init__(self, source, rows, classes=None):
+        """rows: indices; classes: names of the classes that are left, default all."""
+        self._source, self._rows = source, np.asarray(rows, int)
+        self.classes = tuple(classes or source.classes)
+        numbers = {name: label for label, name in enumerate(self.classes)}
+        kept = np.array([numbers.get(name, -1) for name in source.classes], np.int32)
+        self.labels = kept[np.asarray(source.labels)[self._rows]]
+        self.sizes = source.sizes[self._rows]
+        self.fingerprint = source.fingerprint
+        if self.classes != tuple(source.classes):
+            self.fingerprint = digest(f"{source.fingerprint}/{self.classes}")
+        self.skipped, self.has_truth = source.skipped, source.has_truth
+
+    @property
+    def families(self):
+        families = self._source.families
+        return None if families is None else families[self._rows]
+
+    def resolve(self, index):
+        return self._source.resolve(self._rows[_checked(index, len(self))])
+
+
+def of_classes(source, names):
+    """Select the normals and the defects of some classes of a source, as a source.
+
+    names: of defect classes; their labels follow the order of the source. Raises ConfigError for a
+    name that is no defect class.
+    """
+    known = source.classes[1:]
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"data.classes={','.join(names)}: {name!r} is no defect class of these data"
+                f"{nearest(name, known)}; known: {', '.join(known)}"
+            )
+    classes = (source.classes[0], *(name for name in known if name in names))
+    wanted = [source.classes.index(name) for name in classes]
+    return Selected(source, np.flatnonzero(np.isin(source.labels, wanted)), classes)
+
+
+def normals_of(source):
+    """Select the defect-free images of a source, as a source with its fingerprint."""
+    return Selected(source, np.flatnonzero(np.asarray(source.labels) == 0))
+
+
+def digest(text):
+    """Hash a text to 16 hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _checked(index, number):
+    """Check an index and map it to 0..number-1; negative ones count from the end."""
+    if not -number <= index < number:
+        raise IndexError(f"index {index} is outside a source of {number} images")
+    return int(index) % number

@@ -1,0 +1,26 @@
+"""Pins the pieces of update rules: lazy Adam, joined batches."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from dtgan.config import base_config
+from dtgan.methods.updates import adam, join, part
+from tests.methods.families import JUDGED
+
+
+def test_lazy_adam_constants():
+    """lr 0.002 -> 0.00188235 and b2 0.99 -> 0.9905855 for R1 every 16 steps."""
+    tx = adam(0.002, 0.0, 0.99, 16)
+    params = jnp.ones(3)
+    updates, opt_state = tx.update(jnp.full(3, 2.0), tx.init(params), params)
+    np.testing.assert_allclose(updates, -0.00188235, rtol=1e-5)
+    np.testing.assert_allclose(opt_state[0].nu, (1 - 0.9905855) * 4, rtol=1e-4)
+    np.testing.assert_allclose(base_config(JUDGED[0]).optim.ema, 0.9977844, rtol=1e-7)
+
+
+def test_join_keeps_samples_together_and_part_undoes_it():
+    a, b = jnp.arange(6.0).reshape(3, 2), -jnp.arange(6.0).reshape(3, 2)
+    joined = join(a, b)
+    np.testing.assert_array_equal(joined[:2], [[0, 1], [0, -1]])
+    for x, y in zip(part(joined, 2), (a, b), strict=True):
+        np.testing.assert_array_equal(x, y)

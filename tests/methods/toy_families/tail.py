@@ -1,0 +1,3 @@
+"""Fields of a toy family: none."""
+
+FIELDS: dict = {}
