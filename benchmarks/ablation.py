@@ -16,7 +16,8 @@ import subprocess
 import sys
 
 import numpy as np
-from scipy import stats
+
+from dtgan.reporting.seeds import over_seeds
 
 BARE = {
     "model.removal": False,
@@ -94,15 +95,23 @@ def run(out, args, core, row, seed):
     argument, fields = ROWS[row]
     workdir = out / f"{row}-{seed}"
     pin = ["taskset", "-c", str(core)] if args.jobs > 1 else []
+    python = [*pin, sys.executable, "-m"]
     train = [
-        *(*pin, sys.executable, "-m", "dtgan.main", f"--config={args.config}:{argument}"),
-        *(f"--workdir={workdir}", f"--config.seed={seed}", "--config.train.summary_pairs=8"),
-        *(f"--config.train.duration={args.steps}steps", f"--config.checkpoint.every={args.steps}"),
-        *(f"--config.train.sample_every={args.steps}",),
+        *python,
+        "dtgan.main",
+        f"--config={args.config}:{argument}",
+        f"--workdir={workdir}",
+        f"--config.seed={seed}",
+        "--config.train.summary_pairs=8",
+        f"--config.train.duration={args.steps}steps",
+        f"--config.checkpoint.every={args.steps}",
+        f"--config.train.sample_every={args.steps}",
         *(f"--config.{name}={value}" for name, value in fields.items()),
     ]
     evaluate = [
-        *(*pin, sys.executable, "-m", "dtgan.evaluate", f"--workdir={workdir}"),
+        *python,
+        "dtgan.evaluate",
+        f"--workdir={workdir}",
         f"--num_fake={args.num_fake}",
     ]
     shared = sorted(out.glob("domain-*.safetensors"))
@@ -138,14 +147,9 @@ def summarise(out, steps, tasks):
 
 
 def interval(values):
-    """Mean and 95 % interval of Student's t over seeds."""
-    if not values:
-        return {"mean": None, "ci95": None}
-    mean, n = float(np.mean(values)), len(values)
-    if n < 2:
-        return {"mean": mean, "ci95": None}
-    half = float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
-    return {"mean": mean, "ci95": [mean - half, mean + half]}
+    """Compute the mean over seeds and its 95 % interval: {"mean", "ci95"}, None without values."""
+    found = over_seeds(values)
+    return {"mean": found["mean"], "ci95": found["ci95"]}
 
 
 def seconds_per_step(path):

@@ -19,7 +19,7 @@ import jax
 
 from dtgan import cli
 from dtgan.generation import plan, runner
-from dtgan.sampling import sampler as sampling
+from dtgan.sampling.sampler import load
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "generate.json"
 
@@ -42,14 +42,14 @@ def main():
             records = runner.generate(args.workdir, f"{root}/{k}", settings)
             made = sum(record["synthetic"] for record in records)
             rates.append(made / (time.perf_counter() - start))
-    config = sampling.load(args.workdir).config
+    config = load(args.workdir).config
     result = {
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "cpu_cores": os.cpu_count(),
         "machine": platform.machine(),
         "jax": jax.__version__,
         "res": config.data.res,
-        "ch": config.model.ch,
+        "ch": config.get("model", {}).get("ch"),  # None of a family without networks
         "images": made,
         "images_per_second": {
             "median": statistics.median(rates[1:]),

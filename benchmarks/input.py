@@ -21,6 +21,7 @@ from dtgan.data import catalog, pipeline
 from dtgan.data.procedural import CLASSES, ProceduralSteel
 from dtgan.data.steel_defects import steel_defects
 
+READS = ("image", "label", "mask", "has_mask", "normal")  # of a batch: all there is
 AHEAD = 40  # batches, more than the pipeline prepares ahead
 RESULTS = pathlib.Path(__file__).parent / "results" / "input.json"
 
@@ -81,7 +82,7 @@ def rate(config, rounds, cache_mb):
     """{"median", "min", "max"} images/s over rounds of two seconds."""
     config.data.cache_mb = cache_mb
     source = catalog.open_source(config, "train")
-    stream, batch = pipeline.train_iterator(config, source), config.data.batch_size
+    stream, batch = pipeline.train_iterator(config, source, READS), config.data.batch_size
     # First empty what was prepared ahead, or fill the cache.
     for _ in range(max(AHEAD, 3 * len(source) // batch if cache_mb else 0)):
         next(stream)

@@ -9,7 +9,8 @@ import numpy as np
 
 from dtgan import images
 from dtgan.data import catalog
-from dtgan.sampling import sampler as sampling
+from dtgan.sampling.requests import control_request
+from dtgan.sampling.sampler import load
 
 CLASSES = ("tear", "mark", "scratch", "shell", "notching")
 
@@ -21,9 +22,9 @@ def main():
     parser.add_argument("--out", required=True)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    sampler = sampling.load(args.workdir)
-    config, source = sampler.config, catalog.open_source(sampler.config, "test")
-    res, rows = config.data.res, len(CLASSES)
+    sampler = load(args.workdir)
+    source = catalog.open_source(sampler.config, "test")
+    res, rows = sampler.config.data.res, len(CLASSES)
     left = np.zeros((res, res), bool)
     left[:, : res // 2] = True
     columns = {
@@ -38,11 +39,11 @@ def main():
     }
     cells = {}
     for name, control in columns.items():
-        request = sampling.control_request(config, source, rows, CLASSES, seed=args.seed, **control)
+        request = control_request(sampler, source, rows, CLASSES, seed=args.seed, **control)
         if not cells:
             first = request
-            cells = {"defect": first["image"][:, 0], "surface": first["normal"]}
-        request["image"][:, 0], request["normal"] = first["image"][:, 0], first["normal"]
+            cells = {"defect": first["defect"][:, 0], "surface": first["surface"]}
+        request["defect"][:, 0], request["surface"] = first["defect"][:, 0], first["surface"]
         cells[name] = images.to_uint8(sampler(request)["image"])
     stacked = np.stack(list(cells.values()), axis=1)
     scale = max(1, 96 // res)

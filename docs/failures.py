@@ -11,7 +11,7 @@ import numpy as np
 from dtgan import images
 from dtgan.data import catalog, pipeline
 from dtgan.metrics import transfer
-from dtgan.sampling import sampler as sampling
+from dtgan.sampling.sampler import load
 
 PAIRS = 40  # of each class, of which four are shown
 
@@ -23,7 +23,7 @@ def main():
     parser.add_argument("--out", required=True)
     parser.add_argument("--classes", default="scratch,mark")
     args = parser.parse_args()
-    sampler = sampling.load(args.workdir)
+    sampler = load(args.workdir)
     config, rng = sampler.config, np.random.default_rng(0)
     source = catalog.open_source(config, "val")
     rows = []
@@ -43,7 +43,7 @@ def show(sampler, config, source, i, j):
     x2 = pipeline.load_records(config, source, j)["image"]
     truth = np.stack([source.transfer(int(a), int(b))[0] for a, b in zip(i, j, strict=True)])
     clean = np.stack([source.clean(int(a)) for a in i])
-    drawn = sampler({"image": x1["image"], "normal": x2})
+    drawn = sampler({"defect": x1["image"], "surface": x2})
     mask = np.round(255 * drawn["mask"]).astype(np.uint8)
     drawn = {name: images.to_uint8(drawn[name]) for name in ("image", "clean", "removed", "rec")}
     pairs = {"image": x1["image"], "normal": x2, "truth": truth, "clean": clean}

@@ -2,7 +2,7 @@
 # One GPU machine on Google Cloud: create, sync, run, logs, stop, fetch, delete. Without a verb it
 # prints its use; --dry_run prints the commands instead of running them.
 #   launch/gpu_vm.sh create && launch/gpu_vm.sh sync
-#   launch/gpu_vm.sh run python -m dtgan.main --config=configs/dtgan.py:layered,res=128 --workdir=runs/a
+#   launch/gpu_vm.sh run python -m dtgan.main --config=configs/layered.py:res=128 --workdir=runs/a
 set -euo pipefail
 PLATFORM=gpu_vm
 EXTRAS=test,cuda

@@ -2,7 +2,7 @@
 # A TPU machine or pod slice on Google Cloud: create, sync, run (on all workers), logs, stop, fetch,
 # delete. Without a verb it prints its use; --dry_run prints the commands instead of running them.
 #   TYPE=v5litepod-8 launch/tpu_vm.sh create && launch/tpu_vm.sh sync
-#   launch/tpu_vm.sh run python -m dtgan.main --config=configs/dtgan.py:layered,res=128 --workdir=runs/a
+#   launch/tpu_vm.sh run python -m dtgan.main --config=configs/layered.py:res=128 --workdir=runs/a
 # A slice of several machines also needs --distributed, and a workdir on a file system that all of
 # them share: NFS=10.0.0.2:/share mounts one at /mnt/dtgan when it syncs.
 set -euo pipefail
