@@ -11,7 +11,7 @@ from dtgan.data.records import Records
 from dtgan.evaluation.context import CHUNK
 from dtgan.sampling import requests
 
-BATCH = 16  # images rendered at once; every batch has its own noise
+BATCH = 16  # images rendered at once
 
 
 class Fakes(NamedTuple):
@@ -30,16 +30,17 @@ class Fakes(NamedTuple):
 def render(sampler, request, seed, name, num=None):
     """Render any number of rows of a request: images uint8, "mask" float32 in 0..1.
 
-    The noise is a function of (seed, name, position). num: of rows, where the request is empty.
+    The noise of a row is a function of (seed, name, position). num: of rows, where the request is
+    empty.
     """
     rows, parts = len(next(iter(request.values()))) if request else num, []
+    stream = pipeline.stream_seed(seed, name)
     for start in range(0, rows, BATCH):
+        numbers = np.arange(start, min(start + BATCH, rows))
         batch = {key: array[start : start + BATCH] for key, array in request.items()}
-        drawn = sampler(
-            batch, pipeline.stream_seed(seed, f"{name}/{start}"), min(BATCH, rows - start)
-        )
         quantised = {
-            key: value if key == "mask" else images.to_uint8(value) for key, value in drawn.items()
+            key: value if key == "mask" else images.to_uint8(value)
+            for key, value in sampler(batch, stream, numbers).items()
         }
         parts.append(quantised)
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}

@@ -69,7 +69,7 @@ class Drawer:
         refused = {number: {"empty": 0, "copied": 0} for number in numbers}
         kept, waiting = {}, numbers
         for attempt in range(ATTEMPTS):
-            drawn = self._attempt(waiting, attempt, block)
+            drawn = self._attempt(waiting, attempt)
             for number, entry in zip(waiting, drawn, strict=True):
                 if entry["area"] is not None and entry["area"] < MIN_PIXELS:
                     refused[number]["empty"] += 1
@@ -89,13 +89,14 @@ class Drawer:
             pictures |= files
         return records, pictures
 
-    def _attempt(self, numbers, attempt, block):
+    def _attempt(self, numbers, attempt):
         """Render one attempt: a dict an image with pictures, area, copy score, and its pair."""
         pairs = [self._plan.pair(number, attempt) for number in numbers]
         # Always a full block: one compiled program, and the same rows in the same places.
         fill = BLOCK - len(numbers)
         i, j = zip(*(pairs + pairs[:1] * fill), strict=True)
-        label = [self._plan.label(number) for number in [*numbers, *numbers[:1] * fill]]
+        filled = [*numbers, *numbers[:1] * fill]
+        label = [self._plan.label(number) for number in filled]
         batch, settings = {"label": np.array(label)}, self._plan.settings
         if self._defects is not None:
             x1 = pipeline.load_records(self._config, self._defects, i)
@@ -106,8 +107,8 @@ class Drawer:
         request = requests.of_pairs(self._method.needs, self._sampler.classes, batch)
         if settings.strength != 1.0:
             request["strength"] = np.full(BLOCK, settings.strength, np.float32)
-        seed = pipeline.stream_seed(settings.seed, f"draw/{block}/{attempt}")
-        drawn = self._sampler(request, seed, BLOCK)
+        seed = pipeline.stream_seed(settings.seed, f"noise/{attempt}")
+        drawn = self._sampler(request, seed, filled)
         pictures = {"image": images.to_uint8(drawn["image"])}
         if "clean" in drawn:
             pictures["clean"] = images.to_uint8(drawn["clean"])

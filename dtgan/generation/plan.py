@@ -1,6 +1,5 @@
 """The plan of which defect goes to which surface: from settings alone, for all shards alike."""
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -38,11 +37,18 @@ class Plan:
         """Raises ConfigError for settings that cannot be met."""
         labels = np.asarray(labels)
         _check(settings, classes, labels if "defect" in kinds else None)
-        self.settings, self._kinds, self._surfaces = settings, kinds, num_surfaces
+        self.settings, self._kinds = settings, kinds
         self.labels = [classes.index(name) for name in settings.classes or classes[1:]]
-        self._defects = {label: np.flatnonzero(labels == label) for label in self.labels}
+        self._defects = {
+            label: self._rounds(np.flatnonzero(labels == label), f"defects/{label}")
+            for label in self.labels
+        }
+        self._surfaces = self._rounds(np.arange(num_surfaces), "surfaces")
         self.num = settings.num_per_class * len(self.labels)
         self.num_blocks = -(-self.num // BLOCK)
+
+    def _rounds(self, indices, name):
+        return pipeline.Epochs(indices, pipeline.stream_seed(self.settings.seed, name))
 
     def numbers(self, block):
         """Return the numbers of the images of a block."""
@@ -54,21 +60,16 @@ class Plan:
 
     def pair(self, number, attempt):
         """Choose (index of the defect, of the surface); None for what the model does not need."""
-        label, seed = self.label(number), self.settings.seed
-        defects, defect, surface = self._defects[label], None, None
-        rng = np.random.default_rng(pipeline.stream_seed(seed, f"retry/{number}/{attempt}"))
-        place = number % self.settings.num_per_class
+        label, place = self.label(number), number % self.settings.num_per_class
+        defect = surface = None
+        if attempt:
+            stream = f"retry/{number}/{attempt}"
+            rng = np.random.default_rng(pipeline.stream_seed(self.settings.seed, stream))
+            place, number = (int(n) for n in rng.integers(2**31, size=2))
         if "defect" in self._kinds:
-            if attempt:
-                defect = int(rng.choice(defects))
-            else:
-                row = _shuffled(len(defects), place, seed, f"defects/{label}")
-                defect = int(defects[row])
+            defect = int(self._defects[label][place])
         if "normal" in self._kinds:
-            if attempt:
-                surface = int(rng.integers(self._surfaces))
-            else:
-                surface = _shuffled(self._surfaces, number, seed, "surfaces")
+            surface = int(self._surfaces[number])
         return defect, surface
 
     def shard(self, text):
@@ -79,17 +80,6 @@ class Plan:
                 f"--shard={text} is not i/n with 0 <= i < n; write 0/4, 1/4, 2/4, 3/4"
             )
         return range(int(part), self.num_blocks, int(count))
-
-
-def _shuffled(n, place, seed, name):
-    """Find the index at a place in endless rounds of 0..n-1, each in another random order."""
-    turn, place = divmod(place, n)
-    return int(_order(n, pipeline.stream_seed(seed, f"{name}/{turn}"))[place])
-
-
-@functools.lru_cache(maxsize=64)
-def _order(n, seed):
-    return np.random.default_rng(seed).permutation(n)
 
 
 def _check(settings, classes, labels):

@@ -5,6 +5,7 @@ x1 defective, x2 normal, y1 the class of x1; E(x) = (z_s, z_t).
   x3  = G(z_s1, z_t2)  hybrid                x4  = G(0, z_t2)  anchor reconstruction of x2
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -24,7 +25,7 @@ from dtgan.methods.updates import (
     new_state,
     params_of,
     part,
-    step_keys,
+    step_key,
     update,
     weigh,
 )
@@ -108,9 +109,9 @@ class DTGAN:
 
         normal = jnp.full_like(y1, NORMAL_LABEL)
         fakes, labels = (x1r, x3, x4), (y1, y1, normal)
-        logits = self.judges.judge(frozen["D"], key["g_augment"], fakes, labels)
+        logits = self.judges.judge(frozen["D"], key("g_augment"), fakes, labels)
         (patch_logits,) = self.judges.compare(
-            frozen["Dpatch"], key["g_crops"], (x3,), x2, frozen=True
+            frozen["Dpatch"], key("g_crops"), (x3,), x2, frozen=True
         )
         class_logits = self.judges.net.C.apply(frozen["C"], join(*fakes))
         terms = {
@@ -130,8 +131,8 @@ class DTGAN:
     def step(self, state, batch):
         """Run one iteration: D phase, then G phase, on the same images -> (GanState, losses)."""
         x1, x2, y1 = inputs(batch)
-        key, nets = step_keys(state), state.nets
-        noise = self.G.draw_noise(key["noise"], x1.shape[0])
+        key, nets = functools.partial(step_key, state), state.nets
+        noise = self.G.draw_noise(key("noise"), x1.shape[0])
 
         # Both phases see these images: E and G do not learn in between.
         drawn, pullback = jax.vjp(
@@ -139,7 +140,7 @@ class DTGAN:
         )
         x1r, _, x3, x4 = drawn[1]
         fakes, labels = (x1r, x3, x4), (y1, y1, jnp.full_like(y1, NORMAL_LABEL))
-        nets, metrics = self.judges.d_phase(nets, x1, x2, y1, (x3, fakes, labels), key["d_crops"])
+        nets, metrics = self.judges.d_phase(nets, x1, x2, y1, (x3, fakes, labels), key("d_crops"))
 
         frozen = params_of(nets, *judges.NAMES)
         (total, terms), (again, through) = jax.value_and_grad(self.g_loss, (0, 1), has_aux=True)(

@@ -23,7 +23,7 @@ from dtgan.methods.updates import (
     join,
     named,
     params_of,
-    step_keys,
+    step_key,
     update,
     weigh,
 )
@@ -190,7 +190,7 @@ class Judges:
         """
         x1, x2, y1 = inputs(batch)
         (_, terms), grads = jax.value_and_grad(self.r1_loss, has_aux=True)(
-            params_of(state.nets, "D", "Dpatch"), x1, x2, y1, step_keys(state)["r1"]
+            params_of(state.nets, "D", "Dpatch"), x1, x2, y1, step_key(state, "r1")
         )
         return state._replace(nets=update(self.tx, state.nets, grads)), named(terms)
 

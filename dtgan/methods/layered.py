@@ -9,6 +9,7 @@ of the surface it lies on; b = F(what is known of x, z_t), the surface under a d
   xs  = x2 (1 - ms) + fs ms     rehearsal: a drawn layer, whose answer is known
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -28,7 +29,7 @@ from dtgan.methods.updates import (
     new_state,
     params_of,
     part,
-    step_keys,
+    step_key,
     update,
     weigh,
 )
@@ -143,7 +144,7 @@ class Layered:
 
         pixels: (mask [N, R, R, 1] in 0..1, has_mask bool [N]) of x1.
         """
-        fixed, s = jax.lax.stop_gradient, self.scene(params, x1, x2, key["scene"])
+        fixed, s = jax.lax.stop_gradient, self.scene(params, x1, x2, key("scene"))
         x3 = s.layer3.on(x2)
         (z3,) = self.encode(params["E"], x3)
 
@@ -151,9 +152,9 @@ class Layered:
         fakes, labels = (x3,), (y1,)
         if self.config.model.removal:
             fakes, labels = (x3, s.x1a), (y1, normal)
-        logits = self.judges.judge(frozen["D"], key["g_augment"], fakes, labels)
+        logits = self.judges.judge(frozen["D"], key("g_augment"), fakes, labels)
         (patch_logits,) = self.judges.compare(
-            frozen["Dpatch"], key["g_crops"], (x3,), x2, frozen=True
+            frozen["Dpatch"], key("g_crops"), (x3,), x2, frozen=True
         )
         class_logits = self.judges.net.C.apply(frozen["C"], join(*fakes))
         terms = {
@@ -211,11 +212,11 @@ class Layered:
         """Run one iteration: G phase, then D phase on the same fakes -> (GanState, losses)."""
         x1, x2, y1 = inputs(batch)
         pixels = batch["mask"].astype(jnp.float32) / 255.0, batch["has_mask"]
-        key, nets = step_keys(state), state.nets
+        key, nets = functools.partial(step_key, state), state.nets
         (total, (terms, fakes)), grads = jax.value_and_grad(self.g_loss, has_aux=True)(
             params_of(nets, *AVERAGED), params_of(nets, *judges.NAMES), x1, x2, y1, pixels, key
         )
-        nets, metrics = self.judges.d_phase(nets, x1, x2, y1, fakes, key["d_crops"])
+        nets, metrics = self.judges.d_phase(nets, x1, x2, y1, fakes, key("d_crops"))
         nets = update(self.tx, nets, grads)
         ema = ema_update(state.ema, params_of(nets, *AVERAGED), self.config.optim.ema)
         metrics |= named(terms) | {"loss/G": total}

@@ -120,14 +120,6 @@ def step_key(state, name):
     return jax.random.fold_in(step, zlib.crc32(name.encode()))
 
 
-def step_keys(state):
-    """The named keys of this step: fold_in(rng, step), split once."""
-    # A key depends on its place: "unused" leaves the draws of those after it as they were.
-    names = ("unused", "d_crops", "r1", "noise", "g_crops", "g_augment", "scene")
-    keys = jax.random.split(jax.random.fold_in(state.rng, state.step), len(names))
-    return dict(zip(names, keys, strict=True))
-
-
 def weigh(terms, weight):
     """Sum weight * term; terms of weight 0 are left out of the gradient's graph."""
     weighed = (weight[name] * term for name, term in terms.items() if weight[name])

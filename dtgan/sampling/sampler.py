@@ -17,6 +17,8 @@ from dtgan.methods.registry import make_method
 from dtgan.runs import checkpoints
 from dtgan.sampling import requests
 
+NUMBER = "number"  # of an image, beside the fields of its request
+
 
 @dataclasses.dataclass
 class Sampler:
@@ -40,24 +42,33 @@ class Sampler:
             self._codes = jax.jit(self.method.codes, in_shardings=(whole, rows), out_shardings=rows)
 
     def _infer(self, ema, rows, key):
-        noise = self.method.draw_noise(key, len(rows[ROW]))
-        request = {name: array for name, array in rows.items() if name != ROW}
+        def noise_of(number):
+            return self.method.draw_noise(jax.random.fold_in(key, number), 1)
+
+        request, numbers = dict(rows), rows[NUMBER]
+        del request[NUMBER]
+        noise = jax.tree.map(lambda x: x[:, 0], jax.vmap(noise_of)(numbers))
         return self.method.infer(ema, request, noise)
 
-    def __call__(self, request, seed=0, num=None):
-        """Make the images of `Method.infer` as float32 NumPy arrays; a function of the seed.
+    def __call__(self, request, seed=0, numbers=None):
+        """Make the images of `Method.infer` as float32 NumPy arrays.
 
         request: {name: array [N, ...]}, what the method needs and of its controls what is wished
-        (see `requests.FIELDS`). num: N, where the method needs nothing. The rows are split over all
-        devices. Raises ConfigError for a request that is not the method's.
+        (see `requests.FIELDS`). numbers: int [N], by default 0 .. N - 1: the noise of an image is
+        a function of the seed and its number, wherever it stands in a batch; they also say N where
+        the method needs nothing. The rows are split over all devices.
+        Raises ConfigError for a request that is not the method's.
         """
         requests.check(self.method, self.config.method, request)
-        num = len(next(iter(request.values()))) if request else num
-        if num is None:
-            raise ConfigError(f"method={self.config.method} needs no request; say num=N, of images")
-        key, rows = jax.random.key(seed), {ROW: np.arange(num, dtype=np.int32), **request}
+        if numbers is None and not request:
+            raise ConfigError(
+                f"method={self.config.method} needs no request; say which images by numbers"
+            )
+        if numbers is None:
+            numbers = np.arange(len(next(iter(request.values()))))
+        key, rows = jax.random.key(seed), {NUMBER: np.asarray(numbers, np.int32), **request}
         (drawn,) = sharding.map_rows(
-            lambda batch: self._render(self.ema, batch, key), rows, self.mesh, num
+            lambda batch: self._render(self.ema, batch, key), rows, self.mesh, len(rows[NUMBER])
         )
         return drawn
 
@@ -75,9 +86,6 @@ class Sampler:
             len(images),
         )
         return codes
-
-
-ROW = "row"  # the number of a row, beside the fields of a request
 
 
 def load(workdir, step="latest"):

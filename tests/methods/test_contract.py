@@ -107,7 +107,7 @@ def test_a_step_runs_the_phases_that_are_due_and_counts_once(family):
 
 def test_infer_gives_what_it_promises(family, drawer):
     _, method = family
-    drawn = drawer(request_of(method, 3), 0, 3)
+    drawn = drawer(request_of(method, 3), 0, np.arange(3))
     assert set(drawn) == set(method.gives)
     for name, array in drawn.items():
         assert array.shape == (3, 32, 32, 1) and array.dtype == np.float32
@@ -125,27 +125,33 @@ def test_noise_has_a_row_for_every_image(family):
         assert isinstance(name, str) and array.shape[0] == 3 and array.dtype == np.float32
 
 
-def test_an_image_does_not_depend_on_its_neighbours(family):
-    """Rows of `infer` with the same request and noise, in another place among others."""
-    config, method = family
-    state = jax.jit(method.init)(jax.random.key(0), pipeline.batch_spec(config, method.reads))
-    request, noise = request_of(method, 4), method.draw_noise(jax.random.key(1), 4)
-    infer, order = jax.jit(method.infer), np.array([2, 0, 0, 1])
-    whole = infer(state.ema, request, noise)
-    mixed = infer(state.ema, *jax.tree.map(lambda x: x[order], (request, noise)))
+def test_an_image_depends_on_its_own_request_and_number_alone(family, drawer):
+    """In another place, among other images, in a batch of another size it is the same."""
+    _, method = family
+    request, numbers = request_of(method, 4), np.array([5, 0, 9, 7])
+    whole, order = drawer(request, 3, numbers), np.array([2, 0, 0, 1, 3])
+    mixed = drawer({name: x[order] for name, x in request.items()}, 3, numbers[order])
     for name in method.gives:
         np.testing.assert_allclose(mixed[name], whole[name][order], atol=1e-5)
+    if method.noise:
+        same = {name: x[[0, 0]] for name, x in request.items()}
+        images = drawer(same, 3, [5, 6])["image"]
+        assert np.abs(images[0] - images[1]).max() > 1e-4
+        np.testing.assert_allclose(images[0], whole["image"][0], atol=1e-5)
 
 
 def test_a_request_is_checked(family, drawer):
     config, method = family
     request = request_of(method, 2)
     with pytest.raises(ConfigError, match=f"method={config.method} has no control 'strenght'"):
-        drawer({**request, "strenght": np.ones(2, np.float32)}, 0, 2)
+        drawer({**request, "strenght": np.ones(2, np.float32)})
     for name in method.needs:
         rest = {key: value for key, value in request.items() if key != name}
         with pytest.raises(ConfigError, match=f"method={config.method} needs '{name}'"):
-            drawer(rest, 0, 2)
+            drawer(rest)
+    if not method.needs:
+        with pytest.raises(ConfigError, match="needs no request; say which images by numbers"):
+            drawer({})
 
 
 def test_a_checkpoint_alone_gives_the_sampler(family, drawer, tmp_path):

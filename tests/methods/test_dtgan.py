@@ -1,5 +1,7 @@
 """Pins what is DT-GAN's own: the thesis's weights, images drawn once a step, noise as input."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from dtgan.config import base_config
 from dtgan.data.procedural import CLASSES
 from dtgan.methods import dtgan
 from dtgan.methods.judges import READS
-from dtgan.methods.updates import inputs, params_of, step_keys
+from dtgan.methods.updates import inputs, params_of, step_key
 from tests.methods.families import batch_of, start, tiny
 
 TERMS = ("rec", "adv_g", "cooccur_g", "structure", "feature", "cls_g", "anchor")
@@ -26,11 +28,11 @@ def test_the_images_of_a_step_are_drawn_once_and_give_the_gradients_of_drawing_t
     _, state = start(config)
     batch = batch_of(config, READS)
     x1, x2, y1 = inputs(batch)
-    key = step_keys(state)
+    key = functools.partial(step_key, state)
     new, _ = jax.jit(m.step)(state, batch)
 
     def whole(params, judges):
-        drawn = m.draw(params, x1, x2, m.G.draw_noise(key["noise"], len(x1)))
+        drawn = m.draw(params, x1, x2, m.G.draw_noise(key("noise"), len(x1)))
         return m.g_loss(params["E"], drawn, judges, x1, x2, y1, key)[0]
 
     params, judges = (params_of(n, *names) for n, names in (

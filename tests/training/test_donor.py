@@ -156,6 +156,30 @@ def test_every_toy_is_evaluated_generated_and_exported(runs, tmp_path, monkeypat
     assert set(described["inputs"]) == ({"surface", "labels"} if masks else {"noise_z"})
 
 
+def test_a_trained_run_goes_on_with_a_new_product_line(smoke_run, run_main, tmp_path):
+    """Procedural steel as two lines: all classes, then two, each on a surface of its own."""
+    flags = [
+        "--config=tests/smoke.py",
+        f"--config.init.workdir={smoke_run}",
+        "--config.data.classes=tear,mark",
+        "--config.data.shortcut=1.0",
+        "--config.train.duration=2steps",
+    ]
+    process = run_main(*flags, f"--workdir={tmp_path}")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert f"starting from {smoke_run}, step 4" in output
+    assert "the class outputs of D and C start anew" in output
+    assert "mark 3, tear 3;" in output  # the two defect classes, in the order of the data
+    line = load(tmp_path)
+    assert line.classes == ("normal", "mark", "tear")
+    before, after = (sampler.load(run).ema for run in (smoke_run, tmp_path))
+    decay = line.config.optim.ema
+    for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        # Two steps of a slow mean from the donor's: far nearer to it than random parameters.
+        assert np.abs(np.asarray(a) - np.asarray(b)).max() < 4 * (1 - decay) * 2
+
+
 def test_best_is_the_lowest_kid_where_a_family_has_no_score(runs, tmp_path):
     copy = tmp_path / "dots"
     shutil.copytree(runs / "dots", copy)
