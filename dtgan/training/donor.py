@@ -39,16 +39,23 @@ class DonorRun:
         jax.eval_shape(self._adopted, state, self._params(self._abstract), self._abstract.ema)
 
     def adopt(self, state, sharding):
-        """Restore the donor and let the family adopt it -> GanState laid out by `sharding`."""
-        whole = checkpoints.restore_state(self._workdir, self.step, self._abstract, sharding)
+        """Restore the donor and let the family adopt it -> (GanState, provenance).
+
+        state: of step 0; the new one is laid out by `sharding`. provenance, JSON-able: {"workdir",
+        "step", "digest" (of the content)}. Raises ConfigError where the donor is gone by now.
+        """
+        try:
+            digest = checkpoints.step_digest(self._workdir, self.step)
+            whole = checkpoints.restore_state(self._workdir, self.step, self._abstract, sharding)
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"init.workdir={self._workdir}: step {self.step} was deleted meanwhile; run the "
+                "same command again, or name a step that stays with init.step"
+            ) from error
         adopted = jax.jit(self._adopted, out_shardings=sharding)
         log.info("starting from %s, step %d", self._workdir, self.step)
-        return adopted(state, self._params(whole), whole.ema)
-
-    def provenance(self):
-        """Return {"workdir", "step", "digest" (of the content)} of the checkpoint, JSON-able."""
-        digest = checkpoints.step_digest(self._workdir, self.step)
-        return {"workdir": str(self._workdir), "step": self.step, "digest": digest}
+        provenance = {"workdir": str(self._workdir), "step": self.step, "digest": digest}
+        return adopted(state, self._params(whole), whole.ema), provenance
 
     def _adopted(self, state, nets, ema):
         return self._adopt(state, Donor(self._method, self._classes, nets, ema))

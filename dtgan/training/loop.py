@@ -157,8 +157,7 @@ class Run:
         if restored is None:
             state = programs_lib.init_state(self.method, self.config, self.mesh)
             if self.donor:
-                self.provenance = self.donor.provenance()
-                state = self.donor.adopt(state, whole)
+                state, self.provenance = self.donor.adopt(state, whole)
             return state, None
         state, data = restored
         if data["fingerprint"] != self.info.fingerprint:

@@ -15,6 +15,7 @@ from dtgan.evaluation import domain
 from dtgan.runs import checkpoints
 from dtgan.sampling import sampler
 from dtgan.sampling.sampler import find_step, load
+from dtgan.training import programs
 from dtgan.training.loop import train_and_evaluate
 from tests.methods import toys
 
@@ -113,6 +114,20 @@ def test_what_does_not_fit_is_refused_before_compiling(
     with pytest.raises(ConfigError, match=message) as error:
         train(name, tmp_path, **fields)
     assert "\n" not in str(error.value)
+
+
+def test_a_donor_deleted_meanwhile_is_told_in_one_line(runs, tmp_path, monkeypatch):
+    copy = tmp_path / "donor"
+    shutil.copytree(runs / "dots", copy)
+    init_state = programs.init_state
+
+    def deleting(*args):
+        shutil.rmtree(copy)
+        return init_state(*args)
+
+    monkeypatch.setattr(programs, "init_state", deleting)
+    with pytest.raises(ConfigError, match="step 4 was deleted meanwhile; run the same command"):
+        train("tail", tmp_path / "run", init__workdir=str(copy))
 
 
 def test_another_family_is_no_donor(runs, tmp_path):
