@@ -1,6 +1,6 @@
 """What training takes on a TPU that is not here: compile its step ahead of time, and tell.
 
-    python -m dtgan.estimate --config=configs/dtgan.py:res=256,ch=32 --topology=v5e:2x4 --batch=32
+    python -m dtgan.estimate --config=configs/quickstart.py --topology=v5e:2x4 --batch=32
 
 tells memory per chip, FLOPs, collectives and an estimate of the speed; --largest doubles the pairs
 per chip until the step no longer fits. Needs the extra `tpu`, but no TPU; takes minutes, and keeps
@@ -17,7 +17,7 @@ from dtgan import cli
 from dtgan.config import ConfigError
 
 FLAGS = flags.FLAGS
-EXAMPLE = "--config=configs/dtgan.py:res=256,ch=32 --topology=v5e:2x4"
+EXAMPLE = "--config=configs/quickstart.py --topology=v5e:2x4"
 config_flags.DEFINE_config_file("config", None, "A file of configs/, with its argument.")
 flags.DEFINE_string("topology", "", "KIND:SHAPE, such as v5e:2x4 or v6e:16x16.")
 flags.DEFINE_integer("batch", 0, "Pairs a step over all chips; default four for every chip.")

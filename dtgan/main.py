@@ -59,7 +59,7 @@ def check_flags(argv):
         if arg.partition("=")[0] == "--config.method":
             raise ConfigError(
                 "--config.method comes too late for the fields of a method; give it to the config: "
-                "--config=configs/quickstart.py:method=dtgan"
+                "--config=configs/quickstart.py:method=NAME"
             )
     cli.check_config_flags(argv, None, EXAMPLE)
 

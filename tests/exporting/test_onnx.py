@@ -13,7 +13,6 @@ from dtgan.data.procedural import CLASSES
 from dtgan.methods import layered as layered_method
 from dtgan.models import backbones
 from dtgan.models.densenet import DenseNet
-from dtgan.models.dtgan import Encoder, Generator
 from dtgan.models.layered import Filler, LayerEncoder, LayerGenerator
 from dtgan.models.resnet import ResNet
 
@@ -123,22 +122,6 @@ def test_filler():
         return filler.apply(params, image, jnp.clip(known, 0.0, 1.0), z_t)
 
     check(fn, inputs, ["surface"])
-
-
-def test_dtgan_encoder_and_generator():
-    """With the first block's noise as inputs, and that of the others one for all rows."""
-    encoder, generator = Encoder(2), Generator(32, 2, anchor_input="learned")
-    p = drawn(encoder, (32, 32, 1)), drawn(generator, (16, 16, 8), (16,))
-    others = generator.draw_noise(KEY, 1)[1:]
-
-    def fn(image, *first):
-        z = encoder.apply(p[0], image)
-        return (*z, generator.apply(p[1], *z, [first, *others]))
-
-    names = "image", "noise0a", "noise0b"
-    shapes = (32, 32, 1), (16, 16, 1), (16, 16, 1)
-    inputs = {name: (shape, FLOAT) for name, shape in zip(names, shapes, strict=True)}
-    check(fn, inputs, ["z_s", "z_t", "drawn"])
 
 
 @pytest.mark.parametrize(

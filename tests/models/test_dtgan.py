@@ -136,3 +136,20 @@ def test_noise_maps_match_the_blocks_and_start_without_effect():
 def test_selected_logit():
     logits = jnp.arange(6.0).reshape(2, 3)
     np.testing.assert_array_equal(select(logits, jnp.array([2, 0])), [2, 3])
+
+
+def test_encoder_and_generator_as_onnx():
+    """With the first block's noise as inputs, and that of the others one for all rows."""
+    onnx = pytest.importorskip("tests.exporting.test_onnx")
+    encoder, generator = Encoder(2), Generator(32, 2, anchor_input="learned")
+    p = onnx.drawn(encoder, (32, 32, 1)), onnx.drawn(generator, (16, 16, 8), (16,))
+    others = generator.draw_noise(jax.random.key(0), 1)[1:]
+
+    def fn(image, *first):
+        z = encoder.apply(p[0], image)
+        return (*z, generator.apply(p[1], *z, [first, *others]))
+
+    names = "image", "noise0a", "noise0b"
+    shapes = (32, 32, 1), (16, 16, 1), (16, 16, 1)
+    inputs = {name: (shape, np.float32) for name, shape in zip(names, shapes, strict=True)}
+    onnx.check(fn, inputs, ["z_s", "z_t", "drawn"])
