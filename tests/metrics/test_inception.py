@@ -65,7 +65,9 @@ def test_grey_is_three_equal_channels_and_tap64_has_64(network, inception_file):
     one = jax.jit(extractor.apply)(grey)
     three = network(inception.preprocess(np.repeat(grey, 3, axis=-1), "torch"))
     assert one["tap64"].shape == (8, 64) and one["pool"].shape == (8, 2048)
-    np.testing.assert_allclose(one["pool"], three["pool"], rtol=1e-4)
+    # Relative to the largest feature, too: a mean near 0 is the rounding of much larger terms.
+    scale = float(np.abs(three["pool"]).max())
+    np.testing.assert_allclose(one["pool"], three["pool"], rtol=1e-4, atol=1e-7 * scale)
 
 
 def test_only_the_published_weights_or_the_named_digest(inception_file):
