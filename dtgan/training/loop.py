@@ -298,8 +298,12 @@ class Run:
             (batch,) = self.pairs
             batch = {name: batch[name] for name in self.method.reads}
             score = float(jax.device_get(self.score(state.ema, batch)))
-            if math.isfinite(score):
-                self.writer.scalars(step, {"val/score": score})
+            if not math.isfinite(score):
+                raise Diverged(
+                    f"the validation score {score} is not finite after step {step}; the last good "
+                    "checkpoint is kept. Lower optim.lr and run again"
+                )
+            self.writer.scalars(step, {"val/score": score})
         data = {
             "position": position,
             "fingerprint": self.info.fingerprint,
