@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from dtgan.images import paste, to_float
-from dtgan.methods.updates import without_parameters
+from dtgan.methods.updates import masked_baseline
 
 
 def infer(ema, request, noise):
@@ -20,9 +20,4 @@ def infer(ema, request, noise):
 def make(config, classes):
     """Make Crop&Paste as a `Method`; neither argument matters."""
     del config, classes
-    return without_parameters(
-        infer,
-        needs=("defect", "defect_mask", "surface"),
-        gives=("image", "mask", "clean"),
-        keeps_surface=True,
-    )
+    return masked_baseline(infer)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.sparse.linalg import cg
 
 from dtgan.images import to_float
-from dtgan.methods.updates import without_parameters
+from dtgan.methods.updates import masked_baseline
 
 TOLERANCE = 1e-5  # of the residual, relative: below 0.01 grey levels
 MAX_STEPS = 2000
@@ -56,9 +56,4 @@ def laplacian(x):
 def make(config, classes):
     """Make Poisson blending as a `Method`; neither argument matters."""
     del config, classes
-    return without_parameters(
-        infer,
-        needs=("defect", "defect_mask", "surface"),
-        gives=("image", "mask", "clean"),
-        keeps_surface=True,
-    )
+    return masked_baseline(infer)

@@ -62,6 +62,16 @@ def without_parameters(infer, **fields):
     return Method(reads=(), init=init, phases=(), infer=infer, **fields)
 
 
+def masked_baseline(infer):
+    """Make the `Method` of a baseline that carries a defect by its mask to a surface."""
+    return without_parameters(
+        infer,
+        needs=("defect", "defect_mask", "surface"),
+        gives=("image", "mask", "clean"),
+        keeps_surface=True,
+    )
+
+
 def adopt_all(state, donor):
     """Replace parameters and running means of the state of step 0 by the donor's, net by net.
 
