@@ -11,9 +11,8 @@ from dtgan import cli
 from dtgan import config as config_lib
 from dtgan.config import ConfigError, base_config, families
 from dtgan.data.procedural import CLASSES
-from dtgan.methods.registry import METHODS, make_method
+from dtgan.methods.registry import METHODS, abstract_state, make_method
 from dtgan.sampling import requests
-from dtgan.training import programs
 from tests.smoke import FAMILY
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[1] / "configs"
@@ -30,7 +29,7 @@ def test_every_config_builds(name, arg):
     config = cli.read_config(f"{CONFIGS / name}.py:{arg}")
     config_lib.validate(config)
     method = make_method(config, CLASSES)
-    state = programs.abstract_state(method, config)
+    state = abstract_state(method, config)
     noise = jax.eval_shape(lambda key: method.draw_noise(key, 2), jax.random.key(0))
     shape = (2, config.data.res, config.data.res)
     request = {
@@ -57,7 +56,7 @@ def test_grey_and_colour_of_every_size_build(res, channels, method):
     if "model" in config:
         config.model.ch = 4
     method = make_method(config, CLASSES[:4])
-    state = programs.abstract_state(method, config)
+    state = abstract_state(method, config)
     assert all(x.dtype != np.float64 for x in jax.tree.leaves(state.ema))
     if method.classify:
         image = np.zeros((8, res, res, channels), np.uint8)

@@ -1,6 +1,11 @@
 """The families by name; a family's line here is the only one outside its own files."""
 
+import functools
+
+import jax
+
 from dtgan.config import ConfigError, nearest
+from dtgan.data import pipeline
 from dtgan.methods import dtgan, layered, paste, poisson
 from dtgan.methods.base import Make
 
@@ -20,3 +25,13 @@ def make_method(config, classes):
             f"known: {', '.join(METHODS)}"
         )
     return METHODS[config.method](config, tuple(classes))
+
+
+def init_of(method, config):
+    """Bind `Method.init` to the batches of a config: key -> GanState of step 0."""
+    return functools.partial(method.init, batch_spec=pipeline.batch_spec(config, method.reads))
+
+
+def abstract_state(method, config):
+    """Return the shapes and types of the GanState of a `Method`."""
+    return jax.eval_shape(init_of(method, config), jax.random.key(0))

@@ -81,7 +81,7 @@ def adopt_all(state, donor):
         ("", {name: net.params for name, net in state.nets.items()}, donor.nets),
         ("running mean of ", state.ema, donor.ema),
     ):
-        for name in own.keys() | given.keys():
+        for name in sorted(own.keys() | given.keys()):
             _same_shapes(f"{part}{name}", own.get(name), given.get(name))
     nets = {name: NetState(donor.nets[name], net.opt_state) for name, net in state.nets.items()}
     return state._replace(nets=nets, ema=donor.ema)

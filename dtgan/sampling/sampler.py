@@ -1,7 +1,6 @@
 """The Sampler of a checkpoint: find a step, restore it, make images."""
 
 import dataclasses
-import functools
 import json
 import pathlib
 from typing import Any
@@ -12,8 +11,7 @@ import numpy as np
 from dtgan import config as config_lib
 from dtgan import sharding
 from dtgan.config import ConfigError
-from dtgan.data import pipeline
-from dtgan.methods.registry import make_method
+from dtgan.methods.registry import abstract_state, make_method
 from dtgan.runs import checkpoints
 from dtgan.sampling import requests
 
@@ -105,9 +103,7 @@ def describe(workdir, step):
     config = config_lib.from_dict(checkpoints.read_json_item(workdir, step, "config"))
     classes = tuple(checkpoints.read_json_item(workdir, step, "data")["classes"])
     method = make_method(config, classes)
-    spec = pipeline.batch_spec(config, method.reads)
-    init = functools.partial(method.init, batch_spec=spec)
-    return config, classes, method, jax.eval_shape(init, jax.random.key(0))
+    return config, classes, method, abstract_state(method, config)
 
 
 def find_step(workdir, step):

@@ -16,7 +16,7 @@ from dtgan import images, sharding
 from dtgan.config import ConfigError
 from dtgan.data import catalog, pipeline
 from dtgan.files import write_atomic
-from dtgan.methods.registry import make_method
+from dtgan.methods.registry import abstract_state, make_method
 from dtgan.runs import workdir as workdir_lib
 from dtgan.runs.checkpoints import Checkpoints
 from dtgan.runs.writers import Progress, Writer
@@ -81,7 +81,7 @@ class Run:
         if config.data.resident and self.method.phases:
             self.put = Resident(config, self.cached, self.method.reads, self.mesh)
         self.checkpoints = Checkpoints(path, config.checkpoint.keep)
-        self.abstract = programs_lib.abstract_state(self.method, config)
+        self.abstract = abstract_state(self.method, config)
         self.donor = None
         if config.init.workdir and not self.checkpoints.exist():
             self.donor = DonorRun(config, self.method, self.abstract)

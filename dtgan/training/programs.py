@@ -1,6 +1,5 @@
 """The phases of a training step as programs, for loop, dry run, benchmarks and estimates."""
 
-import functools
 import logging
 import time
 
@@ -8,19 +7,15 @@ import jax
 
 from dtgan import sharding
 from dtgan.data import pipeline
+from dtgan.methods.registry import init_of
 
 log = logging.getLogger("dtgan")
-
-
-def abstract_state(method, config):
-    """Return the GanState of a `Method` as shapes and types."""
-    return jax.eval_shape(_init(method, config), jax.random.key(0))
 
 
 def init_state(method, config, mesh):
     """Make the GanState of step 0, replicated over the devices of the mesh."""
     # Not device_put: it may alias its input, which the step's donation would delete.
-    init = jax.jit(_init(method, config), out_shardings=sharding.replicated(mesh))
+    init = jax.jit(init_of(method, config), out_shardings=sharding.replicated(mesh))
     return init(jax.random.key(config.seed))
 
 
@@ -81,7 +76,3 @@ def flops(method, config, state):
 def per_step(phases, values):
     """Average {phase name: value} over steps: a phase runs in one step of `phase.every`."""
     return sum(values[phase.name] / phase.every for phase in phases)
-
-
-def _init(method, config):
-    return functools.partial(method.init, batch_spec=pipeline.batch_spec(config, method.reads))

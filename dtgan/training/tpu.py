@@ -18,7 +18,7 @@ from dtgan import sharding
 from dtgan.config import ConfigError
 from dtgan.data import catalog
 from dtgan.files import write_atomic
-from dtgan.methods.registry import make_method
+from dtgan.methods.registry import abstract_state, make_method
 from dtgan.training import collectives
 from dtgan.training import programs as programs_lib
 
@@ -151,7 +151,7 @@ def lower_for(config, devices):
     """Lower the step of `config` for `devices`, attached or not: (phases, {name: program})."""
     _, info = catalog.open_checked(config, config.data.split)
     method = make_method(config, info.classes)
-    state = programs_lib.abstract_state(method, config)
+    state = abstract_state(method, config)
     mesh = sharding.make_mesh(list(devices))
     lowered = {p.name: programs_lib.lower(p, method, config, mesh, state) for p in method.phases}
     return method.phases, lowered

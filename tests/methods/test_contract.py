@@ -9,7 +9,7 @@ from dtgan.config import ConfigError, base_config, diff, shrink, to_dict, valida
 from dtgan.data import pipeline
 from dtgan.data.procedural import CLASSES
 from dtgan.exporting import files, networks
-from dtgan.methods.registry import METHODS, make_method
+from dtgan.methods.registry import METHODS, abstract_state, make_method
 from dtgan.runs.checkpoints import Checkpoints
 from dtgan.sampling import requests, sampler
 from dtgan.training import programs
@@ -71,7 +71,7 @@ def test_fields_are_of_the_known_words(family):
 def test_phases_keep_the_state_and_count_nothing(family):
     config, method = family
     state, spec = (
-        programs.abstract_state(method, config),
+        abstract_state(method, config),
         pipeline.batch_spec(config, method.reads),
     )
     shapes = jax.tree.map(lambda x: (x.shape, x.dtype), state)
@@ -96,7 +96,7 @@ def test_a_step_runs_the_phases_that_are_due_and_counts_once(family):
     step = programs.Programs.__new__(programs.Programs)
     step.phases, step.compiled = method.phases, {p.name: recorder(p.name) for p in method.phases}
     step._count = lambda number: number + 1
-    state = programs.abstract_state(method, config)._replace(step=0)
+    state = abstract_state(method, config)._replace(step=0)
     for number in range(32):
         calls.clear()
         state, losses = step.step(state, None, number)
@@ -185,7 +185,7 @@ def test_the_generator_is_exported(family, drawer, tmp_path):
 def test_optional_parts_are_what_they_say(family, drawer):
     config, method = family
     image = np.zeros((2, 32, 32, 1), np.uint8)
-    state = programs.abstract_state(method, config)
+    state = abstract_state(method, config)
     if method.score:
         batch = pipeline.batch_spec(config, method.reads)
         value = jax.eval_shape(method.score, state.ema, batch, jax.random.key(0))
