@@ -1,5 +1,6 @@
 """End-to-end: the binary as a user starts it, its files, errors, signals, NaN, many processes."""
 
+import functools
 import json
 import signal
 import socket
@@ -24,6 +25,12 @@ def finish(process, timeout=300):
 def rows(workdir, name="loss/G"):
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     return {r["step"]: r for r in map(json.loads, lines) if name in r}
+
+
+@pytest.fixture(scope="module")
+def run_toy(run_main):
+    """Start the binary on a toy family, which compiles at once: for what holds for any family."""
+    return functools.partial(run_main, "--config=tests/smoke.py:tail", module="tests.methods.toys")
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +90,10 @@ def test_sigterm_while_compiling_ends_well(run_main, tmp_path):
     assert rc == 0 and "stopped at step" in output, output
 
 
-def test_sigterm_at_a_step_that_saves_anyway(run_main, tmp_path):
+def test_sigterm_at_a_step_that_saves_anyway(run_toy, tmp_path):
     every = [f"--config.{n}=1" for n in ("checkpoint.every", "train.sample_every")]
-    args = (SMOKE, f"--workdir={tmp_path}", "--config.train.duration=100000steps", *every)
-    process = run_main(*args)
+    long = "--config.train.duration=100000steps"
+    process = run_toy(f"--workdir={tmp_path}", long, *every)
     while not (tmp_path / "samples" / "2.png").exists():
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
@@ -96,31 +103,29 @@ def test_sigterm_at_a_step_that_saves_anyway(run_main, tmp_path):
     assert f"stopped at step {good[-1]}," in output and not damaged
 
 
-def test_sigint_saves_at_the_next_step_and_resumes(run_main, tmp_path):
-    args = (SMOKE, f"--workdir={tmp_path}", "--config.checkpoint.every=1000000")
-    long = "--config.train.duration=100000steps"
-    process = run_main(*args, long)
-    while not (tmp_path / "metrics.jsonl").exists() or not rows(tmp_path):
+def test_sigint_saves_at_the_next_step_and_resumes(run_toy, tmp_path):
+    args = (f"--workdir={tmp_path}", "--config.checkpoint.every=1000000")
+    process = run_toy(*args, "--config.train.duration=100000steps")
+    while not (tmp_path / "metrics.jsonl").exists() or not rows(tmp_path, "loss/rec"):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     rc, output = finish(process)
     assert rc == 0 and "saved; the same command resumes" in output, output
     ((step,), _) = verified_steps(tmp_path / "checkpoints")
-    rc, output = finish(run_main(*args, f"--config.train.duration={step + 3}steps"))
+    rc, output = finish(run_toy(*args, f"--config.train.duration={step + 3}steps"))
     assert rc == 0 and f"resuming at step {step}" in output, output
     assert verified_steps(tmp_path / "checkpoints")[0][-1] == step + 3
 
 
-def test_numbers_that_blow_up_stop_the_run_and_keep_the_good_checkpoint(run_main, tmp_path):
-    args = (SMOKE, f"--workdir={tmp_path}", "--config.checkpoint.every=1")
-    assert finish(run_main(*args, "--config.train.duration=2steps"))[0] == 0
-    rc, output = finish(
-        run_main(*args, "--config.optim.lr=1e20", "--config.train.duration=20steps")
-    )
+def test_numbers_that_blow_up_stop_the_run_and_keep_the_good_checkpoint(run_toy, tmp_path):
+    args = (f"--workdir={tmp_path}", "--config.checkpoint.every=1")
+    assert finish(run_toy(*args, "--config.train.duration=2steps"))[0] == 0
+    rc, output = finish(run_toy(*args, "--config.optim.lr=1e20", "--config.train.duration=20steps"))
     # A loss, or, where the losses of that step were still finite, what was made of it.
     assert rc == 1 and ("error: loss/" in output or "is not finite after step" in output), output
     assert "Traceback" not in output and "last good checkpoint is kept" in output, output
-    assert verified_steps(tmp_path / "checkpoints") == ([1, 2], {})
+    good, damaged = verified_steps(tmp_path / "checkpoints")
+    assert {1, 2} & set(good) and not damaged and len(good) <= 2
 
 
 def test_other_architecture_is_refused_before_compiling(smoke, run_main):
@@ -188,56 +193,54 @@ def test_bad_input_gets_one_line_before_compiling(run_main, tmp_path):
         assert "Traceback" not in output and "compiled" not in output, (args, output)
 
 
-def test_two_runs_in_one_workdir(run_main, tmp_path):
-    first = run_main(SMOKE, f"--workdir={tmp_path}", "--config.train.duration=100000steps")
+def test_two_runs_in_one_workdir(run_toy, tmp_path):
+    first = run_toy(f"--workdir={tmp_path}", "--config.train.duration=100000steps")
     while not (tmp_path / "metrics.jsonl").exists():
         time.sleep(0.05)
-    rc, output = finish(run_main(SMOKE, f"--workdir={tmp_path}"))
+    rc, output = finish(run_toy(f"--workdir={tmp_path}"))
     assert rc == 1 and "in use by another run" in output and "compiled" not in output
     first.send_signal(signal.SIGTERM)
     rc, output = finish(first)
     assert rc == 0, output  # and the first one lost nothing
 
 
-def start_pair(run_main, *args):
+def start_pair(run_toy, *args):
     """Two processes of one device each that share a job -> their (rc, output)."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     job = (f"--coordinator=127.0.0.1:{port}", "--num_processes=2")
-    pair = [run_main(*args, *job, f"--process_id={i}") for i in range(2)]
+    pair = [run_toy(*args, *job, f"--process_id={i}") for i in range(2)]
     return [finish(process) for process in pair]
 
 
-def test_two_processes_give_the_losses_of_one(run_main, tmp_path):
+def test_two_processes_give_the_losses_of_one(run_toy, tmp_path):
     """Same global batch, two devices: in one process, and in two of one device each, resumed."""
-    args = (SMOKE, "--config.train.log_every=1")
-    assert finish(run_main(*args, f"--workdir={tmp_path / 'one'}", devices=2))[0] == 0
+    args = ("--config.train.log_every=1",)
+    rc, output = finish(run_toy(*args, f"--workdir={tmp_path / 'one'}", devices=2))
+    assert rc == 0, output
     args = (*args, f"--workdir={tmp_path / 'two'}")
     for duration in ("2steps", "4steps"):
-        for rc, output in start_pair(run_main, *args, f"--config.train.duration={duration}"):
+        for rc, output in start_pair(run_toy, *args, f"--config.train.duration={duration}"):
             assert rc == 0, output
-    one, two = rows(tmp_path / "one"), rows(tmp_path / "two")
-    assert sorted(one) == sorted(two) == [1, 2, 3, 4]
-    for step in one:
-        for name, value in one[step].items():
-            if name.startswith("loss/"):
-                # Adam amplifies rounding from step to step.
-                np.testing.assert_allclose(two[step][name], value, rtol=1e-5 * 10 ** (step - 1))
+    for name, steps in (("loss/rec", [1, 2, 3, 4]), ("loss/gain", [2, 4])):
+        one, two = (rows(tmp_path / count, name) for count in ("one", "two"))
+        assert sorted(one) == sorted(two) == steps
+        for step in one:
+            # Adam amplifies rounding from step to step.
+            rtol = 1e-5 * 10 ** (step - 1)
+            np.testing.assert_allclose(two[step][name], one[step][name], rtol=rtol)
     # What process 0 refuses ends both, with a line each.
-    for rc, output in start_pair(run_main, *args, "--config.model.ch=4"):
+    for rc, output in start_pair(run_toy, *args, "--config.model.ch=4"):
         assert rc == 1 and "error: " in output and "compiled" not in output, output
 
 
-def test_bad_files_are_skipped_on_demand_and_counted(run_main, tmp_path):
-    broken = small_set(tmp_path / "broken")
+def test_bad_files_are_skipped_on_demand_and_counted(run_toy, tmp_path):
+    broken = small_set(tmp_path / "broken", classes=("normal", "dent"))
     (broken / "images" / "dent" / "cut.png").write_bytes(b"\x89PNG")
+    flags = ("--config.data.source=folder", f"--config.data.path={broken}")
     rc, output = finish(
-        run_main(
-            *(SMOKE, f"--workdir={tmp_path / 'run'}", "--config.data.source=folder"),
-            *(f"--config.data.path={broken}", "--config.data.skip_bad=True"),
-            "--config.train.duration=2steps",
-        )
+        run_toy(f"--workdir={tmp_path / 'run'}", *flags, "--config.data.skip_bad=True")
     )
     assert rc == 0 and "(1 bad files skipped)" in output, output
 

@@ -31,11 +31,11 @@ def dots(config, classes):
     """A learned mean image plus noise times a learned gain."""
     side, tx = (
         (config.data.res, config.data.res, config.data.channels),
-        {"G": adam(0.01, 0.9, 0.99)},
+        {"G": adam(config.optim.lr, 0.9, 0.99)},
     )
 
     def paint(net, z):
-        return jnp.tanh(net["mean"][None] + z[:, :, None, None] * net["gain"][None])
+        return net["mean"][None] + z[:, :, None, None] * net["gain"][None]
 
     def init(key, batch_spec):
         net = {"mean": jnp.zeros(side), "gain": jnp.full(side, 0.1)}
@@ -56,7 +56,7 @@ def dots(config, classes):
         reads=("image",),
         init=init,
         phases=(Phase("step", 1, step),),
-        infer=lambda ema, request, noise: {"image": paint(ema["G"], noise["z"])},
+        infer=lambda ema, request, noise: {"image": jnp.clip(paint(ema["G"], noise["z"]), -1, 1)},
         noise=lambda key, n: {"z": jax.random.normal(key, (n, 1))},
         shown=("loss/rec",),
     )

@@ -1,3 +1,3 @@
-"""Fields of a toy family: none."""
+"""Fields of a toy family."""
 
-FIELDS: dict = {}
+FIELDS = {"model": {"ch": 2}, "optim": {"lr": 0.01}}
