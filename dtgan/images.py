@@ -1,4 +1,4 @@
-"""Image files, ranges, resizing, pasting and grids of images. NumPy and Pillow only.
+"""Image files, ranges, resizing, pasting and grids of images. NumPy, SciPy and Pillow only.
 
 Everywhere in dtgan an image on the host is uint8 [H, W, C] with C = 1 (grey) or 3 (RGB), and an
 image in a network is float32 in [-1, 1].
@@ -9,6 +9,7 @@ import pathlib
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
 
 from dtgan.files import write_atomic
 
@@ -81,8 +82,29 @@ def resize(image, size):
 
 
 def resize_mask(mask, size):
-    """Resize a {0, 255} mask [H, W, 1] like its image, then threshold at 127.5."""
-    return np.where(resize(mask, size) > 127, np.uint8(255), np.uint8(0))
+    """Resize a mask [H, W, 1], above 127 is defect, to {0, 255} of `size` = (height, width).
+
+    A pixel is marked where the defect covers half of it, and, so that thin defects stay, where it
+    touches it and no pixel around is marked. So no pixel is marked that the defect does not touch,
+    every touched pixel is marked or next to a marked one, and a mask never gets empty.
+    """
+    inside = mask[..., 0] > 127
+    if inside.shape == tuple(size):
+        return np.where(inside, np.uint8(255), np.uint8(0))[..., None]
+    covered = _share(_share(inside.astype(np.float32), size[0]).T, size[1]).T
+    half = covered >= 0.5
+    thin = (covered > 0) & ~ndimage.binary_dilation(half, np.ones((3, 3), bool))
+    return np.where(half | thin, np.uint8(255), np.uint8(0))[..., None]
+
+
+def _share(values, size):
+    """Average the rows of [H, W] over `size` equal parts; a row is of the part with its middle."""
+    height = len(values)
+    if size >= height:
+        return values[(np.arange(size) * 2 + 1) * height // (2 * size)]
+    part = (np.arange(height) * 2 + 1) * size // (2 * height)
+    starts = np.searchsorted(part, np.arange(size))
+    return np.add.reduceat(values, starts, axis=0) / np.bincount(part)[:, None]
 
 
 def tile(images, columns=None, pad=2, value=255):

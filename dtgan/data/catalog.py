@@ -68,21 +68,6 @@ def describe(source):
     )
 
 
-def scaled_size(size, data):
-    """Compute (height, width) after scaling and whether that enlarges, for `data` = config.data.
-
-    The shorter side becomes data.scale_to (0: data.res; -1: as it is), the aspect is kept. A
-    target below data.res could not be cropped, so it is raised to data.res.
-    """
-    height, width = int(size[0]), int(size[1])
-    shorter = min(height, width)
-    target = {0: data.res, -1: shorter}.get(data.scale_to, data.scale_to)
-    target = max(target, data.res)
-    longer = max(target, round(max(height, width) * target / shorter))
-    scaled = (target, longer) if height <= width else (longer, target)
-    return scaled, target > shorter
-
-
 def check_sizes(source, config):
     """Raise ConfigError where images are too small for `config.data` and may not be enlarged.
 

@@ -14,7 +14,8 @@ import grain
 import numpy as np
 
 from dtgan.config import ConfigError
-from dtgan.data import transforms
+from dtgan.data import transforms, windows
+from dtgan.data.source import View, knows_truth
 
 READS = ("image", "label", "mask", "has_mask", "normal")  # all that a batch can hold
 
@@ -59,13 +60,53 @@ class CachedSource:
     def _keep(self, index, record):
         """Store the record if it fits, an empty mask as None; return what was or would be kept."""
         if not record["mask"].any():
-            record = {**record, "mask": None}
+            known = record["has_mask"] and not record["label"]  # a defect's mask that marks nothing
+            record = {**record, "mask": None, "has_mask": np.bool_(known)}
         size = sum(record[name].nbytes for name in ("image", "mask") if record[name] is not None)
         with self._lock:
             if index not in self._records and size <= self._free:
                 self._free -= size
                 self._records[index] = record
         return record
+
+
+class FixedWindows(View):
+    """The fixed crops of a source, as a source of res x res records.
+
+    A picture has a row for every window of `windows.fixed_windows`: several where parts of its
+    defect lie far apart. `pictures` int32 [N] numbers the picture of each row; the ids of the
+    further ones end in "#1", "#2", ....
+    """
+
+    def __init__(self, source, config):
+        self._source, self._data = source, config.data.copy_and_resolve_references()
+        places = [
+            (row, number, y, x)
+            for row in range(len(source))
+            for number, (y, x, _) in enumerate(source.shown(row, self._data).windows)
+        ]
+        self.pictures, self._numbers, *self._corners = np.array(places, np.int32).reshape(-1, 4).T
+        self.classes, self.fingerprint = source.classes, source.fingerprint
+        self.labels = np.asarray(source.labels, np.int32)[self.pictures]
+        self.sizes = np.full((len(places), 2), config.data.res, np.int32)
+        self.skipped, self.has_truth = source.skipped, knows_truth(source, config.data.res)
+
+    @property
+    def families(self):
+        families = self._source.families
+        return None if families is None else families[self.pictures]
+
+    def resolve(self, index):
+        return self._source.resolve(self.pictures[index])
+
+    def __getitem__(self, index):
+        record = transforms.scale_record(self._source[self.pictures[index]], self._data)
+        number, (y, x) = self._numbers[index], (starts[index] for starts in self._corners)
+        res, names = self._data.res, ("image", "mask")
+        parts = {name: windows.cut(record[name], y, x, res).copy() for name in names}
+        known = record["has_mask"] and (parts["mask"].any() or not record["label"])
+        ending = f"#{number}" if number else ""
+        return {**record, **parts, "has_mask": np.bool_(known), "id": record["id"] + ending}
 
 
 def kinds_of(names):
@@ -144,10 +185,11 @@ def stream_seed(seed, name):
 
 
 def load_records(config, source, indices):
-    """Load records as stacked arrays: scaled, centre-cropped to res x res (on the mask, if any).
+    """Load records as stacked arrays: scaled, cropped to the window that holds most of the mask.
 
     Returns {"image": uint8 [n, H, W, C], "label": int32 [n], "mask": uint8 [n, H, W, 1],
-    "has_mask": bool [n], "index": int32 [n]} in the order of `indices`.
+    "has_mask": bool [n], "index": int32 [n]} in the order of `indices`. A `FixedWindows` has a
+    row for every window of a picture.
     """
     cached, res, channels = CachedSource.of(source, config), config.data.res, config.data.channels
     indices = np.asarray(indices, np.int32).reshape(-1)
@@ -160,8 +202,9 @@ def load_records(config, source, indices):
     }
     for row, index in enumerate(indices):
         record = cached[index]
-        window = transforms.centre_window(record["mask"], res)
-        out["image"][row], out["mask"][row] = transforms.crop(record, *window, res)
+        y, x = windows.best_window(record["mask"], res)
+        for name in ("image", "mask"):
+            out[name][row] = windows.cut(record[name], y, x, res)
         out["has_mask"][row] = record["has_mask"]
     return out
 

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 
 from dtgan.config import ConfigError, nearest
+from dtgan.data import windows
 
 
 class Source:
@@ -37,6 +38,16 @@ class Source:
         """Return the record of an image; see above."""
         raise NotImplementedError
 
+    def shown(self, index, data):
+        """Tell what scaling and cropping leave of an image's defect: a `windows.Shown`.
+
+        data: config.data.
+        """
+        size = tuple(int(side) for side in self.sizes[index])
+        if size == (data.res, data.res) or not self.labels[index]:
+            return windows.untouched(size, data)
+        return windows.shown(self[index]["mask"], data)
+
     def transfer(self, i, j, other=None):
         """Render the defect of image i on the surface of image j, of `other` if given.
 
@@ -65,6 +76,10 @@ class View(Source):
         source, row = self.resolve(index)
         record = source[row]
         return {**record, "label": int(self.labels[index])}
+
+    def shown(self, index, data):
+        source, row = self.resolve(index)
+        return source.shown(row, data)
 
     def transfer(self, i, j, other=None):
         source, row = self.resolve(i)

@@ -14,7 +14,7 @@ import numpy as np
 from dtgan import sharding
 from dtgan.config import ConfigError
 from dtgan.data import pipeline
-from dtgan.data.catalog import scaled_size
+from dtgan.data.windows import scaled_size
 
 log = logging.getLogger("dtgan")
 

@@ -8,7 +8,7 @@ import pytest
 
 from dtgan import images
 from dtgan.config import ConfigError, base_config
-from dtgan.data import catalog
+from dtgan.data import catalog, windows
 
 
 class Sizes:
@@ -111,7 +111,7 @@ def test_wrong_sources_are_named(data, split, message):
     ],
 )
 def test_scaled_size(size, data, want, enlarges):
-    assert catalog.scaled_size(size, config_of(**data).data) == (want, enlarges)
+    assert windows.scaled_size(size, config_of(**data).data) == (want, enlarges)
 
 
 def test_small_images_are_reported_at_once():

@@ -237,32 +237,6 @@ def test_training_crops_hold_part_of_the_defect():
     assert len({batch["mask"].tobytes() for batch in batches}) > 10
 
 
-def test_windows_are_uniform_among_those_that_touch_the_mask():
-    rng = np.random.default_rng(0)
-    mask = np.zeros((8, 4, 1), np.uint8)
-    mask[2, 1] = 255
-    starts = collections.Counter(transforms.random_window(mask, 4, rng) for _ in range(1500))
-    assert set(starts) == {(0, 0), (1, 0), (2, 0)}
-    assert all(400 < n < 600 for n in starts.values())
-    empty = collections.Counter(transforms.random_window(mask * 0, 4, rng) for _ in range(500))
-    assert set(empty) == {(y, 0) for y in range(5)}
-    far = np.zeros((400, 400, 1), np.uint8)
-    far[399, 0] = 255
-    windows = {transforms.random_window(far, 8, rng) for _ in range(50)}
-    assert windows == {(392, 0)}
-
-
-def test_centre_windows_follow_the_mask_inside_the_image():
-    mask = np.zeros((40, 60, 1), np.uint8)
-    assert transforms.centre_window(mask, 32) == (4, 14)
-    mask[30:34, 2:6] = 255
-    assert transforms.centre_window(mask, 32) == (8, 0)
-    assert transforms.centre_window(mask, 16) == (24, 0)
-    mask = np.zeros((40, 60, 1), np.uint8)
-    mask[18:22, 28:32] = 255
-    assert transforms.centre_window(mask, 8) == (16, 26)
-
-
 def test_images_are_scaled_with_their_masks():
     config = config_of(res=32)
     record = transforms.scale_record(FakeSource(size=(64, 96))[25], config.data)

@@ -1,0 +1,114 @@
+"""The account of a data set: which pictures still show their label after scaling and cropping.
+
+A label must not outlive its defect. What is lost is counted by class where masks say where the
+defect is, told in one line a finding before anything is compiled, and kept with the run.
+"""
+
+import logging
+
+import numpy as np
+
+from dtgan.config import ConfigError
+from dtgan.data.windows import scaled_size
+
+log = logging.getLogger("dtgan")
+
+LOST = 0.1  # share of a class's defect pixels outside of its fixed crops, from which on it is told
+LARGE = 4.0  # crops that a picture without a mask may be large, before that is told
+
+
+def account(source, data):
+    """Count for each class of a source what scaling and the fixed crops leave of its defects.
+
+    data: config.data. Returns {class: {"pictures", "with_mask", "crops", "pixels_in_file",
+    "pixels_scaled", "pixels_in_crops", "lost": pictures that show nothing of their mask,
+    "least_width": of the thinnest defect after scaling, in pixels; None without masks,
+    "res_of_a_pixel": data.res from which on that is one; None likewise, "largest": crops that the
+    largest picture without a mask has the area of}}. The normal class has no entry.
+    """
+    table = {}
+    for label, name in enumerate(source.classes):
+        rows = np.flatnonzero(np.asarray(source.labels) == label)
+        if label and len(rows):
+            table[name] = _of_class(source, rows, data)
+    return table
+
+
+def _of_class(source, rows, data):
+    shown = [source.shown(row, data) for row in rows]
+    masked = [one for one in shown if one.in_file]
+    widths = [one.width for one in masked]
+    least = int(np.argmin(widths)) if masked else None
+    areas = [
+        np.prod(scaled_size(source.sizes[row], data)[0]) / data.res**2
+        for row, one in zip(rows, shown, strict=True)
+        if not one.in_file
+    ]
+    return {
+        "pictures": len(rows),
+        "with_mask": len(masked),
+        "crops": sum(len(one.windows) for one in shown),
+        "pixels_in_file": sum(one.in_file for one in masked),
+        "pixels_scaled": sum(one.scaled for one in masked),
+        "pixels_in_crops": sum(one.cropped for one in masked),
+        "lost": sum(one.cropped == 0 for one in masked),
+        "least_width": None if least is None else round(widths[least], 2),
+        "res_of_a_pixel": None if least is None else int(np.ceil(data.res / widths[least])),
+        "largest": round(float(max(areas, default=0.0)), 1),
+    }
+
+
+def findings(table, data):
+    """Say in one line each what a user should know of an `account`."""
+    found, res = [], data.res
+    for name, part in table.items():
+        masked, crops = part["with_mask"], part["crops"]
+        if part["lost"]:
+            found.append(
+                f"{name}: {part['lost']} of {masked} pictures show no pixel of their mask at "
+                f"data.res={res}; train at a larger data.res, or cut the pictures smaller"
+            )
+        outside = 1 - part["pixels_in_crops"] / max(part["pixels_scaled"], 1)
+        if masked and outside > LOST:
+            found.append(
+                f"{name}: the fixed crops of {res} px leave {100 * outside:.0f} % of the defect "
+                f"outside ({masked} pictures, {crops} crops); use a larger data.res, or a smaller "
+                "data.scale_to"
+            )
+        if crops > part["pictures"]:
+            found.append(
+                f"{name}: {part['pictures']} pictures give {crops} fixed crops, since parts of "
+                "their defects lie too far apart for one"
+            )
+        if masked and part["least_width"] < 1:
+            found.append(
+                f"{name}: the thinnest defect is {part['least_width']:.2g} pixels wide at "
+                f"data.res={res}; from data.res={part['res_of_a_pixel']} on it is one"
+            )
+        if part["largest"] > LARGE:
+            found.append(
+                f"{name}: pictures without masks are up to {part['largest']:.0f} crops of {res} px "
+                "large, so most crops of them show no defect; add masks, or cut the pictures"
+            )
+    return found
+
+
+def refuse_lost(table, data, split):
+    """Raise ConfigError where a class has no picture left that shows it."""
+    for name, part in table.items():
+        if part["lost"] == part["pictures"]:
+            others = ",".join(other for other in table if other != name)
+            raise ConfigError(
+                f"none of the {part['pictures']} pictures of class {name!r} in {split} shows a "
+                f"pixel of its mask at data.res={data.res}; use a larger data.res, or leave the "
+                f"class out with --config.data.classes={others or '...'}"
+            )
+
+
+def tell(source, data, split):
+    """Log the findings of a source, and refuse one that shows nothing of a class: its `account`."""
+    table = account(source, data)
+    refuse_lost(table, data, split)
+    for line in findings(table, data):
+        log.warning("%s: %s", split, line)
+    return table

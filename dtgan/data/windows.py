@@ -1,0 +1,193 @@
+"""Scaled sizes and res x res windows: random ones for training, fixed ones that hold the defect."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from dtgan import images
+
+# Uniform windows tried before one is placed over a mask pixel. If a quarter of all windows touch
+# the defect, one of 8 tries does with probability 1 - 0.75^8 = 0.9: most crops are uniform among
+# the windows that show the defect.
+_TRIES = 8
+
+SPECK = 4  # pixels; a smaller part of a mask gets no window of its own
+_TOUCHING = np.ones((3, 3), bool)  # pixels that share a corner are of one part
+
+
+class Shown(NamedTuple):
+    """What is left of a picture's defect: pixels of its mask, and the windows of its fixed crops.
+
+    in_file, scaled: of the mask as it was read, and after scaling; windows: (y, x, pixels inside)
+    each; cropped: in any window; width: of the defect's thickest place after scaling, in pixels
+    (below 1: thinner than a pixel). All 0 without a mask.
+    """
+
+    in_file: int
+    scaled: int
+    cropped: int
+    width: float
+    windows: tuple
+
+
+def scaled_size(size, data):
+    """Compute (height, width) after scaling and whether that enlarges, for `data` = config.data.
+
+    The shorter side becomes data.scale_to (0: data.res; -1: as it is), the aspect is kept. A
+    target below data.res could not be cropped, so it is raised to data.res.
+    """
+    height, width = int(size[0]), int(size[1])
+    shorter = min(height, width)
+    target = {0: data.res, -1: shorter}.get(data.scale_to, data.scale_to)
+    target = max(target, data.res)
+    longer = max(target, round(max(height, width) * target / shorter))
+    scaled = (target, longer) if height <= width else (longer, target)
+    return scaled, target > shorter
+
+
+def shown(mask, data):
+    """Tell what scaling and the fixed crops leave of a mask uint8 [H, W, 1]: a `Shown`."""
+    if not mask.any():
+        return untouched(mask.shape[:2], data)
+    size, _ = scaled_size(mask.shape[:2], data)
+    scaled = images.resize_mask(mask, size)
+    places = fixed_windows(scaled, data.res)
+    inside = np.zeros(size, bool)
+    for y, x in places:
+        inside[y : y + data.res, x : x + data.res] = True
+    held = [np.count_nonzero(cut(scaled, y, x, data.res)) for y, x in places]
+    return Shown(
+        in_file=np.count_nonzero(mask),
+        scaled=np.count_nonzero(scaled),
+        cropped=np.count_nonzero(inside & (scaled[..., 0] > 0)),
+        width=thickness(mask) * min(size) / min(mask.shape[:2]),
+        windows=tuple((y, x, n) for (y, x), n in zip(places, held, strict=True)),
+    )
+
+
+def untouched(size, data):
+    """Make the `Shown` of a picture (height, width) without a mask: its fixed crop is central."""
+    (height, width), _ = scaled_size(size, data)
+    corner = (height - data.res) // 2, (width - data.res) // 2
+    return Shown(0, 0, 0, 0.0, ((*corner, 0),))
+
+
+def thickness(mask):
+    """Measure the greatest width of a mask [H, W, 1] in pixels: of the widest square inside it."""
+    inside = _bounded(mask[..., 0] != 0)
+    if not inside.size:
+        return 0
+    # The chessboard distance to the outside is half of the side of the largest square around.
+    return 2 * int(ndimage.distance_transform_cdt(np.pad(inside, 1), "chessboard").max()) - 1
+
+
+def random_window(mask, res, rng):
+    """Draw the top-left (y, x) of a res x res window with `rng`.
+
+    Uniform among the windows that contain part of the mask; where those are rare, uniform among
+    the windows around a random mask pixel. `mask` is [H, W, 1] with H, W >= res; an empty mask
+    gives a uniform window.
+    """
+    height, width = mask.shape[:2]
+    rows, columns = height - res + 1, width - res + 1
+    if rows == columns == 1:
+        return 0, 0
+    found = mask.any()
+    for _ in range(_TRIES):
+        y, x = int(rng.integers(rows)), int(rng.integers(columns))
+        if not found or cut(mask, y, x, res).any():
+            return y, x
+    pixels = np.flatnonzero(mask[..., 0])
+    row, column = divmod(int(pixels[rng.integers(len(pixels))]), width)
+    return _window_over(row, rows, res, rng), _window_over(column, columns, res, rng)
+
+
+def best_window(mask, res):
+    """Find the top-left (y, x) of the res x res window that holds most pixels of a mask [H, W, 1].
+
+    Of several the one whose part of the mask is nearest to its centre; an empty mask gives the
+    centre of the picture.
+    """
+    height, width = mask.shape[:2]
+    rows, columns = height - res + 1, width - res + 1
+    ys, xs = (np.flatnonzero((mask[..., 0] != 0).any(axis)) for axis in (1, 0))
+    if len(ys) == 0:
+        return (height - res) // 2, (width - res) // 2
+    if ys[-1] - ys[0] < res and xs[-1] - xs[0] < res:
+        y, x = (values.mean() for values in np.nonzero(mask[..., 0]))
+        return _around(y, ys, rows, res), _around(x, xs, columns, res)
+    # Only the windows that touch the mask's bounding box matter.
+    top, left = max(0, ys[0] - res + 1), max(0, xs[0] - res + 1)
+    bottom, right = min(height, ys[-1] + res), min(width, xs[-1] + res)
+    inside = mask[top:bottom, left:right, 0] != 0
+    number = _sums(inside, res)
+    y, x = np.nonzero(number == number.max())
+    grid_y, grid_x = np.ogrid[: inside.shape[0], : inside.shape[1]]
+    off_y = _sums(inside * grid_y, res)[y, x] / number.max() - (y + (res - 1) / 2)
+    off_x = _sums(inside * grid_x, res)[y, x] / number.max() - (x + (res - 1) / 2)
+    nearest = int(np.argmin(off_y**2 + off_x**2))
+    return int(top + y[nearest]), int(left + x[nearest])
+
+
+def fixed_windows(mask, res):
+    """List the windows (y, x) of a picture's fixed crops, by its mask [H, W, 1].
+
+    The best window first; then, from the largest part of the mask to the smallest, the best window
+    of each part of which no window yet shows half of what a window could. Parts are 8-connected;
+    those below SPECK pixels get none.
+    """
+    windows = [best_window(mask, res)]
+    if min(mask.shape[:2]) == max(mask.shape[:2]) == res:
+        return windows
+    parts, number = ndimage.label(mask[..., 0], _TOUCHING)
+    sizes = np.bincount(parts.reshape(-1), minlength=number + 1)[1:]
+    boxes = ndimage.find_objects(parts)
+    for index in np.argsort(-sizes, kind="stable"):
+        if sizes[index] < SPECK:
+            break
+        if any(_holds(window, boxes[index], res) for window in windows):
+            continue
+        part = (parts == index + 1)[..., None]
+        own = best_window(part, res)
+        most = np.count_nonzero(cut(part, *own, res))
+        if max(np.count_nonzero(cut(part, y, x, res)) for y, x in windows) < most / 2:
+            windows.append(own)
+    return windows
+
+
+def cut(array, y, x, res):
+    """Return the view of the res x res window at (y, x) of an array [H, W, ...]."""
+    return array[y : y + res, x : x + res]
+
+
+def _holds(window, box, res):
+    """Tell whether a window holds all of a box, a slice for each axis."""
+    return all(
+        a <= part.start and part.stop <= a + res for a, part in zip(window, box, strict=True)
+    )
+
+
+def _bounded(inside):
+    """Cut a bool [H, W] to its bounding box; of size 0 where nothing is set."""
+    ys, xs = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
+    return inside[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1] if len(ys) else inside[:0]
+
+
+def _around(centre, pixels, starts, res):
+    """Choose the start of a window that holds all `pixels` and is nearest to be centred."""
+    least, greatest = max(0, pixels[-1] - res + 1), min(starts - 1, pixels[0])
+    return int(np.clip(round(float(centre) + 0.5 - res / 2), least, greatest))
+
+
+def _sums(values, res):
+    """Sum [H, W] over all res x res windows: [H - res + 1, W - res + 1]."""
+    total = np.zeros((values.shape[0] + 1, values.shape[1] + 1), np.int64)
+    total[1:, 1:] = values.cumsum(0, np.int64).cumsum(1)
+    rows = total[res:] - total[:-res]
+    return rows[:, res:] - rows[:, :-res]
+
+
+def _window_over(pixel, starts, res, rng):
+    """Draw a uniform start in [0, starts) of a window of `res` that covers `pixel`."""
+    return int(rng.integers(max(0, pixel - res + 1), min(pixel, starts - 1) + 1))
