@@ -5,11 +5,7 @@ import hashlib
 import numpy as np
 
 from dtgan.config import ConfigError
-from dtgan.metrics import correlation
-
-# Correlation of whole images above which two count as one. On three data sets different pictures of
-# steel reached 0.66 at most; flips reach 0.999, crops of 80 to 95 % of the side 0.88 at least.
-LIMIT = 0.8
+from dtgan.metrics import correlation, near
 
 
 def check(test, known, role):
@@ -32,7 +28,7 @@ def check(test, known, role):
         correlation.regions(np.zeros_like(test.mask)),
     )
     worst = int(np.argmax(match.ncc))
-    if match.ncc[worst] > LIMIT:
+    if match.ncc[worst] > near.LIMIT:
         how = f"correlation {match.ncc[worst]:.3f}, maybe a crop"
         raise _leak(test.ids[worst], known.ids[match.index[worst]], role, how)
 

@@ -4,12 +4,14 @@ A label must not outlive its defect. What is lost is counted by class where mask
 defect is, told in one line a finding before anything is compiled, and kept with the run.
 """
 
+import json
 import logging
 
 import numpy as np
 
 from dtgan.config import ConfigError
 from dtgan.data.windows import scaled_size
+from dtgan.files import write_atomic
 
 log = logging.getLogger("dtgan")
 
@@ -112,3 +114,18 @@ def tell(source, data, split):
     for line in findings(table, data):
         log.warning("%s: %s", split, line)
     return table
+
+
+def write(workdir, source, data, accounts):
+    """Keep with a run what is known of its data, in workdir/data.json.
+
+    accounts: {split: account}. The file holds them, their findings, and the warnings of the audit.
+    """
+    told = [f"{split}: {x}" for split, table in accounts.items() for x in findings(table, data)]
+    content = {
+        "fingerprint": source.fingerprint,
+        "accounts": accounts,
+        "findings": told,
+        "audit": list(source.warnings),
+    }
+    write_atomic(workdir / "data.json", json.dumps(content, indent=2) + "\n")

@@ -20,6 +20,7 @@ class Source:
     Optional:
     families: int32 [N], the kind of surface of every image; None where it is not known
     skipped: bad files that were left out
+    warnings: what the audit of the files says of them, a line each
     has_truth: whether `transfer` and `clean` are there
     """
 
@@ -29,6 +30,7 @@ class Source:
     fingerprint: str
     families: np.ndarray | None = None
     skipped: int = 0
+    warnings: tuple = ()
     has_truth: bool = False
 
     def __len__(self):
@@ -109,6 +111,7 @@ class Concatenated(View):
         self._ends = np.cumsum([len(source) for source in self._sources])
         self.fingerprint = digest("+".join(source.fingerprint for source in self._sources))
         self.skipped = sum(source.skipped for source in self._sources)
+        self.warnings = sum((tuple(source.warnings) for source in self._sources), ())
         self.has_truth = all(source.has_truth for source in self._sources)
 
     @property
@@ -136,7 +139,8 @@ class Selected(View):
         self.fingerprint = source.fingerprint
         if self.classes != tuple(source.classes):
             self.fingerprint = digest(f"{source.fingerprint}/{self.classes}")
-        self.skipped, self.has_truth = source.skipped, source.has_truth
+        self.skipped, self.warnings = source.skipped, source.warnings
+        self.has_truth = source.has_truth
 
     @property
     def families(self):

@@ -14,7 +14,7 @@ import numpy as np
 from dtgan import config as config_lib
 from dtgan import images, sharding
 from dtgan.config import ConfigError
-from dtgan.data import catalog, pipeline
+from dtgan.data import account, catalog, pipeline
 from dtgan.files import write_atomic
 from dtgan.methods.registry import abstract_state, make_method
 from dtgan.runs import workdir as workdir_lib
@@ -76,6 +76,9 @@ class Run:
         self.method = make_method(config, self.info.classes)
         self.kinds = pipeline.kinds_of((*self.method.reads, *self.method.needs))
         pipeline.need_kinds(self.source, self.kinds)
+        self.accounts = {
+            config.data.split: account.tell(self.source, config.data, config.data.split)
+        }
         self.cached = pipeline.CachedSource.of(self.source, config)
         self.put = functools.partial(sharding.put_batch, mesh=self.mesh)
         if config.data.resident and self.method.phases:
@@ -114,6 +117,7 @@ class Run:
             if self.lead:
                 text = config_lib.to_json(self.config) + "\n"
                 write_atomic(self.path / "config.json", text)
+                account.write(self.path, self.source, self.config.data, self.accounts)
             self.writer = Writer(self.path, first, self.lead)
             stack.callback(self.writer.close)
             if first >= self.total:
@@ -242,8 +246,10 @@ class Run:
                 f"the split 'val' has the classes {', '.join(info.classes)}, training has "
                 f"{', '.join(self.info.classes)}; every split needs the same"
             )
-        self.val = source
-        self.pairs = Pairs(self.config, source, self.rows, self.rows)
+        else:
+            self.accounts["val"] = account.tell(source, self.config.data, "val")
+        self.val = pipeline.FixedWindows(source, self.config)
+        self.pairs = Pairs(self.config, self.val, self.rows, self.rows)
 
     def _report(self, step, pending, progress):
         """Fetch the scalars since the last report, check them, write their means; return []."""
