@@ -138,7 +138,27 @@ class Context:
         split = self.settings.split
         if self.sources[split] is None:
             raise ConfigError(f"the split {split!r} of {path} holds no images; use another --split")
-        pipeline.need_kinds(self.sources[split], ("defect", "normal"))
+        try:
+            pipeline.need_kinds(self.sources[split], ("defect", "normal"))
+        except ConfigError as error:
+            raise ConfigError(self._lack(split, path)) from error
+
+    def _lack(self, split, path):
+        """Say what the split lacks, and which others could be judged instead."""
+
+        def kinds(source):
+            counts = np.bincount(source.labels, minlength=len(self.classes))
+            return ", ".join(f"{n} {name}" for name, n in zip(self.classes, counts, strict=True))
+
+        usable = [
+            f"--split={name}"
+            for name in SPLITS
+            if self.sources[name] is not None and 0 < np.mean(self.sources[name].labels > 0) < 1
+        ]
+        return (
+            f"the split {split!r} of {path} holds {kinds(self.sources[split])}; judging needs "
+            f"normal and defect images; use {' or '.join(usable) or 'more images'}"
+        )
 
     def _open_extractors(self, directory):
         s, domain_pair, inception_features = self.settings, None, None

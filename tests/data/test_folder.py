@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dtgan.config import ConfigError
+from dtgan.config import ConfigError, base_config
 from dtgan.data.folders import audit
 from dtgan.data.folders.folder import FolderSource
 from dtgan.data.splits import SPLITS
@@ -35,16 +35,31 @@ def _make(root, normal=6, crack=6, masks=True):
     return root
 
 
+def _data(path, **fields):
+    """config.data of a folder."""
+    data = base_config().data
+    data.update(path=str(path), **fields)
+    return data
+
+
+def _open(path, split="train", seed=0, **fields):
+    return FolderSource(_data(path, **fields), split, seed)
+
+
+def _audit(path, **fields):
+    return audit.audit(_data(path, **fields))
+
+
 def _split_of(path, **options):
-    return {item["id"]: name for name in SPLITS for item in FolderSource(path, name, **options)}
+    return {item["id"]: name for name in SPLITS for item in _open(path, name, **options)}
 
 
-def _errors(path):
-    return [(f.file, f.reason) for f in audit.audit(path).errors]
+def _errors(path, **fields):
+    return [(f.file, f.reason) for f in _audit(path, **fields).errors]
 
 
-def _warnings(path):
-    return [(f.file, f.reason) for f in audit.audit(path).warnings]
+def _warnings(path, **fields):
+    return [(f.file, f.reason) for f in _audit(path, **fields).warnings]
 
 
 def _plant(root, number=3):
@@ -60,13 +75,13 @@ def test_reads_every_format_with_one_contract(tmp_path):
     _make(tmp_path, normal=2, crack=2, masks=False)
     folder = tmp_path / "images/Ünter grad 裂纹"
     colour = np.stack([_picture(i) for i in range(3)], axis=-1)
-    _save(folder / "a b.png", (_picture(1).astype(np.uint16)) * 257)
+    _save(folder / "a b.png", (_picture(11).astype(np.uint16)) * 257)
     _save(folder / "rot é.jpg", colour)
     _save(folder / "c.BMP", _picture(2, (30, 7)))
     _save(folder / "d.tiff", colour[:9])
-    _save(folder / "e.tif", _picture(3).astype(np.uint16) * 257)
+    _save(folder / "e.tif", _picture(13).astype(np.uint16) * 257)
     for channels in (1, 3):
-        source = FolderSource(tmp_path, "train+val+test", channels)
+        source = _open(tmp_path, "train+val+test", channels=channels)
         assert source.classes == ("normal", "crack", "Ünter grad 裂纹")
         assert len(source) == 9 and source.skipped == 0
         assert source.labels.dtype == np.int32 and source.sizes.dtype == np.int32
@@ -79,7 +94,7 @@ def test_reads_every_format_with_one_contract(tmp_path):
             assert item["label"] == source.labels[i]
         ids = {item["id"] for item in source}
         assert "Ünter grad 裂纹/a b.png" in ids and "Ünter grad 裂纹/rot é.jpg" in ids
-    report = audit.audit(tmp_path)
+    report = _audit(tmp_path)
     assert report.formats == {"16-bit grey": 2, "8-bit RGB": 2, "8-bit grey": 5}
     assert report.sizes == {"height": (9, 20, 30), "width": (7, 24, 24)}
 
@@ -88,7 +103,7 @@ def test_sixteen_bits_scale_by_the_full_range(tmp_path):
     _make(tmp_path, masks=False)
     values = np.asarray([[0, 128, 129, 257], [32767, 32768, 65278, 65535]], np.uint16)
     _save(tmp_path / "images/crack/wide.png", values)
-    items = {item["id"]: item for item in FolderSource(tmp_path, "train+val+test")}
+    items = {item["id"]: item for item in _open(tmp_path, "train+val+test")}
     expected = [[0, 0, 1, 1], [127, 128, 254, 255]]
     np.testing.assert_array_equal(items["crack/wide.png"]["image"][..., 0], expected)
 
@@ -96,11 +111,11 @@ def test_sixteen_bits_scale_by_the_full_range(tmp_path):
 def test_masks_of_defects_normals_and_gaps(tmp_path):
     _make(tmp_path)
     (tmp_path / "masks/crack/c5.png").unlink()
-    mask = np.full((20, 24), 127, np.uint8)
-    mask[0, 0], mask[1, 1] = 128, 200
+    mask = np.zeros((20, 24), np.uint8)
+    mask[0, 0], mask[1, 1], mask[0, 1] = 101, 200, 100
     (tmp_path / "masks/crack/c4.png").unlink()
     _save(tmp_path / "masks/crack/c4.bmp", mask)
-    items = {item["id"]: item for item in FolderSource(tmp_path, "train+val+test")}
+    items = {item["id"]: item for item in _open(tmp_path, "train+val+test")}
     assert set(np.unique(items["crack/c0.png"]["mask"])) == {0, 255}
     np.testing.assert_array_equal(np.argwhere(items["crack/c4.png"]["mask"]), [[0] * 3, [1, 1, 0]])
     assert items["crack/c4.png"]["has_mask"] and not items["crack/c5.png"]["has_mask"]
@@ -110,7 +125,7 @@ def test_masks_of_defects_normals_and_gaps(tmp_path):
 
 def test_splits_are_stratified_disjoint_and_complete(tmp_path):
     _make(tmp_path, normal=40, crack=20, masks=False)
-    counts = audit.audit(tmp_path).counts
+    counts = _audit(tmp_path).counts
     assert counts["normal"] == {"train": 28, "val": 6, "test": 6}
     assert counts["crack"] == {"train": 14, "val": 3, "test": 3}
     assert len(_split_of(tmp_path)) == 60
@@ -119,8 +134,8 @@ def test_splits_are_stratified_disjoint_and_complete(tmp_path):
 
 def test_the_smallest_class_trains_and_validates(tmp_path):
     _make(tmp_path, crack=2)
-    assert audit.audit(tmp_path).counts["crack"] == {"train": 1, "val": 1, "test": 0}
-    source = FolderSource(tmp_path, "test", fractions=(0.5, 0.5, 0))
+    assert _audit(tmp_path).counts["crack"] == {"train": 1, "val": 1, "test": 0}
+    source = _open(tmp_path, "test", fractions=(0.5, 0.5, 0))
     assert len(source) == 0 and source.sizes.shape == (0, 2)
 
 
@@ -134,23 +149,38 @@ def test_groups_stay_together_across_classes(tmp_path):
     for name, split in _split_of(tmp_path, group="_tile([0-9]+)$").items():
         seen[name.split("_")[1]].add(split)
     assert len(seen) == 12 and all(len(found) == 1 for found in seen.values())
-    assert audit.audit(tmp_path, group="_tile([0-9]+)$").num_groups == 12
+    assert _audit(tmp_path, group="_tile([0-9]+)$").num_groups == 12
 
 
 def test_copies_and_mirror_images_share_a_split(tmp_path):
     _make(tmp_path, masks=False)
     flips = (lambda a: a, np.flipud, np.fliplr, lambda a: a[::-1, ::-1])
     for i, flip in enumerate(flips):
-        _save(tmp_path / f"images/crack/copy{i}.bmp", np.ascontiguousarray(flip(_picture(0))))
+        _save(tmp_path / f"images/normal/copy{i}.bmp", np.ascontiguousarray(flip(_picture(0))))
     grey = _picture(0)
     _save(tmp_path / "images/normal/rgb.png", np.stack([grey] * 3, axis=-1))
     found = _split_of(tmp_path)
-    same = {found[f"crack/copy{i}.bmp"] for i in range(4)} | {found["normal/n0.png"]}
+    same = {found[f"normal/copy{i}.bmp"] for i in range(4)} | {found["normal/n0.png"]}
     assert len(same | {found["normal/rgb.png"]}) == 1
     warnings = dict(_warnings(tmp_path))
-    assert warnings["images/normal/rgb.png"] == "duplicate"
-    assert warnings["images/crack/copy3.bmp"] == "label conflict: crack and normal"
-    assert not _errors(tmp_path)
+    assert warnings["images/normal/rgb.png"] == "duplicate" and not _errors(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("normal", "; take one of them out"), ("dent", "put it into images/crack+dent/ alone")],
+)
+def test_one_picture_under_two_labels_is_an_error_inside_a_split(tmp_path, name, remedy):
+    _make(tmp_path)
+    for i in range(3):
+        _save(tmp_path / f"images/dent/d{i}.png", _picture(200 + i))
+    _save(tmp_path / f"images/{name}/again.png", _picture(100)[::-1])
+    (found,) = _audit(tmp_path).errors
+    first, second = ("crack", "normal") if name == "normal" else ("dent", "crack")
+    assert found.reason == f"label conflict: {first} and {second}"
+    assert found.detail.startswith("mirror image as images/") and remedy in found.detail
+    source = _open(tmp_path, "train+val+test", skip_bad=True)
+    assert source.skipped == 1 and len(source) == 15
 
 
 def _write_table(root, rows):
@@ -167,14 +197,14 @@ def test_splits_csv_decides(tmp_path):
     _write_table(tmp_path, [("images/" + rows[0][0], rows[0][1]), *rows[1:]])
     assert _split_of(tmp_path) == dict(rows)
     assert _split_of(tmp_path, seed=5) == dict(rows)
-    assert len(FolderSource(tmp_path, "train+val")) == 8
+    assert len(_open(tmp_path, "train+val")) == 8
 
 
 def test_splits_csv_faults(tmp_path):
     rows = _rows(_make(tmp_path))
     rows[0] = (rows[0][0], "trian")
     _write_table(tmp_path, [*rows[:-1], ("crack/gone.png", "train"), (rows[2][0], "val")])
-    found = [(f.file, f.reason, f.detail) for f in audit.audit(tmp_path).errors]
+    found = [(f.file, f.reason, f.detail) for f in _audit(tmp_path).errors]
     assert [(file, reason) for file, reason, _ in found] == [
         ("splits.csv:13", "unknown file"),
         ("images/crack/c0.png", "unknown split"),
@@ -182,10 +212,10 @@ def test_splits_csv_faults(tmp_path):
         ("images/normal/n5.png", "unknown split"),
     ]
     assert "did you mean 'train'" in found[1][2]
-    assert FolderSource(tmp_path, skip_bad=True).skipped == 3
+    assert _open(tmp_path, skip_bad=True).skipped == 3
     (tmp_path / "splits.csv").write_text("name,part\n")
     with pytest.raises(ConfigError, match="first line must be: file,split"):
-        FolderSource(tmp_path)
+        _open(tmp_path)
 
 
 def test_copies_across_splits_leave_train_first(tmp_path):
@@ -201,8 +231,8 @@ def test_copies_across_splits_leave_train_first(tmp_path):
         ("images/normal/n2.png", "label conflict: normal and crack"),
     ]
     with pytest.raises(ConfigError, match=r"^2 files in .* fail the audit"):
-        FolderSource(tmp_path)
-    source = FolderSource(tmp_path, "train+val+test", skip_bad=True)
+        _open(tmp_path)
+    source = _open(tmp_path, "train+val+test", skip_bad=True)
     ids = {item["id"] for item in source}
     assert source.skipped == 2 and len(ids) == 18
     assert "normal/n1.png" in ids and "crack/like n2.png" in ids and "normal/n2.png" not in ids
@@ -221,7 +251,7 @@ def test_every_bad_file_is_named_with_its_reason(tmp_path):
     _save(tmp_path / "masks/dent/d.png", mask)
     _save(tmp_path / "masks/normal/n0.png", mask)
     _save(tmp_path / "masks/crack/c1.bmp", mask)
-    _save(tmp_path / "masks/crack/c2.png", mask // 255)
+    _save(tmp_path / "masks/crack/c2.png", np.vstack([mask[:10] // 2, mask[10:]]))
     _save(tmp_path / "masks/crack/c3.png", mask * 0)
     (tmp_path / "images/crack/notes.txt").write_text("x")
     (tmp_path / "images/crack/.hidden.png").write_text("x")
@@ -235,7 +265,7 @@ def test_every_bad_file_is_named_with_its_reason(tmp_path):
         ("images/normal/thin.png", "zero area"),
         ("masks/crack/c0.png", "wrong-size mask"),
         ("masks/crack/c1.png", "second mask"),
-        ("masks/crack/c2.png", "wrong mask values"),
+        ("masks/crack/c2.png", "several values"),
         ("masks/crack/gone.png", "mask without an image"),
         ("masks/dent/d.png", "unknown label"),
         ("masks/normal/n0.png", "mask on a normal image"),
@@ -246,10 +276,10 @@ def test_every_bad_file_is_named_with_its_reason(tmp_path):
         ("images/crack/text.png", "no mask"),
         ("masks/crack/c3.png", "zero-area mask"),
     ]
-    lines = audit.audit(tmp_path).lines()
+    lines = _audit(tmp_path).lines()
     assert "error: masks/crack/c0.png: wrong-size mask: 10x10 for an image of 24x20" in lines
     assert not any(str(tmp_path) in line for line in lines)
-    source = FolderSource(tmp_path, "train+val+test", skip_bad=True)
+    source = _open(tmp_path, "train+val+test", skip_bad=True)
     assert source.skipped == 11
     items = {item["id"]: item for item in source}
     assert not items.keys() & {"crack/c0.png", "crack/c2.png", "normal/n0.png"}
@@ -260,20 +290,20 @@ def test_the_complaint_is_capped_and_names_the_remedy(tmp_path):
     _make(tmp_path)
     _plant(tmp_path, number=25)
     with pytest.raises(ConfigError) as caught:
-        FolderSource(tmp_path, group="n(.)")
+        _open(tmp_path, group="n(.)")
     lines = str(caught.value).split("\n")
     assert lines[0].startswith(f"25 files in {tmp_path} fail the audit; ")
     assert f"python -m dtgan.audit --path={tmp_path} --group='n(.)'" in lines[0]
     assert "--config.data.skip_bad=True" in lines[0]
     assert len(lines) == 22 and lines[-1] == "  ... and 5 more"
-    assert FolderSource(tmp_path, skip_bad=True).skipped == 25
+    assert _open(tmp_path, skip_bad=True).skipped == 25
 
 
 def test_skip_bad_still_needs_two_images_a_class(tmp_path):
     _make(tmp_path, crack=2, masks=False)
     (tmp_path / "images/crack/c0.png").write_bytes(b"")
     with pytest.raises(ConfigError, match="class 'crack' has 1 image; every class needs"):
-        FolderSource(tmp_path, skip_bad=True)
+        _open(tmp_path, skip_bad=True)
 
 
 def test_a_class_of_one_group_cannot_validate(tmp_path):
@@ -281,13 +311,13 @@ def test_a_class_of_one_group_cannot_validate(tmp_path):
     _save(tmp_path / "images/crack/again.png", _picture(100))
     assert _errors(tmp_path) == [("images/crack/", "class without an image in val")]
     with pytest.raises(ConfigError, match="class without an image in val"):
-        FolderSource(tmp_path, skip_bad=True)
+        _open(tmp_path, skip_bad=True)
 
 
 def test_fingerprint_is_of_content_alone(tmp_path):
-    first = FolderSource(_make(tmp_path / "one"))
+    first = _open(_make(tmp_path / "one"))
     shutil.copytree(tmp_path / "one", tmp_path / "elsewhere/two")
-    second = FolderSource(tmp_path / "elsewhere/two", "val", channels=3)
+    second = _open(tmp_path / "elsewhere/two", "val", channels=3)
     assert first.fingerprint == second.fingerprint and len(first.fingerprint) == 16
     assert int(first.fingerprint, 16) >= 0
     mask = np.zeros((20, 24), np.uint8)
@@ -295,17 +325,17 @@ def test_fingerprint_is_of_content_alone(tmp_path):
     changes = {"masks/crack/c0.png": mask, "images/normal/n0.png": _picture(50)}
     for name, array in changes.items():
         _save(tmp_path / "elsewhere/two" / name, array)
-        third = FolderSource(tmp_path / "elsewhere/two")
+        third = _open(tmp_path / "elsewhere/two")
         assert third.fingerprint not in (first.fingerprint, second.fingerprint)
         second = third
-    assert FolderSource(tmp_path / "one", seed=1).fingerprint != first.fingerprint
+    assert _open(tmp_path / "one", seed=1).fingerprint != first.fingerprint
 
 
 def test_splits_of_one_set_share_one_audit(tmp_path):
     _make(tmp_path)
     before = audit._audit.cache_info().misses
     for split in SPLITS:
-        FolderSource(tmp_path, split)
+        _open(tmp_path, split)
     assert audit._audit.cache_info().misses == before + 1
     (tmp_path / "images/crack/c0.png").rename(tmp_path / "images/crack/c0 new.png")
     assert ("images/crack/c0 new.png", "no mask") in _warnings(tmp_path)
@@ -341,5 +371,5 @@ def test_mistakes_are_one_clear_line(tmp_path, spoil, options, message):
     if spoil:
         spoil(root)
     with pytest.raises(ConfigError, match=message) as caught:
-        FolderSource(root, **options)
+        _open(root, **options)
     assert "\n" not in str(caught.value)

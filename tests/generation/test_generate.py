@@ -9,6 +9,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from dtgan import generate, images
+from dtgan.config import base_config
 from dtgan.data import catalog, pipeline
 from dtgan.data.folders.folder import FolderSource
 from dtgan.generation import draw, plan
@@ -46,6 +47,12 @@ def contents(out):
     }
 
 
+def folder(path):
+    data = base_config().data
+    data.path = str(path)
+    return FolderSource(data)
+
+
 def manifest(out):
     return [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
 
@@ -53,7 +60,7 @@ def manifest(out):
 def test_records_say_what_the_files_are(whole):
     fakes = [record for record in manifest(whole) if record["synthetic"]]
     assert [r["number"] for r in fakes] == list(range(18))
-    assert {r["class"] for r in fakes} == set(FolderSource(whole).classes) - {"normal"}
+    assert {r["class"] for r in fakes} == set(folder(whole).classes) - {"normal"}
     for r in fakes:
         mask = images.read_image(whole / r["mask"], 1)
         x3, x4 = (images.read_image(whole / r[name], 1).astype(int) for name in ("file", "twin"))
@@ -84,7 +91,7 @@ def test_other_readers_read_the_set(whole):
         assert {line.split()[0] for line in label.read_text().splitlines()} == {
             str(annotation["category_id"] - 1)
         }
-    source = FolderSource(whole)
+    source = folder(whole)
     assert all(source[i]["mask"].any() == (source[i]["label"] > 0) for i in range(len(source)))
     for r in manifest(whole):
         name = r["file"].rpartition("/")[2]
