@@ -64,10 +64,13 @@ def load(config, synthetic="", test=""):
 
 def _own_test(config):
     """Open the test split of the data."""
-    try:
-        return catalog.open_checked(config, "test")[0]
-    except ConfigError as error:
-        raise ConfigError(f"{error}; or test on a folder of its own: --test=DIR") from None
+    source, _ = catalog.open_checked(config, "test", needed=False)
+    if source is None:
+        raise ConfigError(
+            f"the test split of {config.data.path or config.data.source} holds no images; give it "
+            "some (data.fractions, splits.csv), or test on a folder of its own: --test=DIR"
+        )
+    return source
 
 
 def _generated(data):

@@ -117,8 +117,8 @@ def find_step(workdir, step):
     if not good and not damaged:
         found = "holds no checkpoint" if pathlib.Path(workdir).is_dir() else "does not exist"
         raise ConfigError(
-            f"workdir {workdir} {found}; give the --workdir of python -m dtgan.main, after its "
-            "first checkpoint (checkpoint.every steps)"
+            f"workdir {workdir} {found}; give the one that python -m dtgan.main was given, once it "
+            "has saved there (every checkpoint.every steps)"
         )
     if step == "best" and good:
         wanted = checkpoints.best_step(directory, good)

@@ -199,17 +199,24 @@ def test_copies_of_a_model_without_masks_are_judged_by_whole_images():
         (["--backgrounds=EMPTY"], "holds no images"),
         (["--references=EMPTY"], "holds no defects"),
         (["--references=UNKNOWN"], "the class 'dent', which is not known here"),
-        (["--backgrounds=BROKEN"], "broken.png is no image"),
+        (["--backgrounds=BROKEN"], "broken.png: unreadable: not an image"),
+        (["--backgrounds=LARGE", "--max_megapixels=0.001"], "; of generate --max_megapixels=0.002"),
+        (["--references=UNLIKE"], "masks/tear/a.png: several values: 100 (512 pixels), 200"),
         (["--shard=2/2"], "not i/n"),
         (["--strength=1e-6"], "hybrids in a row were refused (20 empty"),
         (["--out=FULL"], "is not empty and holds no such set"),
-        (["--workdir=EMPTY"], "no good checkpoint"),
+        (["--workdir=EMPTY"], "EMPTY holds no checkpoint; give the one that python -m dtgan.main"),
+        (["--workdir=NOWHERE"], "NOWHERE does not exist; give the one that python -m dtgan.main"),
     ],
 )
 def test_bad_input_is_one_line(arguments, flags, message, tmp_path, capsys):
     for name in ("EMPTY", "UNKNOWN/dent", "BROKEN", "FULL"):
         (tmp_path / name).mkdir(parents=True)
     images.write_image(tmp_path / "UNKNOWN/dent/a.png", np.zeros((32, 32, 1), np.uint8))
+    images.write_image(tmp_path / "LARGE/a.png", np.zeros((40, 40, 1), np.uint8))
+    levels = np.repeat(np.array([100, 200], np.uint8), 16)[:, None, None].repeat(32, 1)
+    for folder in ("images", "masks"):
+        images.write_image(tmp_path / f"UNLIKE/{folder}/tear/a.png", levels)
     (tmp_path / "BROKEN/broken.png").write_text("text")
     (tmp_path / "FULL/letter.txt").write_text("text")
     flags = [
