@@ -22,7 +22,8 @@ _FEW = 8  # values that a mask without soft edges may have
 _PLATEAU = 0.25  # of a level's pixels, those inside a 3x3 neighbourhood of it
 _SHARE = 0.01  # of the pixels that are not 0: of a level beside soft edges
 _TAIL = 1 / 8  # of the greatest value: next to 0 and to it, soft edges run flat
-_PHOTO = 0.2  # of all pixels: a picture has no value as common as that
+_COMMON = 0.2  # of all pixels: a picture has no value as common as that
+_DARK = 0.05  # of all pixels: nor so much background
 _HUE = 0.25  # difference of colours scaled to a greatest part of 1: shades of one differ less
 _LISTED = 6  # values in a message
 
@@ -154,9 +155,8 @@ def fault(mask, data):
     codes, counts = _values(mask.codes)
     if len(codes) < 2:
         return None
-    commonest = max(counts.max(), mask.codes.size - counts.sum()) / mask.codes.size
-    if len(codes) > _FEW and commonest < _PHOTO:
-        detail = f"{len(codes)} values, the commonest in {100 * commonest:.0f} % of the pixels"
+    if len(codes) > _FEW and _is_picture(mask, counts):
+        detail = f"{len(codes)} values and hardly any background"
         return "no mask but a picture", detail + "; take it out, or mark the defect with one value"
     levels = _levels(mask, codes, counts)
     if levels.sum() < 2:
@@ -237,6 +237,15 @@ def _listed(codes, counts, colour):
     listed = [f"{format_code(int(codes[i]), colour)} ({counts[i]} pixels)" for i in order]
     more = f" and {len(codes) - _LISTED} more" if len(codes) > _LISTED else ""
     return ", ".join(listed) + more
+
+
+def _is_picture(mask, counts):
+    """Tell whether a file is no mask, but a picture: no common value, no background.
+
+    counts: of pixels of every value but 0.
+    """
+    commonest = max(counts.max(), mask.codes.size - counts.sum()) / mask.codes.size
+    return commonest < _COMMON and np.mean(mask.strength <= _TAIL * mask.strength.max()) < _DARK
 
 
 def _flat(codes):
