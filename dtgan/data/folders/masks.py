@@ -29,7 +29,7 @@ _LISTED = 6  # values in a message
 
 
 class Mask(NamedTuple):
-    """A decoded mask: codes int32 [H, W], whether they are colours, and whether inexact."""
+    """A decoded mask: codes, integers [H, W], whether they are colours, and whether inexact."""
 
     codes: np.ndarray
     colour: bool = False
@@ -37,7 +37,7 @@ class Mask(NamedTuple):
 
     @property
     def strength(self):
-        """How strongly a pixel is marked, int32 [H, W]: its grey level or greatest colour part."""
+        """How strongly a pixel is marked, [H, W]: its grey level or greatest colour part."""
         return _brightest(self.codes) if self.colour else self.codes
 
 
@@ -112,7 +112,7 @@ def read_mask(path, data):
         return Mask(_code(_seen(image)[0]), True, lossy)
     plain = image.mode in ("1", "L") or image.mode.startswith("I")
     if plain or (image.mode == "P" and (kinds or not _by_colour(image))):
-        return Mask(np.asarray(image).astype(np.int32), False, lossy)
+        return Mask(np.asarray(image) + np.uint8(0), False, lossy)  # of mode 1: bool
     colours, alpha = _seen(image)
     if picture.narrowed and not colours.any():
         raise ValueError("16-bit colour is read by its upper 8 bits, all 0; convert it to 8 bit")
@@ -130,7 +130,7 @@ def parts(mask, data):
     """
     kinds = parse_kinds(data.mask_values)
     if not kinds:
-        limit = 127 if mask.lossy else int(mask.strength.max()) / 2
+        limit = 127 if mask.lossy else int(mask.strength.max()) // 2
         marked = mask.strength > limit
         return {"": ~marked if data.mask_invert else marked}
     found = {}
@@ -152,9 +152,9 @@ def fault(mask, data):
             detail = f"its greatest value is {greatest}, and only above 127 is a defect, since "
             return "wrong mask values", detail + "lossy compression changes values; save it as PNG"
         return None
-    codes, counts = _values(mask.codes)
-    if len(codes) < 2:
+    if not mask.codes.any() or only_value(mask):
         return None
+    codes, counts = _values(mask.codes)
     if len(codes) > _FEW and _is_picture(mask, counts):
         detail = f"{len(codes)} values and hardly any background"
         return "no mask but a picture", detail + "; take it out, or mark the defect with one value"
@@ -179,8 +179,9 @@ def suggest(texts):
 
 def only_value(mask):
     """Return the one value beside 0 of a Mask as text; "" where there are several or none."""
-    codes = () if mask.lossy else _values(mask.codes)[0]
-    return format_code(int(codes[0]), mask.colour) if len(codes) == 1 else ""
+    greatest = mask.codes.max()
+    only = np.count_nonzero(mask.codes == greatest) == np.count_nonzero(mask.codes)
+    return format_code(int(greatest), mask.colour) if greatest and only and not mask.lossy else ""
 
 
 def format_code(code, colour):
