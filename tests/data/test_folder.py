@@ -373,3 +373,148 @@ def test_mistakes_are_one_clear_line(tmp_path, spoil, options, message):
     with pytest.raises(ConfigError, match=message) as caught:
         _open(root, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_16_bit_pictures_of_a_camera_are_warned_of_once_for_the_set(tmp_path):
+    for i in range(6):
+        for name in ("normal", "crack"):
+            bright = 1 if i else 8  # the greatest value is in two files alone
+            wide = _picture(i + 10 * (name == "crack")).astype(np.uint16) * bright
+            _save(tmp_path / f"images/{name}/{i}.png", wide)
+    (finding,) = _audit(tmp_path).warnings
+    assert finding.reason == "nearly black"
+    assert finding.detail.startswith("12 16-bit pictures use 0..20")
+    assert finding.detail.endswith("of 0..65535; a 12-bit camera? --config.data.range=4095")
+    assert not _warnings(tmp_path, range=4095)
+    errors = _audit(tmp_path, range=1023).errors
+    assert {f.reason for f in errors} == {"value out of range"} and len(errors) == 2
+    assert "above data.range=1023; --config.data.range=4095, or write" in errors[0].detail
+    dark = _open(tmp_path, "train+val+test")
+    bright = _open(tmp_path, "train+val+test", range=4095)
+    assert dark.fingerprint != bright.fingerprint
+    assert max(item["image"].max() for item in dark) < 9
+    assert max(item["image"].max() for item in bright) > 120
+    for value in (0, 65536):
+        with pytest.raises(ConfigError, match=f"data.range={value} is not in 1..65535"):
+            _audit(tmp_path, range=value)
+
+
+def test_values_that_are_no_brightness_are_errors(tmp_path):
+    _make(tmp_path)
+    _save(tmp_path / "images/crack/below.tif", _picture(1).astype(np.int32) - 9)
+    _save(tmp_path / "images/crack/above.tif", _picture(2).astype(np.int32) * 1000)
+    _save(tmp_path / "images/crack/float.tif", _picture(3).astype(np.float32))
+    assert _errors(tmp_path) == [
+        ("images/crack/float.tif", "unreadable"),
+        ("images/crack/above.tif", "value out of range"),
+        ("images/crack/below.tif", "value out of range"),
+    ]
+
+
+@pytest.mark.parametrize("tag", [3, 6])
+def test_masks_are_of_the_picture_as_viewers_show_it(tmp_path, tag):
+    _make(tmp_path)
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    stored = np.full((24, 20) if tag == 6 else (20, 24), 200, np.uint8)
+    upright = np.full((20, 24), 200, np.uint8)
+    upright[3:6, 4:9] = 20  # where the mask is
+    stored = np.rot90(upright, {3: 2, 6: 1}[tag])
+    Image.fromarray(stored).save(tmp_path / "images/crack/c0.png", exif=exif)
+    (item,) = (i for i in _open(tmp_path, "train+val+test") if i["id"] == "crack/c0.png")
+    np.testing.assert_array_equal(item["mask"] == 255, item["image"] < 100)
+
+
+def test_a_mask_in_the_layout_of_the_file_names_the_tag(tmp_path):
+    _make(tmp_path)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(_picture(100)).save(tmp_path / "images/crack/c0.png", exif=exif)
+    (finding,) = _audit(tmp_path).errors
+    assert finding.detail == "24x20 for an image of 20x24, which its EXIF orientation 6 turns"
+
+
+def test_pages_and_large_files_are_told(tmp_path):
+    _make(tmp_path, masks=False)
+    frames = [Image.fromarray(_picture(50 + k, (40, 40))) for k in range(5)]
+    frames[0].save(tmp_path / "images/crack/stack.tif", save_all=True, append_images=frames[1:])
+    (finding,) = _audit(tmp_path).warnings
+    assert str(finding) == (
+        "images/crack/stack.tif: several pages: 5 of them, of which the first is read; save each "
+        "as its own file"
+    )
+    (finding,) = _audit(tmp_path, max_megapixels=0.001).errors
+    assert str(finding).startswith(
+        "images/crack/stack.tif: too large: 0.002 megapixels, above data.max_megapixels=0.001; "
+        "raise it (--config.data.max_megapixels=0.002"
+    )
+    with pytest.raises(ConfigError, match=r"data.max_megapixels=0 is not above 0"):
+        _audit(tmp_path, max_megapixels=0.0)
+
+
+def test_a_class_of_webp_is_read_and_one_of_unread_files_is_named(tmp_path):
+    _make(tmp_path, masks=False)
+    for k in range(4):
+        _save(tmp_path / f"images/dent/d{k}.WebP", _picture(200 + k))
+    assert sum(_audit(tmp_path).counts["dent"].values()) == 4
+    for k in range(6):
+        (tmp_path / "images/rust").mkdir(exist_ok=True)
+        (tmp_path / f"images/rust/r{k}.xyz").write_text("x")
+    with pytest.raises(ConfigError) as error:
+        _audit(tmp_path)
+    assert str(error.value).startswith(
+        "class 'rust' has 6 files of a type that is not read (.xyz); read are .png .jpg"
+    )
+    _save(tmp_path / "images/rust/r.png", _picture(300))
+    with pytest.raises(ConfigError, match=r"'rust' has 1 image and 6 files of a type that is not"):
+        _audit(tmp_path)
+
+
+def test_masks_with_the_endings_of_labelling_tools_belong_to_their_pictures(tmp_path):
+    _make(tmp_path)
+    names = ("_mask", "_GT", "-Mask", "_label", "_SEG", " mask")
+    for k, ending in enumerate(names):
+        mask = tmp_path / f"masks/crack/c{k}.png"
+        mask.rename(mask.with_stem(f"c{k}{ending}"))
+    report = _audit(tmp_path)
+    assert not report.errors and not report.warnings
+    assert sum(record.mask is not None for record in report.records) == 6
+    _save(tmp_path / "masks/crack/c0.png", np.full((20, 24), 255, np.uint8))
+    assert _errors(tmp_path) == [("masks/crack/c0_mask.png", "second mask")]
+    # The picture with the ending in its own name has the exact match.
+    (tmp_path / "masks/crack/c0.png").unlink()
+    _save(tmp_path / "images/crack/c0_mask.png", _picture(400))
+    assert ("images/crack/c0_mask.png", "looks like a mask") in _errors(tmp_path)
+
+
+def test_masks_among_the_pictures_are_errors(tmp_path):
+    _make(tmp_path, masks=False)
+    mask = np.zeros((20, 24), np.uint8)
+    mask[3:6, 4:9] = 255
+    _save(tmp_path / "images/crack/c0_mask.bmp", mask)
+    _save(tmp_path / "images/crack/c1_GT.png", mask)
+    _save(tmp_path / "images/crack/lone_mask.png", _picture(7))
+    found = _audit(tmp_path).errors
+    assert [str(f) for f in found] == [
+        "images/crack/c0_mask.bmp: looks like a mask: of c0.png; move it to masks/crack/, or "
+        "rename it",
+        "images/crack/c1_GT.png: looks like a mask: of c1.png; move it to masks/crack/, or "
+        "rename it",
+    ]
+
+
+def test_a_comma_in_a_class_name_is_refused(tmp_path):
+    _make(tmp_path)
+    _save(tmp_path / "images/dent, deep/a.png", _picture(7))
+    with pytest.raises(ConfigError, match=r"'dent, deep' has a comma .*; rename the folder"):
+        _audit(tmp_path)
+
+
+def test_files_of_viewers_and_archives_are_no_classes(tmp_path):
+    _make(tmp_path)
+    for name in ("images/.ipynb_checkpoints/a.png", "images/__MACOSX/._a.png", "images/._b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "masks/crack/._c0.png").write_text("x")
+    report = _audit(tmp_path)
+    assert report.classes == ("normal", "crack") and not report.errors and not report.warnings

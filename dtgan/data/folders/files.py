@@ -39,7 +39,7 @@ class FileSource(Source):
             mask = np.zeros((*image.shape[:2], 1), np.uint8)
             if record.mask is not None and record.class_name != NORMAL:
                 mask[self._marked(record)] = 255
-        except (OSError, ValueError, IndexError) as error:
+        except Exception as error:  # decoders raise errors of any type on broken bytes
             raise ConfigError(
                 f"{record.image} or its mask cannot be read any more ({error}); restore it"
             ) from None
