@@ -46,8 +46,10 @@ def test_masks_beside_the_images_are_read(tmp_path, images):
     items = {item["id"]: item for item in source}
     assert len(items) == 6 and source.labels.tolist() == [0, 0, 0, 1, 1, 1]
     for k in (0, 1):
-        np.testing.assert_array_equal(items[f"pit/p{k}.png"]["mask"][..., 0], MASK * 255)
-    assert not items["pit/p2.png"]["has_mask"] and items["normal/n0.png"]["has_mask"]
+        np.testing.assert_array_equal(items[f"{images}pit/p{k}.png"]["mask"][..., 0], MASK * 255)
+    assert (
+        not items[f"{images}pit/p2.png"]["has_mask"] and items[f"{images}normal/n0.png"]["has_mask"]
+    )
     assert source.sizes.tolist() == [[20, 24]] * 6
     assert len(_labelled(tmp_path)) == 3
     _save(tmp_path / "masks/pit/p0.png", MASK[::-1])
@@ -61,6 +63,7 @@ def test_the_fields_of_a_run_apply(tmp_path):
     _save(tmp_path / "masks/all/a.png", kinds)
     source = _labelled(tmp_path, range=4095, mask_values="100:pit,200:tear", channels=3)
     assert [item["label"] for item in source] == [1, 2]
+    assert [item["id"] for item in source] == ["images/all/a.png#pit", "images/all/a.png#tear"]
     np.testing.assert_array_equal(source[0]["mask"][..., 0], MASK * 255)
     assert source[1]["mask"].sum() == 255 * 48
     expected = np.round(_picture(0).astype(int) * 16 * 255 / 4095)

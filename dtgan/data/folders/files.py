@@ -11,12 +11,13 @@ from dtgan.data.source import Source
 class FileSource(Source):
     """Random access to the files of some `scan.Record`s, read as `data` (config.data) says.
 
-    classes: of all records, "normal" first. has_masks: whether the set holds any mask.
-    fingerprint: 16 hex digits of its content.
+    ids: of the records; by default their own. classes: of all records, "normal" first. has_masks:
+    whether the set holds any mask. fingerprint: 16 hex digits of its content.
     """
 
-    def __init__(self, records, classes, data, has_masks, fingerprint):
+    def __init__(self, records, classes, data, has_masks, fingerprint, ids=()):
         self._records, self._data = tuple(records), data.copy_and_resolve_references()
+        self._ids = tuple(ids) or tuple(record.id for record in self._records)
         self._has_masks = has_masks
         self.classes, self.fingerprint = tuple(classes), fingerprint
         self.labels = np.asarray([r.label for r in self._records], np.int32)
@@ -29,7 +30,7 @@ class FileSource(Source):
         """Decode one example.
 
         Returns {"image": uint8 [H, W, C], "mask": uint8 [H, W, 1] of {0, 255}, "has_mask":
-        np.bool_, "label": int, "id": "<class>/<filename>"}. In a set with masks a normal image
+        np.bool_, "label": int, "id": str}. In a set with masks a normal image
         has one, which is empty; a defect image without its mask reads has_mask False. Raises
         ConfigError for a file that changed since it was examined.
         """
@@ -49,7 +50,7 @@ class FileSource(Source):
             "mask": mask,
             "has_mask": np.bool_(known),
             "label": record.label,
-            "id": record.id,
+            "id": self._ids[index],
         }
 
     def _marked(self, record):

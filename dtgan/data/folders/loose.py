@@ -80,7 +80,8 @@ def _open(root, entries, classes, data, flag, listed):
     has_masks = any(record.mask for record in records)
     rows = [(r.class_name, r.name, r.digest, r.mask_digest) for r in records]
     described = hashlib.sha256(repr((tuple(classes), rows)).encode("utf-8", "surrogateescape"))
-    return FileSource(records, classes, data, has_masks, described.hexdigest()[:16])
+    ids = [f"{scan.relative(root, r.image)}{r.part}" for r in records]
+    return FileSource(records, classes, data, has_masks, described.hexdigest()[:16], ids)
 
 
 def _check_known(found, classes, flag, path):

@@ -83,9 +83,14 @@ class Record:
         return f"{self.folder}/{self.name}"
 
     @property
+    def part(self):
+        """#<class> where the folder does not say the class, else an empty text."""
+        return "" if self.class_name == self.folder else f"#{self.class_name}"
+
+    @property
     def id(self):
-        """<folder>/<filename>, and #<class> where the folder does not say the class."""
-        return self.file + ("" if self.class_name == self.folder else f"#{self.class_name}")
+        """<folder>/<filename>, and perhaps #<class>."""
+        return self.file + self.part
 
 
 class Listed(NamedTuple):
