@@ -47,7 +47,7 @@ def generate(
     if max_megapixels:
         config.data.max_megapixels = float(max_megapixels)
     requests.check_classes(method, config.method, settings.classes or classes[1:])
-    trained = _open_trained(config)
+    trained = open_trained(config)
     if tuple(trained.classes) != tuple(classes):
         raise ConfigError(
             f"the data have the classes {', '.join(trained.classes)}, the run was trained on "
@@ -80,8 +80,8 @@ def generate(
     return dataset.finish(plan.num_blocks, classes[1:], mvtec)
 
 
-def _open_trained(config):
-    """Open the data that a run was trained on."""
+def open_trained(config):
+    """Open the data that a run was trained on; a ConfigError names the flag of their new place."""
     try:
         return catalog.open_source(config, config.data.split)
     except ConfigError as error:
