@@ -6,20 +6,24 @@ Exit status: 0 = usable, 1 = some files fail, 2 = the folder or an option cannot
 import argparse
 import sys
 
-from dtgan.config import ConfigError
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from dtgan import cli
+from dtgan.config import ConfigError, base_config
 from dtgan.data.folders.audit import audit
 from dtgan.data.splits import SPLITS
 
 
 def main(argv=None):
     """Print the report of one folder; returns the exit status."""
-    args = _parser().parse_args(argv)
+    args, rest = _parser().parse_known_args(argv)
     # A file name may hold what the terminal's encoding lacks; the report must still come out.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
         sys.stderr.reconfigure(errors="backslashreplace")
     try:
-        report = audit(args.path, args.fractions.split(","), args.seed, args.group)
+        report = audit(_data(args, rest), args.seed)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
@@ -33,9 +37,40 @@ def main(argv=None):
     return 1 if report.errors else 0
 
 
+def _data(args, rest):
+    """Make config.data from the parsed flags and `rest`, flags --config.data.FIELD=VALUE.
+
+    Raises ConfigError for other flags, unknown fields and values of another type.
+    """
+    for arg in rest:
+        if not arg.startswith("--config.data.") or "=" not in arg:
+            raise ConfigError(
+                f"{arg} is not a flag; write --config.data.FIELD=VALUE, or see --help"
+            )
+    config = ConfigDict({"data": base_config().data})
+    cli.check_config_flags(["audit", *rest], config, "")
+    own = flags.FlagValues()  # apart from the flags of the process
+    config_flags.DEFINE_config_dict("config", config, flag_values=own, sys_argv=["audit", *rest])
+    try:
+        own(["audit", *rest])
+    except (flags.Error, TypeError, ValueError) as error:
+        raise ConfigError(" ".join(str(error).split())) from None
+    data = config.data
+    data.path = args.path
+    data.group = args.group or data.group
+    if args.fractions:
+        data.fractions = tuple(args.fractions.split(","))
+    return data
+
+
 def _parser():
-    parser = argparse.ArgumentParser(prog="python -m dtgan.audit", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="python -m dtgan.audit",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Any field of config.data is a flag, as in dtgan.main: --config.data.FIELD=VALUE",
+        allow_abbrev=False,
+    )
     parser.add_argument(
         "--path", required=True, help="holds images/<class>/* and perhaps masks/<class>/*"
     )
@@ -48,7 +83,7 @@ def _parser():
     parser.add_argument("--seed", type=int, default=0, help="of the automatic split (default 0)")
     parser.add_argument(
         "--fractions",
-        default="0.7,0.15,0.15",
+        default="",
         help="of train, val, test where there is no splits.csv (default 0.7,0.15,0.15)",
     )
     return parser

@@ -31,6 +31,7 @@ def main(argv=None):
             shard=args.shard,
             data_path=args.data_path,
             mvtec=args.mvtec,
+            max_megapixels=args.max_megapixels,
         )
         if records is None:
             print(f"shard {args.shard} is done; {args.out} waits for the others")
@@ -57,6 +58,7 @@ def _parser():
     add("--copy_filter", action="store_true", help="replace images that copy a training image")
     add("--mvtec", action="store_true", help="also make a tree shaped like MVTec AD")
     add("--shard", default="0/1", help="this job's part, i/n with 0 <= i < n")
+    add("--max_megapixels", type=float, default=0.0, help="of a file; default as the run has it")
     add("--data_path", default="", help="where the run's data are now, if they were moved")
     return parser
 

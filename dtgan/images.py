@@ -4,17 +4,30 @@ Everywhere in dtgan an image on the host is uint8 [H, W, C] with C = 1 (grey) or
 image in a network is float32 in [-1, 1].
 """
 
+import functools
 import io
+import math
 import pathlib
+import threading
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import ExifTags, Image, ImageDraw, ImageFont, ImageOps, features
 from scipy import ndimage
 
 from dtgan.files import write_atomic
 
 RESIZE_FILTER = Image.Resampling.BICUBIC  # Pillow widens its support when shrinking: antialiased
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+WHITE = 65535  # what becomes 255 of a 16-bit file
+MEGAPIXELS = 179.0  # limit of a file; Pillow's own
+
+# Suffixes of the files that are read; some need a library that Pillow may be built without.
+_NEED = {"webp": (".webp",), "jpg_2000": (".jp2", ".j2k"), "avif": (".avif",)}
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".gif", ".tga"),
+    *(".pbm", ".pgm", ".ppm", ".pnm"),
+    *(suffix for name, own in _NEED.items() if features.check(name) for suffix in own),
+)
 
 
 def to_float(image):
@@ -36,26 +49,120 @@ def paste(x1, mask, x2):
     return x1 * inside + x2 * (1 - inside)
 
 
-def read_image(path, channels=None):
-    """Read a PNG/JPEG/BMP/TIFF file, 8 or 16 bit, grey or colour, as uint8 [H, W, C].
+class TooLarge(ValueError):
+    """A file with more pixels than are allowed."""
 
-    16-bit data is scaled by its full range (65535 -> 255). Transparency is dropped.
-    `channels`: 1 or 3 to convert, None to keep what the file has.
-    Raises OSError or ValueError (from Pillow) where the file cannot be decoded.
+
+class Picture(NamedTuple):
+    """A decoded file.
+
+    image: Pillow image of the first page, upright; format: Pillow's name of the type; wide: 16 bits
+    a value in the file; pages: how many there are; orientation: EXIF's, 1 where there is none.
     """
-    with Image.open(path) as file:
+
+    image: Image.Image
+    format: str
+    wide: bool
+    pages: int
+    orientation: int
+
+    @property
+    def narrowed(self):
+        """Whether Pillow kept only the upper 8 of 16 bits, as it does in colour."""
+        return self.wide and not self.image.mode.startswith("I")
+
+
+def decode(path, max_megapixels=MEGAPIXELS):
+    """Decode the first page of a file and turn it as its EXIF orientation says: a Picture.
+
+    Raises TooLarge for one of more pixels, before it is decoded, and what Pillow raises (OSError,
+    ValueError and others) where the file cannot be decoded.
+    """
+    with _UNLIMITED, Image.open(path) as file:
+        megapixels = file.width * file.height / 1e6
+        if megapixels > max_megapixels:
+            digits = 1 if megapixels > 1 else 1000
+            number = f"{math.ceil(megapixels * digits) / digits:g}"  # enough as a new limit
+            raise TooLarge(
+                f"{number} megapixels, above data.max_megapixels={max_megapixels:g}; raise it "
+                f"(--config.data.max_megapixels={number}; of generate --max_megapixels={number}) "
+                "if the file is as it should be"
+            )
+        # The second image of an MPO, a JPEG of a telephone, is a preview of the first.
+        pages = 1 if file.format == "MPO" else getattr(file, "n_frames", 1)
+        # Pillow narrows 16-bit colour while decoding: only the raw mode, gone afterwards, tells.
+        wide = file.mode.startswith("I") or any(";16" in str(tile[3]) for tile in file.tile)
+        orientation = _orientation(file)
         file.load()
-        if file.mode.startswith("I") or file.mode == "F":
-            wide = np.asarray(file, np.float64)
-            if file.mode == "F":
-                raise ValueError("floating-point images are not supported; convert to 8 or 16 bit")
-            image = Image.fromarray(np.clip(wide / 257.0 + 0.5, 0, 255).astype(np.uint8))
-        else:
-            image = file
-        grey = image.mode in ("L", "1", "LA")
-        target = {1: "L", 3: "RGB", None: "L" if grey else "RGB"}[channels]
-        array = np.asarray(image.convert(target), np.uint8)
+        if orientation != 1:
+            ImageOps.exif_transpose(file, in_place=True)
+        return Picture(file, file.format, wide, pages, orientation)
+
+
+def _orientation(file):
+    """Read the EXIF orientation, 1 to 8; 1, upright, where there is none or it cannot be read."""
+    try:
+        found = file.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # broken EXIF data raise errors of any type; viewers ignore them as well
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+class _Unlimited:
+    """Lifts Pillow's global limit of pixels while any thread is inside; `decode` has its own."""
+
+    def __init__(self):
+        self._lock, self._inside = threading.Lock(), 0
+
+    def __enter__(self):
+        with self._lock:
+            if not self._inside:
+                self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            self._inside += 1
+
+    def __exit__(self, *error):
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                Image.MAX_IMAGE_PIXELS = self._limit
+
+
+_UNLIMITED = _Unlimited()
+
+
+def to_array(picture, channels=None, white=WHITE):
+    """Convert a Picture to uint8 [H, W, C]; transparency is dropped.
+
+    channels: 1 or 3 to convert, None to keep what the file has. white: the value of a 16-bit grey
+    file that becomes 255, with all above it. Raises ValueError for floating-point images.
+    """
+    image = picture.image
+    if image.mode == "F":
+        raise ValueError("floating-point images are not supported; convert to 8 or 16 bit")
+    if image.mode.startswith("I"):
+        wide = np.asarray(image)
+        if wide.dtype.itemsize > 2:
+            wide = np.clip(wide, 0, 65535)
+        image = Image.fromarray(_narrow(white)[wide])
+    grey = image.mode in ("L", "1", "LA")
+    target = {1: "L", 3: "RGB", None: "L" if grey else "RGB"}[channels]
+    array = np.asarray(image.convert(target), np.uint8)
     return array[..., None] if array.ndim == 2 else array
+
+
+@functools.lru_cache(maxsize=8)
+def _narrow(white):
+    """Tabulate uint8 [65536]: round(255 value / white), at most 255."""
+    values = np.arange(65536, dtype=np.int64)
+    return np.minimum((510 * values + white) // (2 * white), 255).astype(np.uint8)
+
+
+def read_image(path, channels=None, white=WHITE, max_megapixels=MEGAPIXELS):
+    """Read an image file, 8 or 16 bit, grey or colour, upright, as uint8 [H, W, C].
+
+    See `decode` and `to_array` for the arguments and for what is raised.
+    """
+    return to_array(decode(path, max_megapixels), channels, white)
 
 
 def write_image(path, image):

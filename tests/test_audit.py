@@ -62,3 +62,47 @@ def test_help_explains_the_options(capsys):
     assert caught.value.code == 0
     out = capsys.readouterr().out
     assert "regular expression" in out and "Exit status: 0 = usable" in out
+
+
+@pytest.fixture
+def kinds(folder):
+    """The set with masks of two values for the scratches."""
+    mask = np.zeros((12, 16), np.uint8)
+    mask[1:5, 1:5], mask[6:11, 6:15] = 100, 200
+    (folder / "masks/scratch").mkdir(parents=True)
+    for i in range(4):
+        Image.fromarray(mask).save(folder / f"masks/scratch/{i}.png")
+    return folder
+
+
+def test_any_field_of_the_data_is_a_flag(kinds, capsys):
+    assert audit.main([f"--path={kinds}"]) == 1
+    assert "--config.data.mask_values=100:NAME,200:NAME" in capsys.readouterr().out
+    named = ["--config.data.mask_values=100:line,200:spot", "--config.data.fractions=(0.5,0.5,0)"]
+    assert audit.main([f"--path={kinds}", *named]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in lines[1:4]] == [
+        ["normal", "6", "0"],
+        ["line", "4", "4"],
+        ["spot", "4", "4"],
+    ]
+    assert lines[1].split()[3:] == ["3", "3", "0"]
+    assert audit.main([f"--path={kinds}", *named, "--config.data.range=9"]) == 1
+    assert "value out of range" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--config.data.rnge=4095", "'data.rnge' does not exist (did you mean 'data.range'?)"),
+        ("--config.data.range=many", "--config.data.range=many: invalid literal for int()"),
+        ("--config.data.mask_invert=2", "--config.data.mask_invert=2: "),
+        ("--config.seed=1", "--config.seed=1 is not a flag; write --config.data.FIELD=VALUE"),
+        ("--grup=x", "--grup=x is not a flag"),
+        ("extra", "extra is not a flag"),
+    ],
+)
+def test_a_wrong_flag_is_one_line(folder, capsys, flag, message):
+    assert audit.main([f"--path={folder}", flag]) == 2
+    captured = capsys.readouterr()
+    assert not captured.out and len(captured.err.splitlines()) == 1 and message in captured.err

@@ -38,28 +38,46 @@ def load(config, synthetic="", test=""):
     if config.data.balance == "oversample":
         train = oversample(train, config.data.oversample_at_most)
     val = read(config, catalog.open_checked(config, "val")[0])
-    channels = config.data.channels
     if test:
-        other = loose.open_labelled(test, classes, channels, "--test", normals=True)
+        other = loose.open_labelled(test, classes, config.data, "--test", normals=True)
         catalog.check_sizes(other, config)
     else:
-        other = catalog.open_checked(config, "test")[0]
+        other = _own_test(config)
     held_out = read(config, other)
     fakes = None
     if synthetic:
         _check_complete(synthetic)
-        made = loose.open_labelled(synthetic, classes, channels, "--synthetic")
+        made = loose.open_labelled(synthetic, classes, _generated(config.data), "--synthetic")
         catalog.check_sizes(made, config)
         fakes = limit(read(config, made), classes, config.synthetic_counts)
     for name, records in (("train", train), ("val", val), ("test", held_out)):
         counts = np.bincount(records.label, minlength=len(classes))
         lacking = [classes[k] for k in np.flatnonzero(counts == 0)]
         if lacking and not (name == "test" and test):
+            remedy = "" if name != "test" else ", test on a folder of its own (--test=DIR)"
             raise ConfigError(
                 f"the {name} split holds no image of class {lacking[0]!r}; move some there "
-                "(splits.csv), or leave the class out"
+                f"(splits.csv){remedy}, or leave the class out (--config.data.classes)"
             )
     return Experiment(train, val, held_out, fakes, classes)
+
+
+def _own_test(config):
+    """Open the test split of the data."""
+    source, _ = catalog.open_checked(config, "test", needed=False)
+    if source is None:
+        raise ConfigError(
+            f"the test split of {config.data.path or config.data.source} holds no images; give it "
+            "some (data.fractions, splits.csv), or test on a folder of its own: --test=DIR"
+        )
+    return source
+
+
+def _generated(data):
+    """Say how a generated set is read, whatever the masks of the real data look like."""
+    data = data.copy_and_resolve_references()
+    data.mask_values, data.mask_invert = "", False
+    return data
 
 
 def read(config, source):

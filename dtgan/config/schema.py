@@ -22,6 +22,10 @@ SHARED = {
         "classes": "",  # defect classes to use, by commas: "tear,mark"; "" = all
         "fractions": (0.7, 0.15, 0.15),  # folder: train, val, test, where no splits.csv
         "group": "",  # folder: regular expression on the stem; equal matches stay together
+        "range": 65535,  # folder: what becomes white of 16-bit files; 4095 of a 12-bit camera
+        "mask_values": "",  # folder: kinds by mask value, "100:scratch,200:stain" or "#ff0000:..."
+        "mask_invert": False,  # folder: masks are 0 where the defect is
+        "max_megapixels": 179.0,  # folder: of a file; larger ones are taken for damaged
         "res": 64,  # side of a training image in pixels
         "scale_to": 0,  # shorter side before the crop, pixels; 0 = res, -1 = no scaling
         "upscale": False,  # allow enlarging images smaller than that
@@ -59,7 +63,10 @@ SHARED = {
 # Fields that a resumed run may change: the rest decides what the saved arrays and positions mean.
 # A family adds its own (CHANGEABLE).
 _CHANGEABLE_GROUPS = ("optim", "loss", "augment", "train", "checkpoint", "dtype")
-_CHANGEABLE = ("data.path", "data.workers", "data.cache_mb", "data.resident", "data.skip_bad")
+_CHANGEABLE = (
+    *("data.path", "data.workers", "data.cache_mb", "data.resident", "data.skip_bad"),
+    "data.max_megapixels",
+)
 
 # Fields that each config.json held before families had fields of their own. A file with those of
 # another family is such an old one, in which they had no effect.

@@ -48,7 +48,11 @@ def open_checked(config, split, needed=True):
     source = open_source(config, split)
     if not len(source):
         if needed:
-            raise ConfigError(f"the split {split!r} of {config.data.path} holds no images")
+            where = config.data.path or config.data.source
+            raise ConfigError(
+                f"the split {split!r} of {where} holds no images; give it some with data.fractions "
+                "or splits.csv"
+            )
         return None, None
     check_sizes(source, config)
     return source, describe(source)
@@ -119,16 +123,8 @@ def _open_one(data, split):
     if data.source == "folder":
         from dtgan.data.folders.folder import FolderSource
 
-        return FolderSource(
-            data.path,
-            split=split,
-            channels=data.channels,
-            fractions=tuple(data.fractions),
-            # Not config.seed: the split of the files stays the same over training seeds.
-            seed=0,
-            group=data.group,
-            skip_bad=data.skip_bad,
-        )
+        # Not config.seed: the split of the files stays the same over training seeds.
+        return FolderSource(data, split, seed=0)
     if data.source == "tfds":
         # tensorflow_datasets is slow to import and needed by this source only.
         from dtgan.data.tfds import TfdsSource

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import pathlib
 import shlex
 
@@ -59,12 +60,17 @@ class TfdsSource(Source):
             raise IndexError(f"index {index} is outside a source of {len(self)} images")
         record = self._records[int(index) % len(self)]
         return {
-            "image": images.read_image(io.BytesIO(record["image"]), self._channels),
-            "mask": images.read_image(io.BytesIO(record["mask"]), 1),
+            "image": _read(record["image"], self._channels),
+            "mask": _read(record["mask"], 1),
             "has_mask": np.bool_(record["has_mask"]),
             "label": int(record["label"]),
             "id": record["id"].decode(),
         }
+
+
+def _read(content, channels):
+    """Decode a stored image of any size: it was examined when the set was prepared."""
+    return images.read_image(io.BytesIO(content), channels, max_megapixels=math.inf)
 
 
 def _find(path):

@@ -135,10 +135,7 @@ class Context:
                 " restore them, or name their new place with --data_path=DIR"
             )
         self.fingerprint = trained
-        split = self.settings.split
-        if self.sources[split] is None:
-            raise ConfigError(f"the split {split!r} of {path} holds no images; use another --split")
-        pipeline.need_kinds(self.sources[split], ("defect", "normal"))
+        check_split(self.sources, self.settings.split, path)
 
     def _open_extractors(self, directory):
         s, domain_pair, inception_features = self.settings, None, None
@@ -172,6 +169,31 @@ class StepCache(features.Cache):
     def remove(self):
         """Delete all entries."""
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def check_split(sources, split, path):
+    """Raise ConfigError where a split lacks normals or defects, with the splits that have both.
+
+    sources: {split: source or None}; path: of the data, for the message.
+    """
+    usable = [
+        name
+        for name in SPLITS
+        if sources[name] is not None
+        and 0 < np.count_nonzero(sources[name].labels) < len(sources[name])
+    ]
+    if split in usable:
+        return
+    source, found = sources[split], "no images"
+    if source is not None:
+        counts = np.bincount(source.labels, minlength=len(source.classes))
+        named = zip(counts, source.classes, strict=True)
+        found = ", ".join(f"{number} {name}" for number, name in named)
+    remedy = " or ".join(f"--split={name}" for name in usable) or "more images"
+    raise ConfigError(
+        f"the split {split!r} of {path} holds {found}; normal and defect images are needed; use "
+        f"{remedy}"
+    )
 
 
 def check(settings):

@@ -23,20 +23,31 @@ log = logging.getLogger("dtgan")
 LOG_SECONDS = 10.0
 
 
-def generate(workdir, out, settings, step="latest", shard="0/1", data_path="", mvtec=False):
+def generate(
+    workdir,
+    out,
+    settings,
+    step="latest",
+    shard="0/1",
+    data_path="",
+    mvtec=False,
+    max_megapixels=0.0,
+):
     """Make the set that `settings` (plan.Settings) asks for, or a shard's part of it.
 
     The job that finds all blocks finished completes the set. The same command after a kill goes on
-    where it was. Returns the records of the complete set, None while other shards have
-    blocks to finish.
+    where it was. max_megapixels: of a file that is read; 0 = as in the run. Returns the records of
+    the complete set, None while other shards have blocks to finish.
     Raises ConfigError for what cannot be had, before anything is rendered where possible.
     """
     sampler = load(workdir, step)
     config, method, classes = sampler.config, sampler.method, sampler.classes
     if data_path:
         config.data.path = data_path
+    if max_megapixels:
+        config.data.max_megapixels = float(max_megapixels)
     requests.check_classes(method, config.method, settings.classes or classes[1:])
-    trained = catalog.open_source(config, config.data.split)
+    trained = open_trained(config)
     if tuple(trained.classes) != tuple(classes):
         raise ConfigError(
             f"the data have the classes {', '.join(trained.classes)}, the run was trained on "
@@ -69,6 +80,15 @@ def generate(workdir, out, settings, step="latest", shard="0/1", data_path="", m
     return dataset.finish(plan.num_blocks, classes[1:], mvtec)
 
 
+def open_trained(config):
+    """Open the data that a run was trained on; a ConfigError names the flag of their new place."""
+    try:
+        return catalog.open_source(config, config.data.split)
+    except ConfigError as error:
+        remedy = "" if config.data.source == "procedural" else "; moved? --data_path=DIR"
+        raise ConfigError(f"{error}{remedy}") from error
+
+
 def _sources(sampler, settings, trained):
     """Open (source of defects, source of surfaces); None for what the model does not need."""
     config, classes = sampler.config, sampler.classes
@@ -83,14 +103,12 @@ def _sources(sampler, settings, trained):
     if "defect" in kinds:
         defects = trained
         if settings.references:
-            defects = loose.open_labelled(
-                settings.references, classes, config.data.channels, "--references"
-            )
+            defects = loose.open_labelled(settings.references, classes, config.data, "--references")
         catalog.check_sizes(defects, config)
     if "normal" in kinds:
         surfaces = trained
         if settings.backgrounds:
-            surfaces = loose.open_surfaces(settings.backgrounds, classes, config.data.channels)
+            surfaces = loose.open_surfaces(settings.backgrounds, classes, config.data)
         surfaces = normals_of(surfaces)
         catalog.check_sizes(surfaces, config)
     return defects, surfaces

@@ -114,6 +114,12 @@ def find_step(workdir, step):
     """
     directory = pathlib.Path(workdir) / "checkpoints"
     good, damaged = checkpoints.verified_steps(directory)
+    if not good and not damaged:
+        found = "holds no checkpoint" if pathlib.Path(workdir).is_dir() else "does not exist"
+        raise ConfigError(
+            f"workdir {workdir} {found}; give the one that python -m dtgan.main was given, once it "
+            "has saved there (every checkpoint.every steps)"
+        )
     if step == "best" and good:
         wanted = checkpoints.best_step(directory, good)
         if wanted is None:

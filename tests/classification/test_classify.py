@@ -232,6 +232,25 @@ def test_a_class_absent_from_validation_is_refused(tmp_path):
     c.data.source, c.data.path = "folder", str(tmp_path)
     with pytest.raises(ConfigError, match="the val split holds no image of class 'dent'"):
         data.load(c)
+    table = tmp_path / "splits.csv"
+    table.write_text(table.read_text().replace("dent/1.png,test", "dent/1.png,val"))
+    table.write_text(table.read_text().replace("dent/2.png,test", "dent/2.png,val"))
+    with pytest.raises(ConfigError, match=r"the test split .* class 'dent'; .* \(--test=DIR\)"):
+        data.load(c)
+    table.write_text(table.read_text().replace(",test", ",val"))
+    with pytest.raises(ConfigError, match=r"the test split of .* holds no images; .* --test=DIR"):
+        data.load(c)
+
+
+def test_generated_masks_are_read_whatever_those_of_the_data_mean(synthetic, tmp_path):
+    shutil.copytree(synthetic, tmp_path, dirs_exist_ok=True)
+    mask = np.zeros((32, 32, 1), np.uint8)
+    mask[4:9, 4:9] = 255
+    write_image(tmp_path / "masks/tear/0.png", mask)
+    c = config()
+    c.data.mask_values = "100:tear"
+    made = data.load(c, str(tmp_path)).synthetic
+    assert made.mask[list(made.ids).index("images/tear/0.png")].sum() == mask.sum()
 
 
 @pytest.mark.parametrize("arg", ["", "quick", "thesis", "dfmgan", "defect_gan"])

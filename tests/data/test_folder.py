@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dtgan.config import ConfigError
+from dtgan.config import ConfigError, base_config
 from dtgan.data.folders import audit
 from dtgan.data.folders.folder import FolderSource
 from dtgan.data.splits import SPLITS
@@ -35,16 +35,31 @@ def _make(root, normal=6, crack=6, masks=True):
     return root
 
 
+def _data(path, **fields):
+    """config.data of a folder."""
+    data = base_config().data
+    data.update(path=str(path), **fields)
+    return data
+
+
+def _open(path, split="train", seed=0, **fields):
+    return FolderSource(_data(path, **fields), split, seed)
+
+
+def _audit(path, **fields):
+    return audit.audit(_data(path, **fields))
+
+
 def _split_of(path, **options):
-    return {item["id"]: name for name in SPLITS for item in FolderSource(path, name, **options)}
+    return {item["id"]: name for name in SPLITS for item in _open(path, name, **options)}
 
 
-def _errors(path):
-    return [(f.file, f.reason) for f in audit.audit(path).errors]
+def _errors(path, **fields):
+    return [(f.file, f.reason) for f in _audit(path, **fields).errors]
 
 
-def _warnings(path):
-    return [(f.file, f.reason) for f in audit.audit(path).warnings]
+def _warnings(path, **fields):
+    return [(f.file, f.reason) for f in _audit(path, **fields).warnings]
 
 
 def _plant(root, number=3):
@@ -60,13 +75,13 @@ def test_reads_every_format_with_one_contract(tmp_path):
     _make(tmp_path, normal=2, crack=2, masks=False)
     folder = tmp_path / "images/Ünter grad 裂纹"
     colour = np.stack([_picture(i) for i in range(3)], axis=-1)
-    _save(folder / "a b.png", (_picture(1).astype(np.uint16)) * 257)
+    _save(folder / "a b.png", (_picture(11).astype(np.uint16)) * 257)
     _save(folder / "rot é.jpg", colour)
     _save(folder / "c.BMP", _picture(2, (30, 7)))
     _save(folder / "d.tiff", colour[:9])
-    _save(folder / "e.tif", _picture(3).astype(np.uint16) * 257)
+    _save(folder / "e.tif", _picture(13).astype(np.uint16) * 257)
     for channels in (1, 3):
-        source = FolderSource(tmp_path, "train+val+test", channels)
+        source = _open(tmp_path, "train+val+test", channels=channels)
         assert source.classes == ("normal", "crack", "Ünter grad 裂纹")
         assert len(source) == 9 and source.skipped == 0
         assert source.labels.dtype == np.int32 and source.sizes.dtype == np.int32
@@ -79,7 +94,7 @@ def test_reads_every_format_with_one_contract(tmp_path):
             assert item["label"] == source.labels[i]
         ids = {item["id"] for item in source}
         assert "Ünter grad 裂纹/a b.png" in ids and "Ünter grad 裂纹/rot é.jpg" in ids
-    report = audit.audit(tmp_path)
+    report = _audit(tmp_path)
     assert report.formats == {"16-bit grey": 2, "8-bit RGB": 2, "8-bit grey": 5}
     assert report.sizes == {"height": (9, 20, 30), "width": (7, 24, 24)}
 
@@ -88,7 +103,7 @@ def test_sixteen_bits_scale_by_the_full_range(tmp_path):
     _make(tmp_path, masks=False)
     values = np.asarray([[0, 128, 129, 257], [32767, 32768, 65278, 65535]], np.uint16)
     _save(tmp_path / "images/crack/wide.png", values)
-    items = {item["id"]: item for item in FolderSource(tmp_path, "train+val+test")}
+    items = {item["id"]: item for item in _open(tmp_path, "train+val+test")}
     expected = [[0, 0, 1, 1], [127, 128, 254, 255]]
     np.testing.assert_array_equal(items["crack/wide.png"]["image"][..., 0], expected)
 
@@ -96,11 +111,11 @@ def test_sixteen_bits_scale_by_the_full_range(tmp_path):
 def test_masks_of_defects_normals_and_gaps(tmp_path):
     _make(tmp_path)
     (tmp_path / "masks/crack/c5.png").unlink()
-    mask = np.full((20, 24), 127, np.uint8)
-    mask[0, 0], mask[1, 1] = 128, 200
+    mask = np.zeros((20, 24), np.uint8)
+    mask[0, 0], mask[1, 1], mask[0, 1] = 101, 200, 100
     (tmp_path / "masks/crack/c4.png").unlink()
     _save(tmp_path / "masks/crack/c4.bmp", mask)
-    items = {item["id"]: item for item in FolderSource(tmp_path, "train+val+test")}
+    items = {item["id"]: item for item in _open(tmp_path, "train+val+test")}
     assert set(np.unique(items["crack/c0.png"]["mask"])) == {0, 255}
     np.testing.assert_array_equal(np.argwhere(items["crack/c4.png"]["mask"]), [[0] * 3, [1, 1, 0]])
     assert items["crack/c4.png"]["has_mask"] and not items["crack/c5.png"]["has_mask"]
@@ -110,7 +125,7 @@ def test_masks_of_defects_normals_and_gaps(tmp_path):
 
 def test_splits_are_stratified_disjoint_and_complete(tmp_path):
     _make(tmp_path, normal=40, crack=20, masks=False)
-    counts = audit.audit(tmp_path).counts
+    counts = _audit(tmp_path).counts
     assert counts["normal"] == {"train": 28, "val": 6, "test": 6}
     assert counts["crack"] == {"train": 14, "val": 3, "test": 3}
     assert len(_split_of(tmp_path)) == 60
@@ -119,8 +134,8 @@ def test_splits_are_stratified_disjoint_and_complete(tmp_path):
 
 def test_the_smallest_class_trains_and_validates(tmp_path):
     _make(tmp_path, crack=2)
-    assert audit.audit(tmp_path).counts["crack"] == {"train": 1, "val": 1, "test": 0}
-    source = FolderSource(tmp_path, "test", fractions=(0.5, 0.5, 0))
+    assert _audit(tmp_path).counts["crack"] == {"train": 1, "val": 1, "test": 0}
+    source = _open(tmp_path, "test", fractions=(0.5, 0.5, 0))
     assert len(source) == 0 and source.sizes.shape == (0, 2)
 
 
@@ -134,23 +149,38 @@ def test_groups_stay_together_across_classes(tmp_path):
     for name, split in _split_of(tmp_path, group="_tile([0-9]+)$").items():
         seen[name.split("_")[1]].add(split)
     assert len(seen) == 12 and all(len(found) == 1 for found in seen.values())
-    assert audit.audit(tmp_path, group="_tile([0-9]+)$").num_groups == 12
+    assert _audit(tmp_path, group="_tile([0-9]+)$").num_groups == 12
 
 
 def test_copies_and_mirror_images_share_a_split(tmp_path):
     _make(tmp_path, masks=False)
     flips = (lambda a: a, np.flipud, np.fliplr, lambda a: a[::-1, ::-1])
     for i, flip in enumerate(flips):
-        _save(tmp_path / f"images/crack/copy{i}.bmp", np.ascontiguousarray(flip(_picture(0))))
+        _save(tmp_path / f"images/normal/copy{i}.bmp", np.ascontiguousarray(flip(_picture(0))))
     grey = _picture(0)
     _save(tmp_path / "images/normal/rgb.png", np.stack([grey] * 3, axis=-1))
     found = _split_of(tmp_path)
-    same = {found[f"crack/copy{i}.bmp"] for i in range(4)} | {found["normal/n0.png"]}
+    same = {found[f"normal/copy{i}.bmp"] for i in range(4)} | {found["normal/n0.png"]}
     assert len(same | {found["normal/rgb.png"]}) == 1
     warnings = dict(_warnings(tmp_path))
-    assert warnings["images/normal/rgb.png"] == "duplicate"
-    assert warnings["images/crack/copy3.bmp"] == "label conflict: crack and normal"
-    assert not _errors(tmp_path)
+    assert warnings["images/normal/rgb.png"] == "duplicate" and not _errors(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("normal", "; take one of them out"), ("dent", "put it into images/crack+dent/ alone")],
+)
+def test_one_picture_under_two_labels_is_an_error_inside_a_split(tmp_path, name, remedy):
+    _make(tmp_path)
+    for i in range(3):
+        _save(tmp_path / f"images/dent/d{i}.png", _picture(200 + i))
+    _save(tmp_path / f"images/{name}/again.png", _picture(100)[::-1])
+    (found,) = _audit(tmp_path).errors
+    first, second = ("crack", "normal") if name == "normal" else ("dent", "crack")
+    assert found.reason == f"label conflict: {first} and {second}"
+    assert found.detail.startswith("mirror image as images/") and remedy in found.detail
+    source = _open(tmp_path, "train+val+test", skip_bad=True)
+    assert source.skipped == 1 and len(source) == 15
 
 
 def _write_table(root, rows):
@@ -167,14 +197,14 @@ def test_splits_csv_decides(tmp_path):
     _write_table(tmp_path, [("images/" + rows[0][0], rows[0][1]), *rows[1:]])
     assert _split_of(tmp_path) == dict(rows)
     assert _split_of(tmp_path, seed=5) == dict(rows)
-    assert len(FolderSource(tmp_path, "train+val")) == 8
+    assert len(_open(tmp_path, "train+val")) == 8
 
 
 def test_splits_csv_faults(tmp_path):
     rows = _rows(_make(tmp_path))
     rows[0] = (rows[0][0], "trian")
     _write_table(tmp_path, [*rows[:-1], ("crack/gone.png", "train"), (rows[2][0], "val")])
-    found = [(f.file, f.reason, f.detail) for f in audit.audit(tmp_path).errors]
+    found = [(f.file, f.reason, f.detail) for f in _audit(tmp_path).errors]
     assert [(file, reason) for file, reason, _ in found] == [
         ("splits.csv:13", "unknown file"),
         ("images/crack/c0.png", "unknown split"),
@@ -182,10 +212,10 @@ def test_splits_csv_faults(tmp_path):
         ("images/normal/n5.png", "unknown split"),
     ]
     assert "did you mean 'train'" in found[1][2]
-    assert FolderSource(tmp_path, skip_bad=True).skipped == 3
+    assert _open(tmp_path, skip_bad=True).skipped == 3
     (tmp_path / "splits.csv").write_text("name,part\n")
     with pytest.raises(ConfigError, match="first line must be: file,split"):
-        FolderSource(tmp_path)
+        _open(tmp_path)
 
 
 def test_copies_across_splits_leave_train_first(tmp_path):
@@ -201,8 +231,8 @@ def test_copies_across_splits_leave_train_first(tmp_path):
         ("images/normal/n2.png", "label conflict: normal and crack"),
     ]
     with pytest.raises(ConfigError, match=r"^2 files in .* fail the audit"):
-        FolderSource(tmp_path)
-    source = FolderSource(tmp_path, "train+val+test", skip_bad=True)
+        _open(tmp_path)
+    source = _open(tmp_path, "train+val+test", skip_bad=True)
     ids = {item["id"] for item in source}
     assert source.skipped == 2 and len(ids) == 18
     assert "normal/n1.png" in ids and "crack/like n2.png" in ids and "normal/n2.png" not in ids
@@ -221,7 +251,7 @@ def test_every_bad_file_is_named_with_its_reason(tmp_path):
     _save(tmp_path / "masks/dent/d.png", mask)
     _save(tmp_path / "masks/normal/n0.png", mask)
     _save(tmp_path / "masks/crack/c1.bmp", mask)
-    _save(tmp_path / "masks/crack/c2.png", mask // 255)
+    _save(tmp_path / "masks/crack/c2.png", np.vstack([mask[:10] // 2, mask[10:]]))
     _save(tmp_path / "masks/crack/c3.png", mask * 0)
     (tmp_path / "images/crack/notes.txt").write_text("x")
     (tmp_path / "images/crack/.hidden.png").write_text("x")
@@ -235,7 +265,7 @@ def test_every_bad_file_is_named_with_its_reason(tmp_path):
         ("images/normal/thin.png", "zero area"),
         ("masks/crack/c0.png", "wrong-size mask"),
         ("masks/crack/c1.png", "second mask"),
-        ("masks/crack/c2.png", "wrong mask values"),
+        ("masks/crack/c2.png", "several values"),
         ("masks/crack/gone.png", "mask without an image"),
         ("masks/dent/d.png", "unknown label"),
         ("masks/normal/n0.png", "mask on a normal image"),
@@ -246,10 +276,10 @@ def test_every_bad_file_is_named_with_its_reason(tmp_path):
         ("images/crack/text.png", "no mask"),
         ("masks/crack/c3.png", "zero-area mask"),
     ]
-    lines = audit.audit(tmp_path).lines()
+    lines = _audit(tmp_path).lines()
     assert "error: masks/crack/c0.png: wrong-size mask: 10x10 for an image of 24x20" in lines
     assert not any(str(tmp_path) in line for line in lines)
-    source = FolderSource(tmp_path, "train+val+test", skip_bad=True)
+    source = _open(tmp_path, "train+val+test", skip_bad=True)
     assert source.skipped == 11
     items = {item["id"]: item for item in source}
     assert not items.keys() & {"crack/c0.png", "crack/c2.png", "normal/n0.png"}
@@ -260,20 +290,20 @@ def test_the_complaint_is_capped_and_names_the_remedy(tmp_path):
     _make(tmp_path)
     _plant(tmp_path, number=25)
     with pytest.raises(ConfigError) as caught:
-        FolderSource(tmp_path, group="n(.)")
+        _open(tmp_path, group="n(.)")
     lines = str(caught.value).split("\n")
     assert lines[0].startswith(f"25 files in {tmp_path} fail the audit; ")
     assert f"python -m dtgan.audit --path={tmp_path} --group='n(.)'" in lines[0]
     assert "--config.data.skip_bad=True" in lines[0]
     assert len(lines) == 22 and lines[-1] == "  ... and 5 more"
-    assert FolderSource(tmp_path, skip_bad=True).skipped == 25
+    assert _open(tmp_path, skip_bad=True).skipped == 25
 
 
 def test_skip_bad_still_needs_two_images_a_class(tmp_path):
     _make(tmp_path, crack=2, masks=False)
     (tmp_path / "images/crack/c0.png").write_bytes(b"")
     with pytest.raises(ConfigError, match="class 'crack' has 1 image; every class needs"):
-        FolderSource(tmp_path, skip_bad=True)
+        _open(tmp_path, skip_bad=True)
 
 
 def test_a_class_of_one_group_cannot_validate(tmp_path):
@@ -281,13 +311,13 @@ def test_a_class_of_one_group_cannot_validate(tmp_path):
     _save(tmp_path / "images/crack/again.png", _picture(100))
     assert _errors(tmp_path) == [("images/crack/", "class without an image in val")]
     with pytest.raises(ConfigError, match="class without an image in val"):
-        FolderSource(tmp_path, skip_bad=True)
+        _open(tmp_path, skip_bad=True)
 
 
 def test_fingerprint_is_of_content_alone(tmp_path):
-    first = FolderSource(_make(tmp_path / "one"))
+    first = _open(_make(tmp_path / "one"))
     shutil.copytree(tmp_path / "one", tmp_path / "elsewhere/two")
-    second = FolderSource(tmp_path / "elsewhere/two", "val", channels=3)
+    second = _open(tmp_path / "elsewhere/two", "val", channels=3)
     assert first.fingerprint == second.fingerprint and len(first.fingerprint) == 16
     assert int(first.fingerprint, 16) >= 0
     mask = np.zeros((20, 24), np.uint8)
@@ -295,17 +325,17 @@ def test_fingerprint_is_of_content_alone(tmp_path):
     changes = {"masks/crack/c0.png": mask, "images/normal/n0.png": _picture(50)}
     for name, array in changes.items():
         _save(tmp_path / "elsewhere/two" / name, array)
-        third = FolderSource(tmp_path / "elsewhere/two")
+        third = _open(tmp_path / "elsewhere/two")
         assert third.fingerprint not in (first.fingerprint, second.fingerprint)
         second = third
-    assert FolderSource(tmp_path / "one", seed=1).fingerprint != first.fingerprint
+    assert _open(tmp_path / "one", seed=1).fingerprint != first.fingerprint
 
 
 def test_splits_of_one_set_share_one_audit(tmp_path):
     _make(tmp_path)
     before = audit._audit.cache_info().misses
     for split in SPLITS:
-        FolderSource(tmp_path, split)
+        _open(tmp_path, split)
     assert audit._audit.cache_info().misses == before + 1
     (tmp_path / "images/crack/c0.png").rename(tmp_path / "images/crack/c0 new.png")
     assert ("images/crack/c0 new.png", "no mask") in _warnings(tmp_path)
@@ -341,5 +371,150 @@ def test_mistakes_are_one_clear_line(tmp_path, spoil, options, message):
     if spoil:
         spoil(root)
     with pytest.raises(ConfigError, match=message) as caught:
-        FolderSource(root, **options)
+        _open(root, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_16_bit_pictures_of_a_camera_are_warned_of_once_for_the_set(tmp_path):
+    for i in range(6):
+        for name in ("normal", "crack"):
+            bright = 1 if i else 8  # the greatest value is in two files alone
+            wide = _picture(i + 10 * (name == "crack")).astype(np.uint16) * bright
+            _save(tmp_path / f"images/{name}/{i}.png", wide)
+    (finding,) = _audit(tmp_path).warnings
+    assert finding.reason == "nearly black"
+    assert finding.detail.startswith("12 16-bit pictures use 0..20")
+    assert finding.detail.endswith("of 0..65535; a 12-bit camera? --config.data.range=4095")
+    assert not _warnings(tmp_path, range=4095)
+    errors = _audit(tmp_path, range=1023).errors
+    assert {f.reason for f in errors} == {"value out of range"} and len(errors) == 2
+    assert "above data.range=1023; --config.data.range=4095, or write" in errors[0].detail
+    dark = _open(tmp_path, "train+val+test")
+    bright = _open(tmp_path, "train+val+test", range=4095)
+    assert dark.fingerprint != bright.fingerprint
+    assert max(item["image"].max() for item in dark) < 9
+    assert max(item["image"].max() for item in bright) > 120
+    for value in (0, 65536):
+        with pytest.raises(ConfigError, match=f"data.range={value} is not in 1..65535"):
+            _audit(tmp_path, range=value)
+
+
+def test_values_that_are_no_brightness_are_errors(tmp_path):
+    _make(tmp_path)
+    _save(tmp_path / "images/crack/below.tif", _picture(1).astype(np.int32) - 9)
+    _save(tmp_path / "images/crack/above.tif", _picture(2).astype(np.int32) * 1000)
+    _save(tmp_path / "images/crack/float.tif", _picture(3).astype(np.float32))
+    assert _errors(tmp_path) == [
+        ("images/crack/float.tif", "unreadable"),
+        ("images/crack/above.tif", "value out of range"),
+        ("images/crack/below.tif", "value out of range"),
+    ]
+
+
+@pytest.mark.parametrize("tag", [3, 6])
+def test_masks_are_of_the_picture_as_viewers_show_it(tmp_path, tag):
+    _make(tmp_path)
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    stored = np.full((24, 20) if tag == 6 else (20, 24), 200, np.uint8)
+    upright = np.full((20, 24), 200, np.uint8)
+    upright[3:6, 4:9] = 20  # where the mask is
+    stored = np.rot90(upright, {3: 2, 6: 1}[tag])
+    Image.fromarray(stored).save(tmp_path / "images/crack/c0.png", exif=exif)
+    (item,) = (i for i in _open(tmp_path, "train+val+test") if i["id"] == "crack/c0.png")
+    np.testing.assert_array_equal(item["mask"] == 255, item["image"] < 100)
+
+
+def test_a_mask_in_the_layout_of_the_file_names_the_tag(tmp_path):
+    _make(tmp_path)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(_picture(100)).save(tmp_path / "images/crack/c0.png", exif=exif)
+    (finding,) = _audit(tmp_path).errors
+    assert finding.detail == "24x20 for an image of 20x24, which its EXIF orientation 6 turns"
+
+
+def test_pages_and_large_files_are_told(tmp_path):
+    _make(tmp_path, masks=False)
+    frames = [Image.fromarray(_picture(50 + k, (40, 40))) for k in range(5)]
+    frames[0].save(tmp_path / "images/crack/stack.tif", save_all=True, append_images=frames[1:])
+    (finding,) = _audit(tmp_path).warnings
+    assert str(finding) == (
+        "images/crack/stack.tif: several pages: 5 of them, of which the first is read; save each "
+        "as its own file"
+    )
+    (finding,) = _audit(tmp_path, max_megapixels=0.001).errors
+    assert str(finding).startswith(
+        "images/crack/stack.tif: too large: 0.002 megapixels, above data.max_megapixels=0.001; "
+        "raise it (--config.data.max_megapixels=0.002"
+    )
+    with pytest.raises(ConfigError, match=r"data.max_megapixels=0 is not above 0"):
+        _audit(tmp_path, max_megapixels=0.0)
+
+
+def test_a_class_of_webp_is_read_and_one_of_unread_files_is_named(tmp_path):
+    _make(tmp_path, masks=False)
+    for k in range(4):
+        _save(tmp_path / f"images/dent/d{k}.WebP", _picture(200 + k))
+    assert sum(_audit(tmp_path).counts["dent"].values()) == 4
+    for k in range(6):
+        (tmp_path / "images/rust").mkdir(exist_ok=True)
+        (tmp_path / f"images/rust/r{k}.xyz").write_text("x")
+    with pytest.raises(ConfigError) as error:
+        _audit(tmp_path)
+    assert str(error.value).startswith(
+        "class 'rust' has 6 files of a type that is not read (.xyz); read are .png .jpg"
+    )
+    _save(tmp_path / "images/rust/r.png", _picture(300))
+    with pytest.raises(ConfigError, match=r"'rust' has 1 image and 6 files of a type that is not"):
+        _audit(tmp_path)
+
+
+def test_masks_with_the_endings_of_labelling_tools_belong_to_their_pictures(tmp_path):
+    _make(tmp_path)
+    names = ("_mask", "_GT", "-Mask", "_label", "_SEG", " mask")
+    for k, ending in enumerate(names):
+        mask = tmp_path / f"masks/crack/c{k}.png"
+        mask.rename(mask.with_stem(f"c{k}{ending}"))
+    report = _audit(tmp_path)
+    assert not report.errors and not report.warnings
+    assert sum(record.mask is not None for record in report.records) == 6
+    _save(tmp_path / "masks/crack/c0.png", np.full((20, 24), 255, np.uint8))
+    assert _errors(tmp_path) == [("masks/crack/c0_mask.png", "second mask")]
+    # The picture with the ending in its own name has the exact match.
+    (tmp_path / "masks/crack/c0.png").unlink()
+    _save(tmp_path / "images/crack/c0_mask.png", _picture(400))
+    assert ("images/crack/c0_mask.png", "looks like a mask") in _errors(tmp_path)
+
+
+def test_masks_among_the_pictures_are_errors(tmp_path):
+    _make(tmp_path, masks=False)
+    mask = np.zeros((20, 24), np.uint8)
+    mask[3:6, 4:9] = 255
+    _save(tmp_path / "images/crack/c0_mask.bmp", mask)
+    _save(tmp_path / "images/crack/c1_GT.png", mask)
+    _save(tmp_path / "images/crack/lone_mask.png", _picture(7))
+    found = _audit(tmp_path).errors
+    assert [str(f) for f in found] == [
+        "images/crack/c0_mask.bmp: looks like a mask: of c0.png; move it to masks/crack/, or "
+        "rename it",
+        "images/crack/c1_GT.png: looks like a mask: of c1.png; move it to masks/crack/, or "
+        "rename it",
+    ]
+
+
+def test_a_comma_in_a_class_name_is_refused(tmp_path):
+    _make(tmp_path)
+    _save(tmp_path / "images/dent, deep/a.png", _picture(7))
+    with pytest.raises(ConfigError, match=r"'dent, deep' has a comma .*; rename the folder"):
+        _audit(tmp_path)
+
+
+def test_files_of_viewers_and_archives_are_no_classes(tmp_path):
+    _make(tmp_path)
+    for name in ("images/.ipynb_checkpoints/a.png", "images/__MACOSX/._a.png", "images/._b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "masks/crack/._c0.png").write_text("x")
+    report = _audit(tmp_path)
+    assert report.classes == ("normal", "crack") and not report.errors and not report.warnings

@@ -63,9 +63,9 @@ def test_folder_round_trip(tmp_path):
     builder = prepare(tmp_path / "tfds", channels=3, **fields)
     for split in ("train", "val", "test"):
         for channels in (3, 1):
-            want = FolderSource(
-                fields["folder"], split, channels=channels, fractions=fields["fractions"]
-            )
+            data = base_config().data
+            data.update(path=fields["folder"], channels=channels, fractions=fields["fractions"])
+            want = FolderSource(data, split)
             assert_same(TfdsSource(tmp_path / "tfds", split, channels), want)
     assert_same(TfdsSource(builder.data_dir, split), want)
 

@@ -9,6 +9,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from dtgan import generate, images
+from dtgan.config import base_config
 from dtgan.data import catalog, pipeline
 from dtgan.data.folders.folder import FolderSource
 from dtgan.generation import draw, plan
@@ -46,6 +47,12 @@ def contents(out):
     }
 
 
+def folder(path):
+    data = base_config().data
+    data.path = str(path)
+    return FolderSource(data)
+
+
 def manifest(out):
     return [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
 
@@ -53,7 +60,7 @@ def manifest(out):
 def test_records_say_what_the_files_are(whole):
     fakes = [record for record in manifest(whole) if record["synthetic"]]
     assert [r["number"] for r in fakes] == list(range(18))
-    assert {r["class"] for r in fakes} == set(FolderSource(whole).classes) - {"normal"}
+    assert {r["class"] for r in fakes} == set(folder(whole).classes) - {"normal"}
     for r in fakes:
         mask = images.read_image(whole / r["mask"], 1)
         x3, x4 = (images.read_image(whole / r[name], 1).astype(int) for name in ("file", "twin"))
@@ -84,7 +91,7 @@ def test_other_readers_read_the_set(whole):
         assert {line.split()[0] for line in label.read_text().splitlines()} == {
             str(annotation["category_id"] - 1)
         }
-    source = FolderSource(whole)
+    source = folder(whole)
     assert all(source[i]["mask"].any() == (source[i]["label"] > 0) for i in range(len(source)))
     for r in manifest(whole):
         name = r["file"].rpartition("/")[2]
@@ -192,17 +199,24 @@ def test_copies_of_a_model_without_masks_are_judged_by_whole_images():
         (["--backgrounds=EMPTY"], "holds no images"),
         (["--references=EMPTY"], "holds no defects"),
         (["--references=UNKNOWN"], "the class 'dent', which is not known here"),
-        (["--backgrounds=BROKEN"], "broken.png is no image"),
+        (["--backgrounds=BROKEN"], "broken.png: unreadable: not an image"),
+        (["--backgrounds=LARGE", "--max_megapixels=0.001"], "; of generate --max_megapixels=0.002"),
+        (["--references=UNLIKE"], "masks/tear/a.png: several values: 100 (512 pixels), 200"),
         (["--shard=2/2"], "not i/n"),
         (["--strength=1e-6"], "hybrids in a row were refused (20 empty"),
         (["--out=FULL"], "is not empty and holds no such set"),
-        (["--workdir=EMPTY"], "no good checkpoint"),
+        (["--workdir=EMPTY"], "EMPTY holds no checkpoint; give the one that python -m dtgan.main"),
+        (["--workdir=NOWHERE"], "NOWHERE does not exist; give the one that python -m dtgan.main"),
     ],
 )
 def test_bad_input_is_one_line(arguments, flags, message, tmp_path, capsys):
     for name in ("EMPTY", "UNKNOWN/dent", "BROKEN", "FULL"):
         (tmp_path / name).mkdir(parents=True)
     images.write_image(tmp_path / "UNKNOWN/dent/a.png", np.zeros((32, 32, 1), np.uint8))
+    images.write_image(tmp_path / "LARGE/a.png", np.zeros((40, 40, 1), np.uint8))
+    levels = np.repeat(np.array([100, 200], np.uint8), 16)[:, None, None].repeat(32, 1)
+    for folder in ("images", "masks"):
+        images.write_image(tmp_path / f"UNLIKE/{folder}/tear/a.png", levels)
     (tmp_path / "BROKEN/broken.png").write_text("text")
     (tmp_path / "FULL/letter.txt").write_text("text")
     flags = [

@@ -5,7 +5,8 @@ import collections
 import numpy as np
 import pytest
 
-from dtgan.config import ConfigError
+from dtgan.config import ConfigError, base_config
+from dtgan.generation import runner
 from dtgan.generation.plan import BLOCK, Plan, Settings
 
 CLASSES = ("normal", "crack", "spot", "hole")
@@ -84,3 +85,10 @@ def test_impossible_shards_are_refused(text):
 def test_impossible_settings_are_refused(fields, message):
     with pytest.raises(ConfigError, match=message):
         plan(**fields)
+
+
+def test_data_that_were_moved_name_the_flag(tmp_path):
+    config = base_config()
+    config.data.source, config.data.path = "folder", str(tmp_path / "gone")
+    with pytest.raises(ConfigError, match=r"gone is not a folder; .*; moved\? --data_path=DIR"):
+        runner.open_trained(config)

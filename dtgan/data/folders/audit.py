@@ -8,15 +8,22 @@ import collections
 import dataclasses
 import functools
 import hashlib
-import os
 import pathlib
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from ml_collections import ConfigDict, FrozenConfigDict
 
-from dtgan.config import ConfigError, nearest
-from dtgan.data.folders import assign
-from dtgan.data.folders.scan import Finding, examine, list_files, relative, signature, stem
+from dtgan import images
+from dtgan.config import NORMAL, ConfigError, nearest
+from dtgan.data import labels
+from dtgan.data.folders import assign, masks
+from dtgan.data.folders.scan import (
+    Finding,
+    examine_all,
+    list_set,
+    signature,
+    stem,
+)
 from dtgan.data.splits import SPLITS
 
 
@@ -73,68 +80,99 @@ class AuditReport:
         ]
 
 
-def audit(path, fractions=(0.7, 0.15, 0.15), seed=0, group=""):
-    """Check every file under `path` and split what is good; writes nothing.
+def audit(data, seed=0):
+    """Check every file of a set and split what is good; writes nothing.
 
-    A splits.csv in `path` (columns file,split) decides the splits; else they are drawn by class
-    from `seed` and the file names, keeping together pictures whose stems have equal matches of
-    the regular expression `group`, and copies of one picture (also mirrored).
+    data: config.data, which says where the set is and how its files are read. A splits.csv in
+    data.path (columns file,split) decides the splits; else they are drawn by class from `seed` and
+    the file names in the shares data.fractions, keeping together pictures whose stems have equal
+    matches of the regular expression data.group, and copies of one picture (also mirrored).
 
     Exact copies are warnings within a split and errors across splits, where `records` keeps the
-    copy in test before val before train: evaluation stays as it was, training loses a copy.
+    copy in test before val before train: evaluation stays as it was, training loses a copy. Copies
+    of different classes are errors anywhere.
 
     Returns an AuditReport, remembered until a file changes.
-    Raises ConfigError where the folder, the fractions or `group` cannot be used at all.
+    Raises ConfigError where the folder or the fields cannot be used at all.
     """
-    fractions = assign.check_fractions(fractions)
-    assign.group_key("", group)
-    root = pathlib.Path(path)
+    data = data.copy_and_resolve_references()
+    data.fractions = assign.check_fractions(data.fractions)
+    assign.group_key("", data.group)
+    masks.check_fields(data)
+    if not 1 <= data.range <= images.WHITE:
+        raise ConfigError(
+            f"data.range={data.range} is not in 1..{images.WHITE}; give the greatest value of the "
+            "camera, 4095 for 12 bits"
+        )
+    if not data.max_megapixels > 0:
+        raise ConfigError(f"data.max_megapixels={data.max_megapixels:g} is not above 0")
+    root = pathlib.Path(data.path)
     if not root.is_dir():
-        raise ConfigError(f"data.path={path} is not a folder; give one that holds images/<class>/*")
-    return _audit(str(root), str(root.absolute()), fractions, int(seed), group, signature(root))
+        raise ConfigError(
+            f"data.path={data.path} is not a folder; give one that holds images/<class>/*"
+        )
+    return _audit(str(root.absolute()), FrozenConfigDict(data), int(seed), signature(root))
 
 
 @functools.lru_cache(maxsize=8)
-def _audit(shown, path, fractions, seed, group, state):
+def _audit(path, data, seed, state):
     """Audit as `audit` does; `state` stands for the files' content in the key of the cache."""
     del state
-    root = pathlib.Path(path)
-    entries, classes, has_masks, errors, warnings = list_files(root, shown)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(functools.partial(examine, root), entries))
-    for entry, (_, failed, doubtful) in zip(entries, results, strict=True):
-        errors += failed
-        warnings += doubtful
-        if has_masks and entry.label and not entry.mask:
-            detail = "reads has_mask=False"
-            warnings.append(Finding(relative(root, entry.image), "no mask", detail))
-    good = [record for record, failed, _ in results if not failed]
+    root, data = pathlib.Path(path), ConfigDict(data)
+    entries, folders, found = list_set(root, data.path)
+    good, more = examine_all(root, entries, data)
+    errors, warnings = found.errors + more.errors, found.warnings + more.warnings
+    classes = _classes(folders, good, data, complete=not more.errors)
+    good = [dataclasses.replace(r, label=classes.index(r.class_name)) for r in good]
+    good.sort(key=lambda record: record.label)
     table, num_groups = root / "splits.csv", 0
     if table.exists():
-        good, findings = _split_by_table(good, {entry.id for entry in entries}, table)
+        good, findings = _split_by_table(good, {entry.file for entry in entries}, table)
         errors += findings
-    elif good:
-        keys = [(assign.group_key(stem(r.image), group), ("pixels", r.canonical)) for r in good]
+    # Before the draw, so that a picture that is left out is nobody's only image in a split.
+    good, refused, doubtful = _duplicates(good)
+    errors += refused
+    warnings += doubtful
+    if good and not table.exists():
+        keys = [
+            (assign.group_key(stem(r.image), data.group), ("pixels", r.canonical)) for r in good
+        ]
         groups = assign.components(keys)
         num_groups = int(groups.max()) + 1
-        labels = np.asarray([r.label for r in good])
-        drawn = assign.assign([r.id for r in good], labels, groups, fractions, seed)
+        numbers = np.asarray([r.label for r in good])
+        drawn = assign.assign([r.id for r in good], numbers, groups, data.fractions, seed)
         good = [dataclasses.replace(r, split=s) for r, s in zip(good, drawn, strict=True)]
-    good, across, inside = _duplicates(good)
-    errors += across
-    warnings += inside
     gaps = _uncovered(classes, good)
     (warnings if table.exists() else errors).extend(gaps)
     order = {"key": lambda finding: (finding.reason, finding.file, finding.detail)}
     return AuditReport(
-        path=shown,
+        path=data.path,
         classes=classes,
         records=tuple(good),
         errors=tuple(sorted(errors, **order)),
         warnings=tuple(sorted(warnings, **order)),
-        has_masks=has_masks,
+        has_masks=any(entry.mask for entry in entries),
         num_groups=num_groups,
     )
+
+
+def _classes(folders, records, data, complete):
+    """List the classes of a set: its folders or, with data.mask_values, what that names.
+
+    Of the folders then remain those with pictures whose masks say nothing. Raises ConfigError for a
+    name that the masks of a `complete` set, one without bad files, hardly have.
+    """
+    kinds = masks.parse_kinds(data.mask_values)
+    if not kinds:
+        return (NORMAL, *sorted(set(folders) - {NORMAL}))
+    counts = collections.Counter(record.class_name for record in records)
+    for name in kinds.classes:
+        if complete and counts[name] < 2:
+            raise ConfigError(
+                f"data.mask_values={data.mask_values!r}: {counts[name]} masks have the value of "
+                f"{name!r}; every class needs at least 2; check the value, or leave it out"
+            )
+    return (NORMAL, *sorted((set(counts) | set(kinds.classes)) - {NORMAL}))
 
 
 def _split_by_table(records, known, table):
@@ -152,35 +190,58 @@ def _split_by_table(records, known, table):
             detail = f"splits.csv has it as {listed[name]} and, in line {line}, as {word}"
             findings.append(Finding(f"images/{name}", "unknown split", detail))
             listed[name] = None
-    for record in records:
-        if record.id not in listed:
+    for file in dict.fromkeys(record.file for record in records):
+        if file not in listed:
             detail = "not listed in splits.csv"
-            findings.append(Finding(f"images/{record.id}", "unknown split", detail))
-    kept = [r for r in records if listed.get(r.id)]
-    return [dataclasses.replace(r, split=listed[r.id]) for r in kept], findings
+            findings.append(Finding(f"images/{file}", "unknown split", detail))
+    kept = [r for r in records if listed.get(r.file)]
+    return [dataclasses.replace(r, split=listed[r.file]) for r in kept], findings
 
 
 def _duplicates(records):
-    """Find copies: (records without those in another split, errors, warnings)."""
-    same = collections.defaultdict(list)
+    """Find copies: (records without those in another split or class, errors, warnings).
+
+    Before the splits are drawn no record has one: copies will share theirs.
+    """
+    order = ("", *SPLITS)
+    same = collections.defaultdict(dict)  # {pixels: {file: its records}}
     for record in records:
-        same[record.canonical].append(record)
+        same[record.canonical].setdefault(record.file, []).append(record)
     dropped, errors, warnings = set(), [], []
-    for copies in same.values():
-        last = max(SPLITS.index(copy.split) for copy in copies)
-        first = next(copy for copy in copies if copy.split == SPLITS[last])
-        for copy in (copy for copy in copies if copy is not first):
-            across = copy.split != first.split
+    for files in same.values():
+        if len(files) == 1:
+            continue
+        copies = [(own[0], {record.class_name for record in own}) for own in files.values()]
+        last = max((copy.split for copy, _ in copies), key=order.index)
+        first, shown = next(pair for pair in copies if pair[0].split == last)
+        for copy, classes in copies:
+            if copy is first:
+                continue
+            across, reason = copy.split != first.split, "duplicate"
             how = "same pixels" if copy.digest == first.digest else "mirror image"
-            detail = f"{how} as images/{first.id}"
-            reason = "cross-split duplicate" if across else "duplicate"
+            detail = f"{how} as images/{first.file}"
             if across:
+                reason = "cross-split duplicate"
                 detail += f"; this one is in {copy.split}, that one in {first.split}"
-                dropped.add(copy.id)
-            if copy.label != first.label:
-                reason = f"label conflict: {copy.class_name} and {first.class_name}"
-            (errors if across else warnings).append(Finding(f"images/{copy.id}", reason, detail))
-    return [record for record in records if record.id not in dropped], errors, warnings
+            if classes != shown:
+                names = [labels.SEPARATOR.join(sorted(both)) for both in (classes, shown)]
+                reason = f"label conflict: {names[0]} and {names[1]}"
+                by_folder = copy.folder in classes and first.folder in shown
+                detail += f"; {_remedy(names, by_folder)}"
+            if across or classes != shown:
+                dropped.add(copy.file)
+                errors.append(Finding(f"images/{copy.file}", reason, detail))
+            else:
+                warnings.append(Finding(f"images/{copy.file}", reason, detail))
+    return [record for record in records if record.file not in dropped], errors, warnings
+
+
+def _remedy(names, by_folder):
+    """Say what to do with a picture of two classes, which its folders tell or do not tell."""
+    if NORMAL in names or not by_folder:
+        return "take one of them out"
+    both = labels.SEPARATOR.join(sorted(labels.names(names)))
+    return f"take one of them out or, if it shows both, put it into images/{both}/ alone"
 
 
 def _uncovered(classes, records):

@@ -3,19 +3,30 @@
 The first half of the audit: `audit.py` compares the files with each other and splits them.
 """
 
+import collections
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
+import re
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from dtgan import images
 from dtgan.config import NORMAL, ConfigError, nearest
+from dtgan.data import windows
+from dtgan.data.folders import masks as masks_lib
 
-_SILENT = ("thumbs.db", "desktop.ini")  # files of file managers, ignored like hidden files
+_SILENT = ("thumbs.db", "desktop.ini", "__macosx")  # of file managers, ignored like hidden files
+_MASK_SUFFIX = re.compile(r"[-_ .](masks?|gt|labels?|seg|segmentation)$", re.IGNORECASE)
+_BITS = (8, 10, 12, 14, 16)  # of cameras
+_LISTED = 6  # values in a message
+_READ = f"read are {' '.join(images.SUFFIXES)} files"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,74 +41,148 @@ class Finding:
         return f"{self.file}: {self.reason}" + (f": {self.detail}" if self.detail else "")
 
 
+class Findings(NamedTuple):
+    """The faults found so far: those that refuse a file, and others."""
+
+    errors: list
+    warnings: list
+
+    @classmethod
+    def none(cls):
+        """Make an empty collection."""
+        return cls([], [])
+
+
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One good image. Digests are of decoded pixels; `canonical` is equal under flips."""
+    """One good image with the defect of one class. Digests are of decoded pixels.
 
-    label: int
+    Where data.mask_values divides a mask, an image has a record for each of its classes.
+    `canonical` is equal under flips.
+    """
+
     class_name: str
+    folder: str  # in which it lies: its class, unless data.mask_values says otherwise
     name: str  # file name, Unicode NFC
     image: pathlib.Path
     mask: pathlib.Path | None
+    label: int = 0
     size: tuple = (0, 0)  # height, width
     channels: int = 0  # in the file: 1 or 3
     bits: int = 8  # in the file: 8 or 16
+    greatest: int = 0  # value in a 16-bit file
+    area: float = 0.0  # share of the picture that the mask marks, 0..1
+    mask_value: str = ""  # the one that marks the defect in the file, "" where there are several
     digest: str = ""
     canonical: str = ""
     mask_digest: str = ""
+    shown: windows.Shown | None = None  # what scaling and cropping leave of the mask
     split: str = ""
 
     @property
+    def file(self):
+        """<folder>/<filename>"""
+        return f"{self.folder}/{self.name}"
+
+    @property
+    def part(self):
+        """#<class> where the folder does not say the class, else an empty text."""
+        return "" if self.class_name == self.folder else f"#{self.class_name}"
+
+    @property
     def id(self):
-        """<class>/<filename>"""
-        return f"{self.class_name}/{self.name}"
+        """<folder>/<filename>, and perhaps #<class>."""
+        return self.file + self.part
 
 
-def list_files(root, shown):
-    """List the set without decoding: (undecoded records, classes, has_masks, errors, warnings)."""
+class Listed(NamedTuple):
+    """The files of a folder: those that are read, sorted by name, and the suffixes of others."""
+
+    files: list
+    unread: collections.Counter
+
+
+def list_set(root, shown):
+    """List the set without decoding: (records without contents, class folders, Findings).
+
+    Raises ConfigError where no training is possible with these files.
+    """
     if not (root / "images").is_dir():
         raise ConfigError(f"data.path={shown} has no folder images/; put images in images/<class>/")
-    errors, warnings = [], []
-    pictures = _class_files(root / "images", root, errors, warnings)
-    masks = _class_files(root / "masks", root, errors, warnings)
+    found = Findings.none()
+    pictures = list_classes(root / "images", root, found, found.errors)
+    masks = list_classes(root / "masks", root, found, found.errors)
     _check_classes(shown, pictures)
-    classes = (NORMAL, *sorted(set(pictures) - {NORMAL}))
     entries = []
-    for label, class_name in enumerate(classes):
-        by_stem = {}
-        for mask in masks.get(class_name, ()):
-            if by_stem.setdefault(stem(mask), mask) is not mask:
-                first = by_stem[stem(mask)].name
-                errors.append(Finding(relative(root, mask), "second mask", f"beside {first}"))
-        for file in pictures[class_name]:
-            name = unicodedata.normalize("NFC", file.name)
-            entries.append(Record(label, class_name, name, file, by_stem.get(stem(file))))
-        for lone in by_stem.keys() - {stem(file) for file in pictures[class_name]}:
-            errors.append(Finding(relative(root, by_stem[lone]), "mask without an image"))
-    for class_name in masks.keys() - pictures.keys():
-        for mask in masks[class_name]:
+    for class_name in (NORMAL, *sorted(set(pictures) - {NORMAL})):
+        own = masks.pop(class_name, Listed([], None))
+        entries += pair(root, class_name, pictures[class_name].files, own.files, found)
+    for class_name, listed in masks.items():
+        for mask in listed.files:
             detail = f"there is no images/{class_name}"
-            errors.append(Finding(relative(root, mask), "unknown label", detail))
-    return entries, classes, any(masks.values()), errors, warnings
+            found.errors.append(Finding(relative(root, mask), "unknown label", detail))
+    return entries, tuple(pictures), found
 
 
-def _class_files(folder, root, errors, warnings):
-    """List {class: image files sorted by name} of a folder; other files become findings."""
-    found = {}
+def list_classes(folder, root, found, strays, leave_out=None):
+    """List {class: Listed} of a folder; images beside the class folders become `strays`."""
+    classes = {}
     for child in _visible(folder):
+        if child.name == leave_out:
+            continue
         if child.is_dir():
-            found[unicodedata.normalize("NFC", child.name)] = files = []
-            for file in _visible(child):
-                if file.is_file() and file.suffix.lower() in images.SUFFIXES:
-                    files.append(file)
-                    continue
-                kind = "unsupported file type" if file.is_file() else "folder in a class folder"
-                detail = f"ignored; read are {' '.join(images.SUFFIXES)} files"
-                warnings.append(Finding(relative(root, file), kind, detail))
+            classes[unicodedata.normalize("NFC", child.name)] = list_files(child, root, found)
         elif child.suffix.lower() in images.SUFFIXES:
             detail = f"lies in no class folder; move it to {folder.name}/<class>/"
-            errors.append(Finding(relative(root, child), "unknown label", detail))
-    return found
+            strays.append(Finding(relative(root, child), "unknown label", detail))
+    return classes
+
+
+def list_files(folder, root, found):
+    """List a class folder as Listed; what is not read becomes a warning in `found`."""
+    listed = Listed([], collections.Counter())
+    for file in _visible(folder):
+        if file.is_file() and file.suffix.lower() in images.SUFFIXES:
+            listed.files.append(file)
+            continue
+        kind = "folder in a class folder"
+        if file.is_file():
+            kind = "unsupported file type"
+            listed.unread[file.suffix.lower() or "no suffix"] += 1
+        found.warnings.append(Finding(relative(root, file), kind, f"ignored; {_READ}"))
+    return listed
+
+
+def pair(root, class_name, pictures, masks, found):
+    """Pair the pictures of a class with their masks: records without contents.
+
+    A mask has its picture's stem or, where none has, that and an ending such as _mask or _GT.
+    Masks among the pictures, and masks without one, become errors in `found`.
+    """
+    stems = {}
+    for file in pictures:
+        stems.setdefault(stem(file), file)
+    by_stem = {stem(mask): mask for mask in reversed(masks) if stem(mask) in stems}
+    for mask in masks:
+        own = stem(mask)
+        if own not in stems:
+            own = _MASK_SUFFIX.sub("", own)
+        if own not in stems:
+            found.errors.append(Finding(relative(root, mask), "mask without an image"))
+        elif by_stem.setdefault(own, mask) is not mask:
+            detail = f"beside {by_stem[own].name}"
+            found.errors.append(Finding(relative(root, mask), "second mask", detail))
+    entries = []
+    for file in pictures:
+        own = stem(file)
+        of = stems.get(_MASK_SUFFIX.sub("", own))
+        if of and of is not file and _MASK_SUFFIX.search(own):
+            detail = f"of {of.name}; move it to masks/{class_name}/, or rename it"
+            found.errors.append(Finding(relative(root, file), "looks like a mask", detail))
+            continue
+        name = unicodedata.normalize("NFC", file.name)
+        entries.append(Record(class_name, class_name, name, file, by_stem.get(own)))
+    return entries
 
 
 def _check_classes(shown, pictures):
@@ -111,86 +196,232 @@ def _check_classes(shown, pictures):
         raise ConfigError(
             f"data.path={shown} has no defect class; put defect images in images/<class>/"
         )
-    for class_name in sorted(pictures):
-        check_count(class_name, len(pictures[class_name]))
+    for class_name, listed in sorted(pictures.items()):
+        if "," in class_name:
+            raise ConfigError(
+                f"the class {class_name!r} has a comma in its name, which divides names in "
+                "data.classes and --classes; rename the folder"
+            )
+        check_count(class_name, len(listed.files), listed.unread)
 
 
-def check_count(class_name, number):
-    """Raise ConfigError where a class has fewer than the two images that it needs."""
-    if number < 2:
-        raise ConfigError(
-            f"class {class_name!r} has {number} image{'' if number == 1 else 's'}; every class "
-            "needs at least 2, one to train and one to validate; add images or remove the class"
-        )
+def check_count(class_name, number, unread=()):
+    """Raise ConfigError where a class has fewer than the two images that it needs.
 
-
-def examine(root, entry):
-    """Decode one image and its mask: (record with sizes and digests, errors, warnings).
-
-    A mask without any defect is a missing label, so the record drops it, with a warning.
+    unread: Counter of the suffixes of its files that are of a type that is not read.
     """
-    pixels, fault = _decode(root, entry.image, None)
-    if fault:
-        return entry, [fault], []
-    with Image.open(entry.image) as file:
-        # Pillow narrows 16-bit RGB while decoding: only the raw mode tells.
-        wide = file.mode.startswith("I") or any(";16" in str(tile[3]) for tile in file.tile)
-    height, width, channels = pixels.shape
-    if channels == 3 and (pixels == pixels[..., :1]).all():
-        pixels = pixels[..., :1]  # a grey picture stored as RGB is still the same picture
-    record = dataclasses.replace(
-        entry,
-        size=(height, width),
-        channels=channels,
-        bits=16 if wide else 8,
-        digest=_digest(pixels.shape, pixels.tobytes()),
-        canonical=_canonical(pixels),
+    if number >= 2:
+        return
+    have = f"{number} image{'' if number == 1 else 's'}"
+    remedy = "add images or remove the class"
+    if unread:
+        have = f"{have} and " if number else ""
+        have += f"{describe_unread(unread)}; {_READ}"
+        remedy = "convert them"
+    raise ConfigError(
+        f"class {class_name!r} has {have}; every class needs at least 2 images, one to train and "
+        f"one to validate; {remedy}"
     )
-    if entry.mask is None:
-        return record, [], []
-    mask, fault = _decode(root, entry.mask, 1)
-    fault = fault or _mask_fault(relative(root, entry.mask), entry, mask, (height, width))
-    if fault:
-        return record, [fault], []
-    if entry.label and not mask.any():
-        detail = "marks no pixel; ignored, so this defect reads has_mask=False"
-        lack = Finding(relative(root, entry.mask), "zero-area mask", detail)
-        return dataclasses.replace(record, mask=None), [], [lack]
-    digest = _digest(mask.shape, np.packbits(mask > 127).tobytes())
-    return dataclasses.replace(record, mask_digest=digest), [], []
 
 
-def _mask_fault(name, entry, mask, size):
-    """Check a decoded mask uint8 [H, W, 1] for an image of `size`: an error Finding, or None."""
-    defect = mask > 127
-    if mask.shape[:2] != size:
-        detail = f"{mask.shape[1]}x{mask.shape[0]} for an image of {size[1]}x{size[0]}"
-        return Finding(name, "wrong-size mask", detail)
-    if entry.label and mask.any() and not defect.any():
-        detail = f"its greatest value is {mask.max()}, and only pixels above 127 mark a defect"
-        return Finding(name, "wrong mask values", f"{detail}; write 255")
-    if not entry.label and defect.any():
-        detail = f"{int(defect.sum())} defect pixels in an image of class {NORMAL}"
-        return Finding(name, "mask on a normal image", detail)
+def describe_unread(unread):
+    """Format a Counter of suffixes: "6 files of a type that is not read (.xyz)"."""
+    number = unread.total()
+    kinds = ", ".join(sorted(unread))
+    return f"{number} file{'' if number == 1 else 's'} of a type that is not read ({kinds})"
+
+
+def examine_all(root, entries, data):
+    """Decode all files of a set: (records with contents, Findings).
+
+    `data` is config.data, which says how they are read. Findings are of each file, and of what
+    shows in all of them together alone.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(functools.partial(examine, root, data=data), entries))
+    records, found = [], Findings.none()
+    has_masks = any(entry.mask for entry in entries)
+    for entry, (own, errors, warnings) in zip(entries, results, strict=True):
+        records += own
+        found.errors.extend(errors)
+        found.warnings.extend(warnings)
+        if has_masks and entry.class_name != NORMAL and not entry.mask:
+            detail = "reads has_mask=False"
+            found.warnings.append(Finding(relative(root, entry.image), "no mask", detail))
+    for check in (_check_range, _check_mask_values, _check_mask_area):
+        found.warnings.extend(check(records, data))
+    return records, found
+
+
+def examine(root, entry, data):
+    """Decode one image and its mask: (records with contents, errors, warnings).
+
+    `data` is config.data. There is one record, or with data.mask_values one for each class in the
+    mask; none where there are errors. A mask without any defect is a missing label, so the record
+    drops it, with a warning.
+    """
+    found, name = Findings.none(), relative(root, entry.image)
+    decoded = _attempt(root, entry.image, found, _read, data)
+    if not decoded:
+        return [], *found
+    picture, pixels = decoded
+    if min(pixels.shape[:2]) < 2:
+        detail = f"{pixels.shape[1]}x{pixels.shape[0]} pixels"
+        found.errors.append(Finding(name, "zero area", detail))
+    if picture.pages > 1:
+        detail = f"{picture.pages} of them, of which the first is read; save each as its own file"
+        found.warnings.append(Finding(name, "several pages", detail))
+    record = _measured(entry, picture, pixels)
+    _check_white(name, picture, record.greatest, data.range, found)
+    records = [record]
+    if entry.mask is not None:
+        records = _masked(root, record, picture, data, found)
+    return [] if found.errors else records, *found
+
+
+def _read(path, data):
+    """Decode an image file: (images.Picture, its pixels uint8 [H, W, C])."""
+    picture = images.decode(path, data.max_megapixels)
+    return picture, images.to_array(picture, None, data.range)
+
+
+def _attempt(root, path, found, read, data):
+    """Return read(path, data), or None with an error in `found` where the file does not decode."""
+    try:
+        if path.stat().st_size:
+            return read(path, data)
+        reason, detail = "empty file", "0 bytes"
+    except images.TooLarge as error:
+        reason, detail = "too large", str(error)
+    except UnidentifiedImageError:
+        reason, detail = "unreadable", "not an image, whatever its suffix says"
+    except Exception as error:  # decoders raise errors of any type on broken bytes
+        reason, detail = "unreadable", " ".join(str(error).split()) or type(error).__name__
+    found.errors.append(Finding(relative(root, path), reason, detail))
     return None
 
 
-def _decode(root, path, channels):
-    """Decode a file: (pixels, None), or (None, Finding) where it cannot be used."""
-    name = relative(root, path)
-    try:
-        if path.stat().st_size == 0:
-            return None, Finding(name, "empty file", "0 bytes")
-        pixels = images.read_image(path, channels)
-    except UnidentifiedImageError:
-        return None, Finding(name, "unreadable", "not an image, whatever its suffix says")
-    except Exception as error:  # decoders raise errors of any type on broken bytes
-        detail = " ".join(str(error).split()) or type(error).__name__
-        return None, Finding(name, "unreadable", detail)
-    if min(pixels.shape[:2]) < 2:
-        detail = f"{pixels.shape[1]}x{pixels.shape[0]} pixels"
-        return None, Finding(name, "zero area", detail)
-    return pixels, None
+def _measured(entry, picture, pixels):
+    """Make the record of a decoded image, without what its mask says."""
+    height, width, channels = pixels.shape
+    if channels == 3 and (pixels == pixels[..., :1]).all():
+        pixels = pixels[..., :1]  # a grey picture stored as RGB is still the same picture
+    greatest = 0
+    if picture.wide:
+        greatest = int(np.max(np.asarray(picture.image)))
+        greatest = greatest << 8 | 255 if picture.narrowed else greatest
+    return dataclasses.replace(
+        entry,
+        size=(height, width),
+        channels=channels,
+        bits=16 if picture.wide else 8,
+        greatest=greatest,
+        digest=_digest(pixels.shape, pixels.tobytes()),
+        canonical=_canonical(pixels),
+    )
+
+
+def _masked(root, record, picture, data, found):
+    """Read the mask of a record: the records with it; what is wrong with it goes to `found`."""
+    name, normal = relative(root, record.mask), record.class_name == NORMAL
+    mask = _attempt(root, record.mask, found, masks_lib.read_mask, data)
+    if mask is None:
+        return []
+    if mask.codes.shape != record.size:
+        (height, width), (rows, columns) = mask.codes.shape, record.size
+        detail = f"{width}x{height} for an image of {columns}x{rows}"
+        if picture.orientation > 4:
+            detail += f", which its EXIF orientation {picture.orientation} turns"
+        found.errors.append(Finding(name, "wrong-size mask", detail))
+        return []
+    fault = masks_lib.fault(mask, data)
+    if fault:
+        found.errors.append(Finding(name, *fault))
+        return []
+    parts = {kind: marked for kind, marked in masks_lib.parts(mask, data).items() if marked.any()}
+    if normal and "" in parts:
+        detail = f"{int(parts[''].sum())} defect pixels in an image of class {NORMAL}"
+        found.errors.append(Finding(name, "mask on a normal image", detail))
+    if not parts and not normal:
+        if data.mask_values:
+            detail = f"has no defect of data.mask_values; move its image to images/{NORMAL}/"
+            found.errors.append(Finding(name, "zero-area mask", detail))
+        detail = "marks no pixel; ignored, so this defect reads has_mask=False"
+        found.warnings.append(Finding(name, "zero-area mask", detail))
+        return [dataclasses.replace(record, mask=None)]
+    return [
+        dataclasses.replace(
+            record,
+            class_name=kind or record.class_name,
+            area=float(marked.mean()),
+            mask_value=masks_lib.only_value(mask),
+            mask_digest=_digest((*marked.shape, 1), np.packbits(marked).tobytes()),
+            shown=windows.shown(np.uint8(255) * marked[..., None], data),
+        )
+        for kind, marked in sorted((parts or {"": np.zeros(record.size, bool)}).items())
+    ]
+
+
+def _check_white(name, picture, greatest, white, found):
+    """Find what data.range does not fit: values above it, and colours that it does not scale."""
+    if not picture.wide:
+        return
+    if picture.narrowed and white != images.WHITE:
+        detail = f"only its upper 8 bits are read, which data.range={white} does not fit"
+        found.errors.append(Finding(name, "16-bit colour", f"{detail}; convert it to 8 bit"))
+    elif np.min(np.asarray(picture.image)) < 0:
+        detail = "a value is below 0; convert it to 16 bit without sign"
+        found.errors.append(Finding(name, "value out of range", detail))
+    elif greatest > white:
+        detail = f"{greatest}, above data.range={white}; "
+        if greatest > images.WHITE:
+            detail += "convert it to 16 bit"
+        else:
+            detail += f"--config.data.range={_white(greatest)}, or write the file in that range"
+        found.errors.append(Finding(name, "value out of range", detail))
+
+
+def _white(greatest):
+    """Return the white of the camera with the least bits that has a value."""
+    return next(2**bits - 1 for bits in _BITS if greatest < 2**bits)
+
+
+def _check_range(records, data):
+    """Find a set whose 16-bit files use a fraction of data.range: nearly black pictures."""
+    wide = [record for record in records if record.bits == 16]
+    greatest = max((record.greatest for record in wide), default=0)
+    if not wide or 4 * greatest >= data.range:
+        return []
+    detail = f"{len(wide)} 16-bit pictures use 0..{greatest} of 0..{data.range}"
+    white = _white(greatest)
+    remedy = f"a {white.bit_length()}-bit camera? --config.data.range={white}"
+    if any(record.channels == 3 for record in wide):
+        remedy = "16-bit colour is read by its upper 8 bits; stretch it and convert it to 8 bit"
+    return [Finding("images/", "nearly black", f"{detail}; {remedy}")]
+
+
+def _check_mask_values(records, data):
+    """Find a set whose masks mark defects with different values, perhaps of different kinds."""
+    files = {record.mask: record.mask_value for record in records if record.mask_value}
+    values = collections.Counter(files.values()).most_common()
+    if len(values) < 2 or data.mask_values:
+        return []
+    detail = ", ".join(f"{value} in {number} files" for value, number in values[:_LISTED])
+    detail += "; all read as defect; if they are kinds, name them: "
+    detail += masks_lib.suggest([value for value, _ in values[:_LISTED]])
+    return [Finding("masks/", "different values", detail)]
+
+
+def _check_mask_area(records, data):
+    """Find a set most of whose masks cover more than half of the picture."""
+    areas = [record.area for record in records if record.area]
+    if not areas or np.median(areas) <= 0.5:
+        return []
+    share = f"{100 * np.median(areas):.0f} % of the picture (median of {len(areas)})"
+    remedy = f"is the defect black? --config.data.mask_invert={not data.mask_invert}"
+    if data.mask_values:
+        remedy = f"is one of data.mask_values the background? name it {NORMAL}"
+    return [Finding("masks/", "large masks", f"masks cover {share}: {remedy}")]
 
 
 def _digest(shape, data):

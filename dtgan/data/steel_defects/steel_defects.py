@@ -20,11 +20,16 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from dtgan import images
-from dtgan.config import ConfigError
+from dtgan.config import ConfigError, base_config
 from dtgan.data.folders.folder import FolderSource
 from dtgan.data.procedural import ProceduralSteel
 from dtgan.data.splits import SPLITS
 from dtgan.data.tfds import METADATA
+
+_READING = (  # fields of config.data, by the same names
+    *("channels", "fractions", "group", "skip_bad"),
+    *("range", "mask_values", "mask_invert", "max_megapixels"),
+)
 
 
 def _field(default, text):
@@ -41,6 +46,10 @@ class SteelConfig(tfds.core.BuilderConfig):
     fractions: tuple = _field((0.7, 0.15, 0.15), "folder: train, val and test, by commas")
     group: str = _field("", "folder: regular expression on the stem; equal matches stay together")
     skip_bad: bool = _field(False, "folder: go on without the files the audit rejects")
+    range: int = _field(65535, "folder: what becomes white of 16-bit files")
+    mask_values: str = _field("", "folder: kinds by mask value, 100:scratch,200:stain")
+    mask_invert: bool = _field(False, "folder: masks are 0 where the defect is")
+    max_megapixels: float = _field(179.0, "folder: limit of a file")
     res: int = _field(64, "procedural: image side in pixels")
     shortcut: float = _field(0.0, "procedural: 0..1, how far surface gives the class away (train)")
     scale_counts: float = _field(1.0, "procedural: times the thesis's class counts")
@@ -48,15 +57,11 @@ class SteelConfig(tfds.core.BuilderConfig):
     def open(self, split):
         """Open the source of one split (`dtgan.data.source.Source`)."""
         if self.folder:
-            return FolderSource(
-                self.folder,
-                split=split,
-                channels=self.channels,
-                fractions=tuple(self.fractions),
-                seed=self.seed,
-                group=self.group,
-                skip_bad=self.skip_bad,
-            )
+            data = base_config().data
+            data.path = self.folder
+            for name in _READING:
+                data[name] = getattr(self, name)
+            return FolderSource(data, split, self.seed)
         return ProceduralSteel(
             split=split,
             size=self.res,
