@@ -4,6 +4,7 @@ import numpy as np
 
 from dtgan import images
 from dtgan.config import NORMAL, ConfigError
+from dtgan.data import windows
 from dtgan.data.folders import masks
 from dtgan.data.source import Source
 
@@ -55,7 +56,9 @@ class FileSource(Source):
 
     def shown(self, index, data):
         record = self._records[index]
-        if record.shown and (data.res, data.scale_to) == (self._data.res, self._data.scale_to):
+        if not record.shown:
+            return windows.untouched(record.size, data)
+        if (data.res, data.scale_to) == (self._data.res, self._data.scale_to):
             return record.shown  # was measured when the files were examined
         return super().shown(index, data)
 
