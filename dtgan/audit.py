@@ -6,13 +6,19 @@ Exit status: 0 = usable, 1 = some files fail, 2 = the folder or an option cannot
 import argparse
 import sys
 
+import numpy as np
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from dtgan import cli
+from dtgan import cli, images
 from dtgan.config import ConfigError, base_config
+from dtgan.data import account
 from dtgan.data.folders.audit import audit
+from dtgan.data.folders.files import FileSource
 from dtgan.data.splits import SPLITS
+from dtgan.metrics import correlation, near
+
+_DRAWN = 40  # pairs of nearly equal pictures in a sheet
 
 
 def main(argv=None):
@@ -23,16 +29,22 @@ def main(argv=None):
         sys.stdout.reconfigure(errors="backslashreplace")
         sys.stderr.reconfigure(errors="backslashreplace")
     try:
-        report = audit(_data(args, rest), args.seed)
-    except ConfigError as error:
+        data = _data(args, rest)
+        report = audit(data, args.seed)
+        alike = _near(report, data, args.near) if args.near else []
+    except (ConfigError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    print("\n".join(_summary(report) + report.lines()))
+    tables = {split: account.account(_source(report, data, split), data) for split in SPLITS}
+    told = [f"{s}: {line}" for s, table in tables.items() for line in account.findings(table, data)]
+    told += alike
+    told = [f"warning: {line}" for line in told]
+    print("\n".join(_summary(report) + _shown(tables, data) + told + report.lines()))
     state = "FAILED" if report.errors else "OK"
     print(
         f"{state}: {_number(len(report.records), 'image')}, "
         f"{_number(len(report.classes), 'class')}, {_number(len(report.errors), 'error')}, "
-        f"{_number(len(report.warnings), 'warning')}"
+        f"{_number(len(report.warnings) + len(told), 'warning')}"
     )
     return 1 if report.errors else 0
 
@@ -80,6 +92,13 @@ def _parser():
         help="regular expression on the file name without suffix, as config.data.group: images "
         "whose matches (first parenthesis, else all) are equal stay in one split",
     )
+    parser.add_argument(
+        "--near",
+        default="",
+        metavar="FILE.png",
+        help="also search for pictures of different splits or classes that are nearly the same "
+        "(flips, crops, second shots), and draw them in this file; about 30 s for 5,000 pictures",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the automatic split (default 0)")
     parser.add_argument(
         "--fractions",
@@ -109,6 +128,48 @@ def _summary(report):
         drawn = f"drawn from {report.num_groups} groups" if report.num_groups else "by splits.csv"
         lines.append(f"splits: {drawn}; fingerprint {report.fingerprint}")
     return lines
+
+
+def _source(report, data, split):
+    """Open the good files of a split, "" for all, as a source."""
+    records = [r for r in report.records if split in ("", r.split)]
+    return FileSource(records, report.classes, data, report.has_masks, report.fingerprint)
+
+
+def _shown(tables, data):
+    """Format what scaling and cropping leave of the defects that have masks, as lines."""
+    names = {"pixels_in_file": "in file", "pixels_scaled": "scaled", "pixels_in_crops": "in crops"}
+    head = ["masks", "crops", *names.values(), "lost", "thinnest"]
+    lines = []
+    for split, table in tables.items():
+        for name, part in table.items():
+            if part["with_mask"]:
+                numbers = [part["with_mask"], part["crops"], *(part[key] for key in names)]
+                lost = 1 - part["pixels_in_crops"] / max(part["pixels_scaled"], 1)
+                numbers += [f"{100 * lost:.0f} %", f"{part['least_width']:.2g} px"]
+                lines.append((f"{split} {name}", *map(str, numbers)))
+    if not lines:
+        return []
+    rows = [(f"defect pixels at data.res={data.res}", *head), *lines]
+    width = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join([row[0].ljust(width[0]), *map(str.rjust, row[1:], width[1:])]) for row in rows
+    ]
+
+
+def _near(report, data, path):
+    """Find nearly equal pictures across splits and classes, draw them in a file: lines."""
+    source = _source(report, data, "")
+    side = (correlation.SIDE, correlation.SIDE)
+    pictures = np.stack([images.resize(source[k]["image"], side) for k in range(len(source))])
+    found = near.pairs(pictures, [(r.split, r.class_name) for r in report.records])
+    if found:
+        large = [pair[:2] for pair in found[:_DRAWN]]
+        shown = {k: images.resize(source[k]["image"], (192, 192)) for k in set(sum(large, ()))}
+        images.write_image(path, near.sheet(shown, found[:_DRAWN]))
+    names = [f"{record.split}: {record.id}" for record in report.records]
+    lines = [f"nearly equal: {names[p.first]}, {names[p.second]} ({p.ncc:.3f})" for p in found]
+    return lines and [*lines, f"the first {min(len(found), _DRAWN)} pairs are drawn in {path}"]
 
 
 def _number(count, noun):

@@ -17,11 +17,15 @@ os.environ["XLA_FLAGS"] = (
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import pytest  # noqa: E402
 from absl import flags  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# The same examples in every run, however slow the machine is.
+hypothesis.settings.register_profile("dtgan", deadline=None, derandomize=True, max_examples=60)
+hypothesis.settings.load_profile("dtgan")
 flags.FLAGS.mark_as_parsed()
 sys.path.insert(0, str(ROOT))  # configs/
 

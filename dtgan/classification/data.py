@@ -9,7 +9,7 @@ import numpy as np
 from dtgan import images
 from dtgan.classification.training import Examples
 from dtgan.config import NORMAL, ConfigError
-from dtgan.data import catalog, pipeline
+from dtgan.data import account, catalog, pipeline
 from dtgan.data.folders import loose
 from dtgan.data.records import Records
 
@@ -22,6 +22,7 @@ class Experiment(NamedTuple):
     test: Records
     synthetic: Records | None
     classes: tuple
+    findings: list  # what a user should know of the images, a line each
 
 
 def load(config, synthetic="", test=""):
@@ -34,16 +35,17 @@ def load(config, synthetic="", test=""):
     """
     source, _ = catalog.open_checked(config, "train")
     classes = tuple(source.classes)
-    train = read(config, source)
-    if config.data.balance == "oversample":
-        train = oversample(train, config.data.oversample_at_most)
-    val = read(config, catalog.open_checked(config, "val")[0])
+    validation, _ = catalog.open_checked(config, "val")
     if test:
         other = loose.open_labelled(test, classes, config.data, "--test", normals=True)
         catalog.check_sizes(other, config)
     else:
         other = _own_test(config)
-    held_out = read(config, other)
+    roles = {"train": source, "val": validation, "--test" if test else "test": other}
+    findings = account.tell(roles, config.data)["findings"]
+    train, val, held_out = (read(config, part) for part in roles.values())
+    if config.data.balance == "oversample":
+        train = oversample(train, config.data.oversample_at_most)
     fakes = None
     if synthetic:
         _check_complete(synthetic)
@@ -59,7 +61,7 @@ def load(config, synthetic="", test=""):
                 f"the {name} split holds no image of class {lacking[0]!r}; move some there "
                 f"(splits.csv){remedy}, or leave the class out (--config.data.classes)"
             )
-    return Experiment(train, val, held_out, fakes, classes)
+    return Experiment(train, val, held_out, fakes, classes, findings)
 
 
 def _own_test(config):
@@ -81,10 +83,10 @@ def _generated(data):
 
 
 def read(config, source):
-    """Read a source as Records, scaled and centre-cropped to data.res."""
-    cached = pipeline.CachedSource.of(source, config)
-    records = pipeline.load_records(config, cached, np.arange(len(source)))
-    ids = tuple(cached[k]["id"] for k in range(len(source)))
+    """Read the fixed crops of a source as Records; see `pipeline.FixedWindows`."""
+    cached = pipeline.CachedSource.of(pipeline.FixedWindows(source, config), config)
+    records = pipeline.load_records(config, cached, np.arange(len(cached)))
+    ids = tuple(cached[k]["id"] for k in range(len(cached)))
     return Records(**records, ids=ids)
 
 

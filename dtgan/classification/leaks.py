@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 
 from dtgan.config import ConfigError
+from dtgan.data.pipeline import picture_of
 from dtgan.metrics import correlation, near
 
 
@@ -35,8 +36,9 @@ def check(test, known, role):
 
 def check_sources(test, sources, synthetic):
     """Raise ConfigError where a synthetic set was made from a test image, by its manifest."""
+    pictures = {picture_of(name) for name in sources}
     for name in test.ids:
-        if name in sources:
+        if picture_of(name) in pictures:
             raise ConfigError(
                 f"{synthetic} was made from the test image {name}; generate it from training "
                 "images, or test on others"

@@ -62,6 +62,7 @@ def run(config, out, synthetic="", test=""):
         "num_synthetic": 0 if experiment.synthetic is None else len(experiment.synthetic.label),
         "seeds": config.seeds,
         "net": config.net,
+        "findings": experiment.findings,
         "notes": notes,
         "seconds": round(time.monotonic() - start, 1),
     }

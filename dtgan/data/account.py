@@ -4,14 +4,14 @@ A label must not outlive its defect. What is lost is counted by class where mask
 defect is, told in one line a finding before anything is compiled, and kept with the run.
 """
 
-import json
+import collections
 import logging
+import shlex
 
 import numpy as np
 
 from dtgan.config import ConfigError
 from dtgan.data.windows import scaled_size
-from dtgan.files import write_atomic
 
 log = logging.getLogger("dtgan")
 
@@ -107,25 +107,23 @@ def refuse_lost(table, data, split):
             )
 
 
-def tell(source, data, split):
-    """Log the findings of a source, and refuse one that shows nothing of a class: its `account`."""
-    table = account(source, data)
-    refuse_lost(table, data, split)
-    for line in findings(table, data):
-        log.warning("%s: %s", split, line)
-    return table
+def tell(sources, data):
+    """Log what a user should know of some sources, a line a finding; return {"accounts", ...}.
 
-
-def write(workdir, source, data, accounts):
-    """Keep with a run what is known of its data, in workdir/data.json.
-
-    accounts: {split: account}. The file holds them, their findings, and the warnings of the audit.
+    sources: {role: source}, roles such as "train" or "--references". Returns the `account` of each,
+    the lines ("findings") and what the audit of the files warns of ("audit"), JSON-able. Raises
+    ConfigError where a class has no picture left that shows it.
     """
-    told = [f"{split}: {x}" for split, table in accounts.items() for x in findings(table, data)]
-    content = {
-        "fingerprint": source.fingerprint,
-        "accounts": accounts,
-        "findings": told,
-        "audit": list(source.warnings),
-    }
-    write_atomic(workdir / "data.json", json.dumps(content, indent=2) + "\n")
+    tables = {role: account(source, data) for role, source in sources.items()}
+    for role, table in tables.items():
+        refuse_lost(table, data, role)
+    lines = [f"{role}: {line}" for role, table in tables.items() for line in findings(table, data)]
+    audit = list(dict.fromkeys(x for source in sources.values() for x in source.warnings))
+    if audit:
+        kinds = collections.Counter(warning.split(": ")[1] for warning in audit)
+        counts = ", ".join(f"{number} x {kind}" for kind, number in kinds.most_common())
+        path = shlex.quote(data.path)
+        lines.append(f"the audit warns: {counts}; python -m dtgan.audit --path={path} lists them")
+    for line in lines:
+        log.warning("%s", line)
+    return {"accounts": tables, "findings": lines, "audit": audit}

@@ -7,6 +7,7 @@ the processes' rows make up the global batch.
 
 import functools
 import hashlib
+import re
 import sys
 import threading
 
@@ -107,6 +108,11 @@ class FixedWindows(View):
         known = record["has_mask"] and (parts["mask"].any() or not record["label"])
         ending = f"#{number}" if number else ""
         return {**record, **parts, "has_mask": np.bool_(known), "id": record["id"] + ending}
+
+
+def picture_of(name):
+    """Return the id of the picture of a fixed crop's id."""
+    return re.sub(r"#\d+$", "", name)
 
 
 def kinds_of(names):

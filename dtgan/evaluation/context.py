@@ -12,7 +12,7 @@ import numpy as np
 from dtgan import config as config_lib
 from dtgan import sharding
 from dtgan.config import ConfigError, nearest
-from dtgan.data import catalog, pipeline
+from dtgan.data import account, catalog, pipeline
 from dtgan.data.records import Records
 from dtgan.data.splits import SPLITS, free_split
 from dtgan.evaluation import domain
@@ -59,7 +59,7 @@ class Context:
         if settings.data_path:
             self.config.data.path = settings.data_path
         self.classes = tuple(trained["classes"])
-        self.sources = self._open_sources()
+        self.sources = self._open_sources()  # in the end of their fixed crops
         self._check_data(trained["fingerprint"])
         self.held_out = free_split(settings.split, self.config.data.split)
         self.mesh = sharding.make_mesh()
@@ -118,7 +118,7 @@ class Context:
         try:
             return {
                 split: catalog.open_checked(self.config, split, needed=False)[0]
-                for split in {self.config.data.split, *SPLITS}
+                for split in dict.fromkeys((self.config.data.split, *SPLITS))
             }
         except ConfigError as error:
             remedy = "" if self.config.data.source == "procedural" else "; moved? --data_path=DIR"
@@ -135,7 +135,14 @@ class Context:
                 " restore them, or name their new place with --data_path=DIR"
             )
         self.fingerprint = trained
-        check_split(self.sources, self.settings.split, path)
+        split = self.settings.split
+        check_split(self.sources, split, path)
+        judged = {name: self.sources[name] for name in (self.config.data.split, split)}
+        self.findings = account.tell(judged, self.config.data)["findings"]
+        self.sources = {
+            split: source and pipeline.FixedWindows(source, self.config)
+            for split, source in self.sources.items()
+        }
 
     def _open_extractors(self, directory):
         s, domain_pair, inception_features = self.settings, None, None

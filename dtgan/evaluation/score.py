@@ -44,6 +44,7 @@ def score(context, workdir, step, cache):
         "transfer": moved,
         "probes": probed,
         "copies": copies,
+        "findings": context.findings,
         "notes": notes,
         "seconds": round(time.monotonic() - start, 1),
         "images_per_second": synthetic.rate and round(synthetic.rate, 1),

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from dtgan.config import ConfigError
-from dtgan.data import catalog, pipeline
+from dtgan.data import account, catalog, pipeline
 from dtgan.data.folders import loose
 from dtgan.data.source import normals_of
 from dtgan.data.splits import free_split
@@ -101,10 +101,13 @@ def _sources(sampler, settings, trained):
             )
     defects = surfaces = None
     if "defect" in kinds:
-        defects = trained
+        defects, role = trained, config.data.split
         if settings.references:
             defects = loose.open_labelled(settings.references, classes, config.data, "--references")
+            role = "--references"
         catalog.check_sizes(defects, config)
+        account.tell({role: defects}, config.data)
+        defects = pipeline.FixedWindows(defects, config)
     if "normal" in kinds:
         surfaces = trained
         if settings.backgrounds:
@@ -119,13 +122,14 @@ def _copy_check(sampler, trained, references):
     config = sampler.config
     split = free_split(config.data.split)
     held_out = catalog.open_source(config, split) if split else ()
+    held_out = pipeline.FixedWindows(held_out, config) if len(held_out) else ()
     rows = [k for k, label in enumerate(held_out.labels) if label] if len(held_out) else []
     if not rows:
         log.warning("no copy scores: there are no held-out defects to calibrate them on")
         return None
     known = [
         (source, [k for k, label in enumerate(source.labels) if label])
-        for source in (trained, references)
+        for source in (pipeline.FixedWindows(trained, config), references)
         if source is not None
     ]
     parts = [pipeline.load_records(config, source, indices) for source, indices in known]

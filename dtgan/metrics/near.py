@@ -50,7 +50,10 @@ def pairs(pictures, groups, limit=LIMIT):
 
 
 def sheet(pictures, found):
-    """Draw pairs, one a row: the first picture, and the second aligned with it."""
+    """Draw pairs, one a row: the first picture, and the second aligned with it.
+
+    pictures: uint8 [R, R, C] by index.
+    """
     rows = [
         picture
         for pair in found

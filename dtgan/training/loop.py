@@ -76,9 +76,7 @@ class Run:
         self.method = make_method(config, self.info.classes)
         self.kinds = pipeline.kinds_of((*self.method.reads, *self.method.needs))
         pipeline.need_kinds(self.source, self.kinds)
-        self.accounts = {
-            config.data.split: account.tell(self.source, config.data, config.data.split)
-        }
+        self.sources = {config.data.split: self.source}
         self.cached = pipeline.CachedSource.of(self.source, config)
         self.put = functools.partial(sharding.put_batch, mesh=self.mesh)
         if config.data.resident and self.method.phases:
@@ -90,6 +88,7 @@ class Run:
             self.donor = DonorRun(config, self.method, self.abstract)
         self.total = self._total_steps()
         self._open_validation()
+        self.told = account.tell(self.sources, config.data)
         whole, key = sharding.replicated(self.mesh), jax.random.key(config.seed)
 
         def infer(ema, request):
@@ -117,7 +116,8 @@ class Run:
             if self.lead:
                 text = config_lib.to_json(self.config) + "\n"
                 write_atomic(self.path / "config.json", text)
-                account.write(self.path, self.source, self.config.data, self.accounts)
+                described = {"fingerprint": self.info.fingerprint, **self.told}
+                write_atomic(self.path / "data.json", json.dumps(described, indent=2) + "\n")
             self.writer = Writer(self.path, first, self.lead)
             stack.callback(self.writer.close)
             if first >= self.total:
@@ -247,7 +247,7 @@ class Run:
                 f"{', '.join(self.info.classes)}; every split needs the same"
             )
         else:
-            self.accounts["val"] = account.tell(source, self.config.data, "val")
+            self.sources["val"] = source
         self.val = pipeline.FixedWindows(source, self.config)
         self.pairs = Pairs(self.config, self.val, self.rows, self.rows)
 
