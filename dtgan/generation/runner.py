@@ -23,7 +23,7 @@ log = logging.getLogger("dtgan")
 LOG_SECONDS = 10.0
 
 
-def generate(workdir, out, settings, step="latest", shard="0/1", data_path="", mvtec=False):
+def generate(workdir, out, settings, step="latest", shard="0/1", data_path="", with_mvtec=False):
     """Make the set that `settings` (plan.Settings) asks for, or a shard's part of it.
 
     The job that finds all blocks finished completes the set. The same command after a kill goes on
@@ -57,7 +57,7 @@ def generate(workdir, out, settings, step="latest", shard="0/1", data_path="", m
         "references": defects and defects.fingerprint,
         "checkpoint": digest,
         "step": sampler.step,
-        "mvtec": mvtec,
+        "mvtec": with_mvtec,
     }
     dataset = Dataset(out, described)
     if dataset.complete:
@@ -66,7 +66,7 @@ def generate(workdir, out, settings, step="latest", shard="0/1", data_path="", m
         check = _copy_check(sampler, trained, defects if settings.references else None)
         drawer = Drawer(sampler, plan, defects, surfaces, check, digest)
         _draw_all(dataset, drawer, plan, blocks)
-    return dataset.finish(plan.num_blocks, classes[1:], mvtec)
+    return dataset.finish(plan.num_blocks, classes[1:], settings.instances, with_mvtec)
 
 
 def _sources(sampler, settings, trained):

@@ -71,25 +71,35 @@ def test_records_say_what_the_files_are(whole):
 
 
 def test_other_readers_read_the_set(whole):
-    coco = COCO(whole / "annotations/instances.json")
-    records = {r["file"]: r for r in manifest(whole)}
-    assert len(coco.getImgIds()) == len(records) and len(coco.getAnnIds()) == 18
-    for annotation in coco.loadAnns(coco.getAnnIds()):
-        file = coco.loadImgs(annotation["image_id"])[0]["file_name"]
-        mask = images.read_image(whole / records[file]["mask"], 1)[..., 0]
-        np.testing.assert_array_equal(coco.annToMask(annotation), mask > 0)
-        name = coco.loadCats(annotation["category_id"])[0]["name"]
-        assert name == records[file]["class"]
-        label = (whole / file.replace("images/", "labels/")).with_suffix(".txt")
-        assert {line.split()[0] for line in label.read_text().splitlines()} == {
-            str(annotation["category_id"] - 1)
-        }
+    coco = COCO(whole / "annotations/instances_train.json")
+    records = {r["file"].removeprefix("images/"): r for r in manifest(whole)}
+    pictures = coco.loadImgs(coco.getImgIds())
+    assert [picture["file_name"] for picture in pictures] == list(records)
+    for picture in pictures:
+        file, found = picture["file_name"], coco.loadAnns(coco.getAnnIds([picture["id"]]))
+        named = [{"box": annotation["bbox"], "area": annotation["area"]} for annotation in found]
+        assert named == records[file].get("instances", [])
+        label = (whole / "labels" / file).with_suffix(".txt")
+        numbers = [int(line.split()[0]) + 1 for line in label.read_text().splitlines()]
+        assert numbers == [annotation["category_id"] for annotation in found]
+        if records[file]["synthetic"]:
+            mask = images.read_image(whole / records[file]["mask"], 1)[..., 0]
+            drawn = np.any([coco.annToMask(annotation) for annotation in found], axis=0)
+            assert len(found) and not drawn[mask == 0].any()
+            (category,) = coco.loadCats({annotation["category_id"] for annotation in found})
+            assert category["name"] == records[file]["class"]
     source = FolderSource(whole)
     assert all(source[i]["mask"].any() == (source[i]["label"] > 0) for i in range(len(source)))
-    for r in manifest(whole):
-        name = r["file"].rpartition("/")[2]
-        part = f"test/{r['class']}" if r["synthetic"] else "train/good"
-        assert (whole / "mvtec" / part / name).read_bytes() == (whole / r["file"]).read_bytes()
+
+
+def test_the_whole_mask_may_be_the_instance(arguments, tmp_path, capsys):
+    arguments = [*arguments, "--classes=tear", f"--out={tmp_path / 'set'}"]
+    assert generate.main([*arguments, "--instances=whole"]) == 0
+    for r in manifest(tmp_path / "set"):
+        if r["synthetic"]:
+            assert r["instances"] == [{"box": r["box"], "area": r["area"]}]
+    assert generate.main(arguments) == 1
+    assert "instances=whole, this one has instances=parts" in capsys.readouterr().err
 
 
 def test_a_run_trains_on_the_set(whole, run_main, tmp_path):
@@ -194,6 +204,7 @@ def test_copies_of_a_model_without_masks_are_judged_by_whole_images():
         (["--references=UNKNOWN"], "the class 'dent', which is not known here"),
         (["--backgrounds=BROKEN"], "broken.png is no image"),
         (["--shard=2/2"], "not i/n"),
+        (["--instances=pieces"], "--instances=pieces is not one of parts, whole"),
         (["--strength=1e-6"], "hybrids in a row were refused (20 empty"),
         (["--out=FULL"], "is not empty and holds no such set"),
         (["--workdir=EMPTY"], "no good checkpoint"),
