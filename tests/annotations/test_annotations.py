@@ -134,3 +134,16 @@ def test_the_formats_agree_on_the_instances(tmp_path, how, count):
     mask = images.read_image(tmp_path / "masks/tear/0.png", 1)[..., 0]
     np.testing.assert_array_equal(sum(found), mask > 0)
     assert [a["area"] for a in content["annotations"][:count]] == [f.sum() for f in found]
+
+
+def test_no_test_image_of_the_mvtec_tree_stands_on_a_surface_of_its_training(tmp_path, caplog):
+    records = make_set(tmp_path, masks=True)
+    with caplog.at_level("INFO", logger="dtgan"):
+        annotations.write(tmp_path, records, ("tear",), with_mvtec=True)
+    assert {name for name in files(tmp_path) if name.startswith("mvtec")} == {
+        "mvtec/train/good/1.png",
+        "mvtec/test/good/0.png",
+        "mvtec/test/tear/0.png",
+        "mvtec/ground_truth/tear/0_mask.png",
+    }
+    assert "1 surfaces in train/good, 1 in test/good; left out are 1 hybrids" in caplog.text

@@ -92,6 +92,24 @@ def test_other_readers_read_the_set(whole):
     assert all(source[i]["mask"].any() == (source[i]["label"] > 0) for i in range(len(source)))
 
 
+def test_the_mvtec_tree_tests_on_surfaces_that_it_does_not_train_on(whole):
+    parts = {"train": set(), "test": set()}
+    for r in manifest(whole):
+        name = r["file"].rpartition("/")[2]
+        folder = r["class"] if r["synthetic"] else "good"
+        for part, surfaces in parts.items():
+            linked = whole / "mvtec" / part / folder / name
+            if linked.exists():
+                surfaces.add((folder == "good", r["surface_index"]))
+                assert linked.read_bytes() == (whole / r["file"]).read_bytes()
+        truth = whole / "mvtec/ground_truth" / folder / name.replace(".png", "_mask.png")
+        assert truth.exists() == (whole / "mvtec/test" / folder / name).exists() & r["synthetic"]
+    train, test = ({index for _, index in part} for part in parts.values())
+    assert not train & test and 0 <= len(test) - len(train) <= 1
+    assert {index for good, index in parts["test"] if good} == test  # test/good has all of them
+    assert all(good for good, _ in parts["train"])
+
+
 def test_the_whole_mask_may_be_the_instance(arguments, tmp_path, capsys):
     arguments = [*arguments, "--classes=tear", f"--out={tmp_path / 'set'}"]
     assert generate.main([*arguments, "--instances=whole"]) == 0
@@ -205,14 +223,16 @@ def test_copies_of_a_model_without_masks_are_judged_by_whole_images():
         (["--backgrounds=BROKEN"], "broken.png is no image"),
         (["--shard=2/2"], "not i/n"),
         (["--instances=pieces"], "--instances=pieces is not one of parts, whole"),
+        (["--mvtec", "--backgrounds=ONE"], "--mvtec: the set stands on 1 surfaces"),
         (["--strength=1e-6"], "hybrids in a row were refused (20 empty"),
         (["--out=FULL"], "is not empty and holds no such set"),
         (["--workdir=EMPTY"], "no good checkpoint"),
     ],
 )
 def test_bad_input_is_one_line(arguments, flags, message, tmp_path, capsys):
-    for name in ("EMPTY", "UNKNOWN/dent", "BROKEN", "FULL"):
+    for name in ("EMPTY", "UNKNOWN/dent", "BROKEN", "FULL", "ONE"):
         (tmp_path / name).mkdir(parents=True)
+    images.write_image(tmp_path / "ONE/a.png", np.zeros((32, 32, 1), np.uint8))
     images.write_image(tmp_path / "UNKNOWN/dent/a.png", np.zeros((32, 32, 1), np.uint8))
     (tmp_path / "BROKEN/broken.png").write_text("text")
     (tmp_path / "FULL/letter.txt").write_text("text")
