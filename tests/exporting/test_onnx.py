@@ -377,6 +377,15 @@ def test_the_graph_has_nothing_that_opencv_4_refuses():
     assert [stored[n.input[0]].shape for n in used["Expand"]] == [(1, 4, 1, 1)]
 
 
+def test_bytes_are_not_stored_as_such():
+    """OpenCV 4 reads them 128 less, without a word."""
+    inputs = {"x": ((4,), np.dtype(np.uint8))}
+    graph = check(lambda x: (x > 127) * x, inputs, ["y"]).graph
+    assert graph.initializer and all(
+        x.data_type != onnx.TensorProto.UINT8 for x in graph.initializer
+    )
+
+
 def test_what_no_output_needs_is_left_out():
     def fn(x):
         unused = jnp.sort(x)  # has no ONNX form here

@@ -83,8 +83,8 @@ class Graph:
 
         inputs: names, arrays, sequences of int, or Tensors (in their shape `held`).
         """
-        names = [f"{op}/{len(self.nodes)}/{k}" for k in range(outputs)]
         read = tuple(self.name(value, shared=op not in OWN) for value in inputs)
+        names = [f"{op}/{len(self.nodes)}/{k}" for k in range(outputs)]
         self.nodes.append(Node(op, read, tuple(names), attributes))
         return names[0] if outputs == 1 else tuple(names)
 
@@ -94,10 +94,17 @@ class Graph:
         if isinstance(value, str):
             return value
         array = np.asarray(value)
-        new = f"constant/{len(self.constants)}"
-        key = (array.dtype.str, array.shape, array.tobytes()) if shared else new
-        name = self._names.setdefault(key, new)
-        self.constants.setdefault(name, array)
+        key = array.dtype.str, array.shape, array.tobytes()
+        if not (shared and key in self._names):
+            self._names[key] = self._store(array)
+        return self._names[key]
+
+    def _store(self, array):
+        """Store a constant -> its name."""
+        if array.dtype == np.uint8:  # OpenCV 4 takes stored bytes to be signed: 128 less
+            return self.add("Cast", array.astype(np.int32), to=array.dtype)
+        name = f"constant/{len(self.constants)}"
+        self.constants[name] = array
         return name
 
     def full(self, x):
