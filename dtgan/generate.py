@@ -30,7 +30,7 @@ def main(argv=None):
             step=cli.step(args.step),
             shard=args.shard,
             data_path=args.data_path,
-            mvtec=args.mvtec,
+            with_mvtec=args.mvtec,
             max_megapixels=args.max_megapixels,
         )
         if records is None:
@@ -55,6 +55,7 @@ def _parser():
     add("--seed", type=int, default=0, help="the same seed, the same bytes (default 0)")
     add("--strength", type=float, default=1.0, help="of the defects; 1 (default) as in their image")
     add("--mask_threshold", type=float, default=0.1, help="of the binary mask (default 0.1)")
+    add("--instances", default="parts", help="in labels: parts (default) of a mask, or the whole")
     add("--copy_filter", action="store_true", help="replace images that copy a training image")
     add("--mvtec", action="store_true", help="also make a tree shaped like MVTec AD")
     add("--shard", default="0/1", help="this job's part, i/n with 0 <= i < n")

@@ -58,7 +58,7 @@ def test_the_family_of_the_page_trains_generates_and_exports(blot, tmp_path):
     assert np.abs(tone[1:] - means).mean() < 0.2 * np.abs(means).mean(), (tone, means)
     flags = [f"--workdir={tmp_path / 'run'}", "--compilation_cache="]
     assert generate.main([*flags, f"--out={tmp_path / 'set'}", "--num_per_class=2"]) == 0
-    assert (tmp_path / "set" / "annotations" / "instances.json").exists()
+    assert (tmp_path / "set" / "annotations" / "instances_train.json").exists()
     formats = "--format=stablehlo,safetensors,onnx"
     assert export.main([*flags, f"--out={tmp_path / 'files'}", formats]) == 0
 

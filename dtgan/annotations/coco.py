@@ -5,23 +5,21 @@ import json
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from dtgan.config import NORMAL
+from dtgan.annotations.instances import measure
 from dtgan.files import write_atomic
 
-FILE = "annotations/instances.json"
+FILE = "annotations/instances_train.json"  # readers take task and split from the name
+ROOT = "images/"  # that its file names are relative to
 
 
-def write(out, records, classes, masks):
-    """Write the file of a set below `out`; see `dtgan.annotations.write`."""
+def write(out, records, classes, parts):
+    """Write the file of a set below `out`; see `dtgan.annotations.write`.
+
+    parts: record -> its instances, a list of bool [H, W].
+    """
     path = out / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, json.dumps(_instances(records, classes, masks)))
-
-
-def box(mask):
-    """Compute the bounding box (x, y, width, height) in pixels of a mask [H, W], not empty."""
-    ys, xs = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(xs[0]), int(ys[0]), int(xs[-1] - xs[0] + 1), int(ys[-1] - ys[0] + 1)
+    write_atomic(path, json.dumps(_content(records, classes, parts)))
 
 
 def rle(mask):
@@ -30,27 +28,26 @@ def rle(mask):
     return {"size": encoded["size"], "counts": encoded["counts"].decode()}
 
 
-def _instances(records, classes, masks):
-    """Make the content of the instances file: an image a record, an annotation a defect image."""
+def _content(records, classes, parts):
+    """Make the content of the file: an image a record, an annotation an instance."""
     pictures, found = [], []
     for number, record in enumerate(records, start=1):
         height, width = record["size"]
-        pictures.append(
-            {"id": number, "file_name": record["file"], "height": height, "width": width}
-        )
-        if record["class"] == NORMAL:
-            continue
-        found.append(
-            {
-                "id": len(found) + 1,
-                "image_id": number,
-                "category_id": classes.index(record["class"]) + 1,
-                "bbox": record["box"],
-                "area": record["area"],
-                "segmentation": rle(masks[record["file"]]),
-                "iscrowd": 0,
-            }
-        )
+        name = record["file"].removeprefix(ROOT)
+        pictures.append({"id": number, "file_name": name, "height": height, "width": width})
+        for part in parts(record):
+            measured = measure(part)
+            found.append(
+                {
+                    "id": len(found) + 1,
+                    "image_id": number,
+                    "category_id": classes.index(record["class"]) + 1,
+                    "bbox": measured["box"],
+                    "area": measured["area"],
+                    "segmentation": rle(part),
+                    "iscrowd": 0,
+                }
+            )
     categories = [{"id": k, "name": name} for k, name in enumerate(classes, start=1)]
     return {
         "info": {"description": "synthetic defects, dtgan"},

@@ -5,42 +5,51 @@ import json
 import contourpy
 import numpy as np
 
-from dtgan.config import NORMAL
 from dtgan.files import write_atomic
 
 FILE = "data.yaml"
+LEVEL = 0.4999  # below a half, so that pixels that touch at a corner have one outline
 
 
-def write(out, records, classes, masks):
-    """Write the labels of a set below `out`; see `dtgan.annotations.write`."""
+def write(out, records, classes, parts):
+    """Write the labels of a set below `out`; see `dtgan.annotations.write`.
+
+    parts: record -> its instances, a list of bool [H, W].
+    """
     for record in records:
-        lines = []
-        if record["class"] != NORMAL:
-            number = classes.index(record["class"])
-            lines = [_line(number, outline) for outline in polygons(masks[record["file"]])]
+        lines = [_line(classes.index(record["class"]), polygon(part)) for part in parts(record)]
         path = (out / record["file"].replace("images/", "labels/", 1)).with_suffix(".txt")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, "".join(lines))
     names = "".join(f"  {k}: {json.dumps(name)}\n" for k, name in enumerate(classes))
     folder = "images  # no held-out part: validate on real images"
-    write_atomic(out / FILE, f"path: .\ntrain: {folder}\nval: {folder}\nnames:\n{names}")
+    # Without a key `path` folders are relative to this file; with `.` to where the reader runs.
+    write_atomic(out / FILE, f"train: {folder}\nval: {folder}\nnames:\n{names}")
 
 
-def polygons(mask):
-    """Trace the outlines of the parts of a mask [H, W]: float [n, 2] each, (x, y) in 0..1.
+def polygon(mask):
+    """Trace the outline of a mask [H, W], not empty: float [n, 2], (x, y) in 0..1.
 
     Lines pass half a pixel outside the centres of the mask's pixels; holes are filled, since YOLO
-    has none.
+    has none. Where the mask is in pieces, bridges without width join them.
     """
     height, width = mask.shape
     padded = np.pad((mask != 0).astype(np.float32), 1)
     fill = contourpy.FillType.OuterOffset
-    points, offsets = contourpy.contour_generator(z=padded, fill_type=fill).filled(0.5, 2.0)
-    found = []
-    for part, offset in zip(points, offsets, strict=True):
-        outer = part[: offset[1] - 1]  # the last point repeats the first
-        found.append(np.clip((outer - 0.5) / (width, height), 0.0, 1.0))
-    return found
+    points, offsets = contourpy.contour_generator(z=padded, fill_type=fill).filled(LEVEL, 2.0)
+    # The last point of an outline repeats its first; what comes after it are holes.
+    outer = [part[: offset[1] - 1] for part, offset in zip(points, offsets, strict=True)]
+    whole = outer[0]
+    for piece in outer[1:]:
+        whole = _bridged(whole, piece)
+    return np.clip((whole - 0.5) / (width, height), 0.0, 1.0)
+
+
+def _bridged(a, b):
+    """Go around outline a, over to b where they are nearest, around b and back: one outline."""
+    distance = ((a[:, None] - b) ** 2).sum(axis=-1)
+    i, j = np.unravel_index(distance.argmin(), distance.shape)
+    return np.concatenate([a[: i + 1], b[j:], b[: j + 1], a[i:]])
 
 
 def _line(number, outline):

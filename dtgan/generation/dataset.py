@@ -76,8 +76,11 @@ class Dataset:
 
         return finish
 
-    def finish(self, num_blocks, classes, mvtec):
-        """Join the blocks once all are there; returns the records, None while some are missing."""
+    def finish(self, num_blocks, classes, instances, with_mvtec):
+        """Join the blocks once all are there; returns the records, None while some are missing.
+
+        classes, instances, with_mvtec: see `dtgan.annotations.write`.
+        """
         if not all(self.has(block) for block in range(num_blocks)):
             return None
         records = [
@@ -87,7 +90,7 @@ class Dataset:
         ]
         records += _normals(records)
         try:
-            annotations.write(self.out, records, classes, mvtec)
+            annotations.write(self.out, records, classes, instances, with_mvtec)
             lines = "".join(json.dumps(record) + "\n" for record in records)
             write_atomic(self.out / "manifest.jsonl", lines)
             for left in self.out.rglob(".*.part"):  # by a killed job, or a full disk

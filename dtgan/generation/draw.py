@@ -3,7 +3,7 @@
 import numpy as np
 
 from dtgan import images
-from dtgan.annotations import coco
+from dtgan.annotations import instances
 from dtgan.config import ConfigError
 from dtgan.data import pipeline
 from dtgan.generation.dataset import normal_file
@@ -12,7 +12,6 @@ from dtgan.metrics import copies
 from dtgan.sampling import requests
 
 ATTEMPTS = 20  # at an image, before the class is given up
-MIN_PIXELS = 4  # of a defect; a smaller mask is taken as empty
 ALPHA = 0.01  # nominal rate of false alarms of the copy check on real images
 
 
@@ -59,10 +58,11 @@ class Drawer:
         """Render a block: (records, {path: picture}); see `dataset.Dataset.write`.
 
         A record: file, mask, soft_mask, twin (paths), class, label, size (height, width), box
-        (x, y, width, height), area (pixels), defect, surface (ids of the sources), surface_index,
-        strength, seed, number, refused (attempts that were empty or copies), copy_score (null where
-        it cannot be had), checkpoint, synthetic. What the model neither makes nor needs is
-        left out: mask, soft_mask, box and area without a mask, twin without a clean image.
+        (x, y, width, height) and area (pixels) of the mask, instances (a box and area each, see
+        `annotations.instances`), defect, surface (ids of the sources), surface_index, strength,
+        seed, number, refused (attempts that were empty or copies), copy_score (null where it cannot
+        be had), checkpoint, synthetic. What the model neither makes nor needs is left out: mask,
+        soft_mask, box, area and instances without a mask, twin without a clean image.
         Raises ConfigError where the model leaves ATTEMPTS of an image empty or copied.
         """
         numbers = list(self._plan.numbers(block))
@@ -71,7 +71,7 @@ class Drawer:
         for attempt in range(ATTEMPTS):
             drawn = self._attempt(waiting, attempt)
             for number, entry in zip(waiting, drawn, strict=True):
-                if entry["area"] is not None and entry["area"] < MIN_PIXELS:
+                if entry["area"] is not None and entry["area"] < instances.MIN_PIXELS:
                     refused[number]["empty"] += 1
                 elif self._plan.settings.copy_filter and entry["copied"]:
                     refused[number]["copied"] += 1
@@ -160,7 +160,9 @@ class Drawer:
         pictures = {paths[key]: drawn[kinds[key][1]] for key in paths}
         record = {**paths, "class": name, "label": label, "size": list(drawn["image"].shape[:2])}
         if entry["area"] is not None:
-            record |= {"box": coco.box(drawn["hard"][..., 0]), "area": entry["area"]}
+            mask = drawn["hard"][..., 0]
+            parts = instances.split(mask, self._plan.settings.instances)
+            record |= instances.measure(mask) | {"instances": list(map(instances.measure, parts))}
         if i is not None:
             record["defect"] = self._defects[i]["id"]
         if j is not None:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dtgan.annotations.instances import HOW
 from dtgan.config import ConfigError, nearest
 from dtgan.data import pipeline
 
@@ -21,6 +22,7 @@ class Settings(NamedTuple):
     copy_filter: bool = False  # replace images that copy a training image
     backgrounds: str = ""  # folder of surfaces; "" = the run's training normals
     references: str = ""  # folder of defects; "" = the run's training defects
+    instances: str = "parts"  # of a mask, one of annotations.instances.HOW
 
 
 class Plan:
@@ -91,6 +93,8 @@ def _check(settings, classes, labels):
         raise ConfigError(
             f"--strength={settings.strength} is not above 0; 1 draws defects as in the reference"
         )
+    if settings.instances not in HOW:
+        raise ConfigError(f"--instances={settings.instances} is not one of {', '.join(HOW)}")
     for name in settings.classes:
         if name not in classes[1:]:
             raise ConfigError(

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from dtgan.annotations import mvtec
 from dtgan.config import ConfigError
 from dtgan.data import account, catalog, pipeline
 from dtgan.data.folders import loose
@@ -30,7 +31,7 @@ def generate(
     step="latest",
     shard="0/1",
     data_path="",
-    mvtec=False,
+    with_mvtec=False,
     max_megapixels=0.0,
 ):
     """Make the set that `settings` (plan.Settings) asks for, or a shard's part of it.
@@ -62,13 +63,15 @@ def generate(
         0 if surfaces is None else len(surfaces),
     )
     blocks = plan.shard(shard)
+    if with_mvtec:
+        _check_mvtec(settings.classes or classes[1:], plan, surfaces)
     digest = checkpoints.step_digest(workdir, sampler.step)
     described = settings._asdict() | {
         "backgrounds": surfaces and surfaces.fingerprint,  # of the images, wherever they lie
         "references": defects and defects.fingerprint,
         "checkpoint": digest,
         "step": sampler.step,
-        "mvtec": mvtec,
+        "mvtec": with_mvtec,
     }
     dataset = Dataset(out, described)
     if dataset.complete:
@@ -77,7 +80,22 @@ def generate(
         check = _copy_check(sampler, trained, defects if settings.references else None)
         drawer = Drawer(sampler, plan, defects, surfaces, check, digest)
         _draw_all(dataset, drawer, plan, blocks)
-    return dataset.finish(plan.num_blocks, classes[1:], mvtec)
+    return dataset.finish(plan.num_blocks, classes[1:], settings.instances, with_mvtec)
+
+
+def _check_mvtec(classes, plan, surfaces):
+    """Raise ConfigError where the set fills no MVTec tree; see `annotations.mvtec`."""
+    if mvtec.GOOD in classes:
+        raise ConfigError(
+            f"--mvtec: the class {mvtec.GOOD!r} is in that tree what has no defect; rename the "
+            "class, or leave --mvtec out"
+        )
+    used = min(plan.num, 0 if surfaces is None else len(surfaces))
+    if used < 2:
+        raise ConfigError(
+            f"--mvtec: the set stands on {used} surfaces, train/good and test/good need one each; "
+            "draw more on more --backgrounds, or leave --mvtec out"
+        )
 
 
 def open_trained(config):

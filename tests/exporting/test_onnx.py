@@ -1,5 +1,6 @@
 """Pins ONNX models: equal to JAX at any batch size, constants folded, refusals by name."""
 
+import collections
 import math
 
 import jax
@@ -350,6 +351,39 @@ def test_constants_are_folded_broadcast_and_shared():
     assert sorted(operators(model)) == ["Add", "Add", "MatMul", "MatMul", "Mul"]
     sizes = sorted(np.prod(x.dims) for x in model.graph.initializer)
     assert sizes == [1, 1, 4, 12]  # 1.0 as a scalar and as [1, 1], the scale, the weights
+
+
+def test_the_graph_has_nothing_that_opencv_4_refuses():
+    weights = np.linspace(-1.0, 1.0, 16, dtype=np.float32).reshape(4, 4)
+
+    def fn(x):
+        padded = [jnp.pad(x, ((0, 0), (k, 0))) for k in (1, 2)]
+        mirrored = jnp.pad(x, ((0, 0), (1, 1)), mode="symmetric")
+        grown = jnp.concatenate([x[:, :, None, None], jnp.ones((len(x), 4, 1, 1))], axis=2)
+        return *padded, mirrored, grown, x @ weights + 1.0, x @ weights.T + 1.0
+
+    graph = check(fn, {"x": ((4,), FLOAT)}, list("abcdef"), together=True).graph
+    stored = {x.name: onnx.numpy_helper.to_array(x) for x in graph.initializer}
+    used = collections.defaultdict(list)
+    for node in graph.node:
+        used[node.op_type].append(node)
+    for op in ("Add", "Pad"):  # have constants of their own
+        names = [name for node in used[op] for name in node.input if name in stored]
+        assert len(names) >= 2 and len(names) == len(set(names)), op
+    assert [stored[n.input[1]].size for n in used["Unsqueeze"]] == [1, 1]  # of an axis each
+    assert all(stored[n.input[4]].min() > 0 for n in used["Slice"] if len(n.input) > 4)
+    assert [len(n.attribute) for n in used["Shape"]] == [0]
+    # What is known of a constant's shape is stored: only the batch is left to Expand.
+    assert [stored[n.input[0]].shape for n in used["Expand"]] == [(1, 4, 1, 1)]
+
+
+def test_bytes_are_not_stored_as_such():
+    """OpenCV 4 reads them 128 less, without a word."""
+    inputs = {"x": ((4,), np.dtype(np.uint8))}
+    graph = check(lambda x: (x > 127) * x, inputs, ["y"]).graph
+    assert graph.initializer and all(
+        x.data_type != onnx.TensorProto.UINT8 for x in graph.initializer
+    )
 
 
 def test_what_no_output_needs_is_left_out():

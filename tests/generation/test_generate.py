@@ -78,25 +78,53 @@ def test_records_say_what_the_files_are(whole):
 
 
 def test_other_readers_read_the_set(whole):
-    coco = COCO(whole / "annotations/instances.json")
-    records = {r["file"]: r for r in manifest(whole)}
-    assert len(coco.getImgIds()) == len(records) and len(coco.getAnnIds()) == 18
-    for annotation in coco.loadAnns(coco.getAnnIds()):
-        file = coco.loadImgs(annotation["image_id"])[0]["file_name"]
-        mask = images.read_image(whole / records[file]["mask"], 1)[..., 0]
-        np.testing.assert_array_equal(coco.annToMask(annotation), mask > 0)
-        name = coco.loadCats(annotation["category_id"])[0]["name"]
-        assert name == records[file]["class"]
-        label = (whole / file.replace("images/", "labels/")).with_suffix(".txt")
-        assert {line.split()[0] for line in label.read_text().splitlines()} == {
-            str(annotation["category_id"] - 1)
-        }
+    coco = COCO(whole / "annotations/instances_train.json")
+    records = {r["file"].removeprefix("images/"): r for r in manifest(whole)}
+    pictures = coco.loadImgs(coco.getImgIds())
+    assert [picture["file_name"] for picture in pictures] == list(records)
+    for picture in pictures:
+        file, found = picture["file_name"], coco.loadAnns(coco.getAnnIds([picture["id"]]))
+        named = [{"box": annotation["bbox"], "area": annotation["area"]} for annotation in found]
+        assert named == records[file].get("instances", [])
+        label = (whole / "labels" / file).with_suffix(".txt")
+        numbers = [int(line.split()[0]) + 1 for line in label.read_text().splitlines()]
+        assert numbers == [annotation["category_id"] for annotation in found]
+        if records[file]["synthetic"]:
+            mask = images.read_image(whole / records[file]["mask"], 1)[..., 0]
+            drawn = np.any([coco.annToMask(annotation) for annotation in found], axis=0)
+            assert len(found) and not drawn[mask == 0].any()
+            (category,) = coco.loadCats({annotation["category_id"] for annotation in found})
+            assert category["name"] == records[file]["class"]
     source = folder(whole)
     assert all(source[i]["mask"].any() == (source[i]["label"] > 0) for i in range(len(source)))
+
+
+def test_the_mvtec_tree_tests_on_surfaces_that_it_does_not_train_on(whole):
+    parts = {"train": set(), "test": set()}
     for r in manifest(whole):
         name = r["file"].rpartition("/")[2]
-        part = f"test/{r['class']}" if r["synthetic"] else "train/good"
-        assert (whole / "mvtec" / part / name).read_bytes() == (whole / r["file"]).read_bytes()
+        folder = r["class"] if r["synthetic"] else "good"
+        for part, surfaces in parts.items():
+            linked = whole / "mvtec" / part / folder / name
+            if linked.exists():
+                surfaces.add((folder == "good", r["surface_index"]))
+                assert linked.read_bytes() == (whole / r["file"]).read_bytes()
+        truth = whole / "mvtec/ground_truth" / folder / name.replace(".png", "_mask.png")
+        assert truth.exists() == (whole / "mvtec/test" / folder / name).exists() & r["synthetic"]
+    train, test = ({index for _, index in part} for part in parts.values())
+    assert not train & test and 0 <= len(test) - len(train) <= 1
+    assert {index for good, index in parts["test"] if good} == test  # test/good has all of them
+    assert all(good for good, _ in parts["train"])
+
+
+def test_the_whole_mask_may_be_the_instance(arguments, tmp_path, capsys):
+    arguments = [*arguments, "--classes=tear", f"--out={tmp_path / 'set'}"]
+    assert generate.main([*arguments, "--instances=whole"]) == 0
+    for r in manifest(tmp_path / "set"):
+        if r["synthetic"]:
+            assert r["instances"] == [{"box": r["box"], "area": r["area"]}]
+    assert generate.main(arguments) == 1
+    assert "instances=whole, this one has instances=parts" in capsys.readouterr().err
 
 
 def test_a_run_trains_on_the_set(whole, run_main, tmp_path):
@@ -203,6 +231,8 @@ def test_copies_of_a_model_without_masks_are_judged_by_whole_images():
         (["--backgrounds=LARGE", "--max_megapixels=0.001"], "; of generate --max_megapixels=0.002"),
         (["--references=UNLIKE"], "masks/tear/a.png: several values: 100 (512 pixels), 200"),
         (["--shard=2/2"], "not i/n"),
+        (["--instances=pieces"], "--instances=pieces is not one of parts, whole"),
+        (["--mvtec", "--backgrounds=ONE"], "--mvtec: the set stands on 1 surfaces"),
         (["--strength=1e-6"], "hybrids in a row were refused (20 empty"),
         (["--out=FULL"], "is not empty and holds no such set"),
         (["--workdir=EMPTY"], "EMPTY holds no checkpoint; give the one that python -m dtgan.main"),
@@ -210,8 +240,9 @@ def test_copies_of_a_model_without_masks_are_judged_by_whole_images():
     ],
 )
 def test_bad_input_is_one_line(arguments, flags, message, tmp_path, capsys):
-    for name in ("EMPTY", "UNKNOWN/dent", "BROKEN", "FULL"):
+    for name in ("EMPTY", "UNKNOWN/dent", "BROKEN", "FULL", "ONE"):
         (tmp_path / name).mkdir(parents=True)
+    images.write_image(tmp_path / "ONE/a.png", np.zeros((32, 32, 1), np.uint8))
     images.write_image(tmp_path / "UNKNOWN/dent/a.png", np.zeros((32, 32, 1), np.uint8))
     images.write_image(tmp_path / "LARGE/a.png", np.zeros((40, 40, 1), np.uint8))
     levels = np.repeat(np.array([100, 200], np.uint8), 16)[:, None, None].repeat(32, 1)

@@ -80,6 +80,7 @@ def test_impossible_shards_are_refused(text):
         ({"strength": 0.0}, "strength=0.0 is not above 0"),
         ({"strength": float("nan")}, "strength=nan is not above 0"),
         ({"mask_threshold": 1.0}, "mask_threshold=1.0 is outside"),
+        ({"instances": "boxes"}, "instances=boxes is not one of parts, whole"),
     ],
 )
 def test_impossible_settings_are_refused(fields, message):

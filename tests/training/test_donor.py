@@ -161,7 +161,7 @@ def test_every_toy_is_evaluated_generated_and_exported(runs, tmp_path, monkeypat
     assert [record["class"] for record in made] == ["tear"] * 3
     masks = name == "square"
     assert all(("mask" in record) == masks for record in made)
-    assert (out / "annotations" / "instances.json").exists() == masks
+    assert (out / "annotations" / "instances_train.json").exists() == masks
     pixels = [np.asarray(Image.open(out / record["file"])) for record in made]
     assert len({p.tobytes() for p in pixels}) == 3  # noise, or another surface
 

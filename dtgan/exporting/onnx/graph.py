@@ -26,6 +26,7 @@ from dtgan.exporting.onnx.tracing import (
 )
 
 OLDEST_OPSET = 17
+OWN = ("Add", "Pad")  # operators of which OpenCV 4 refuses two with the same constant
 
 
 class Node(NamedTuple):
@@ -74,28 +75,37 @@ class Graph:
     @functools.cached_property
     def rows(self):
         """Name of the batch size, an int64 vector of length 1."""
-        return self.add("Shape", self._first_input, start=0, end=1)
+        # Not by Shape's own start and end, which not every runtime heeds.
+        return self.add("Slice", self.add("Shape", self._first_input), [0], [1])
 
     def add(self, op, *inputs, outputs=1, **attributes):
         """Append a node -> the name of its output, or a tuple of `outputs` names.
 
         inputs: names, arrays, sequences of int, or Tensors (in their shape `held`).
         """
+        read = tuple(self.name(value, shared=op not in OWN) for value in inputs)
         names = [f"{op}/{len(self.nodes)}/{k}" for k in range(outputs)]
-        self.nodes.append(Node(op, tuple(map(self.name, inputs)), tuple(names), attributes))
+        self.nodes.append(Node(op, read, tuple(names), attributes))
         return names[0] if outputs == 1 else tuple(names)
 
-    def name(self, value):
-        """Return the name of a value; constants are stored under one."""
+    def name(self, value, shared=True):
+        """Return the name of a value; a constant is stored under one, equal ones once if shared."""
         value = value.value if isinstance(value, Tensor) else value
         if isinstance(value, str):
             return value
         array = np.asarray(value)
         key = array.dtype.str, array.shape, array.tobytes()
-        if key not in self._names:
-            self._names[key] = f"constant/{len(self._names)}"
-            self.constants[self._names[key]] = array
+        if not (shared and key in self._names):
+            self._names[key] = self._store(array)
         return self._names[key]
+
+    def _store(self, array):
+        """Store a constant -> its name."""
+        if array.dtype == np.uint8:  # OpenCV 4 takes stored bytes to be signed: 128 less
+            return self.add("Cast", array.astype(np.int32), to=array.dtype)
+        name = f"constant/{len(self.constants)}"
+        self.constants[name] = array
+        return name
 
     def full(self, x):
         """Broadcast a Tensor to its whole shape, so that held == shape."""
@@ -103,6 +113,9 @@ class Graph:
             return x
         if x.constant and not free(x.shape):
             return constant(x.array())
+        if x.constant:  # along the dimensions that are known, here
+            known = [1 if isinstance(d, Batch) else d for d in x.shape]
+            x = dataclasses.replace(x, held=tuple(known), value=np.broadcast_to(x.value, known))
         # For Expand a 1 means: keep the dimension as it is.
         wanted = [1 if h == d else d for h, d in zip(x.held, x.shape, strict=True)]
         if free(wanted):
@@ -240,7 +253,9 @@ def broadcast(graph, x, shape, axes):
     if x.constant:
         value = np.reshape(x.value, held)
     else:
-        value = graph.add("Unsqueeze", x, new) if new else x.value
+        value = x.value
+        for axis in new:  # one by one, as every runtime can
+            value = graph.add("Unsqueeze", value, [axis])
     return Tensor(shape, tuple(held), x.dtype, value)
 
 
