@@ -157,6 +157,9 @@ def test_lossy_files_mark_above_127(tmp_path, suffix, options):
     assert fault is None and (parts[""] != A).mean() < 0.01
     _, (reason, detail) = read(tmp_path, A * np.uint8(90), suffix, options)
     assert reason == "wrong mask values" and "save it as PNG" in detail
+    _, (reason, detail) = read(tmp_path, A * np.uint8(90) + B * np.uint8(200), suffix, options)
+    assert reason == "several values" and detail.startswith(("about 90", "about 89", "about 91"))
+    assert read(tmp_path, soft(A | B, 4), suffix, options)[1] is None
     _, (reason, _) = read(tmp_path, A * np.uint8(180), suffix, options, mask_values="180:scratch")
     assert reason == "lossy mask"
 

@@ -24,6 +24,8 @@ _SHARE = 0.01  # of the pixels that are not 0: of a level beside soft edges
 _TAIL = 1 / 8  # of the greatest value: next to 0 and to it, soft edges run flat
 _COMMON = 0.2  # of all pixels: a picture has no value as common as that
 _DARK = 0.05  # of all pixels: nor so much background
+_NOISE = 16  # of the values of a lossy mask
+_LOSSY_SHARE = 0.05  # of the pixels that a lossy mask marks: of a level
 _HUE = 0.25  # difference of colours scaled to a greatest part of 1: shades of one differ less
 _LISTED = 6  # values in a message
 
@@ -151,7 +153,7 @@ def fault(mask, data):
         if 0 < greatest <= 127 and not data.mask_invert:
             detail = f"its greatest value is {greatest}, and only above 127 is a defect, since "
             return "wrong mask values", detail + "lossy compression changes values; save it as PNG"
-        return None
+        return _lossy_level(mask.strength)
     if not mask.codes.any() or only_value(mask):
         return None
     codes, counts = _values(mask.codes)
@@ -232,6 +234,24 @@ def _levels(mask, codes, counts):
     return level | (strength == greatest)
 
 
+def _lossy_level(strength):
+    """Find the fault of a lossy mask with areas of one value that is neither 0 nor above 127.
+
+    Such an area is flat but for _NOISE; its values are most of the flat ones in between, which
+    those of wide soft edges are not.
+    """
+    between = (strength > 2 * _NOISE) & (strength <= 127)
+    flat = strength[between & _flat(strength, _NOISE)]
+    marked = np.count_nonzero(strength > 2 * _NOISE)
+    if len(flat) <= _LOSSY_SHARE * marked:
+        return None
+    middle = int(np.median(flat))
+    if np.mean(np.abs(flat.astype(int) - middle) <= _NOISE) < 0.5:
+        return None
+    detail = f"about {middle} in {len(flat)} pixels, beside others above 127, which alone are a"
+    return "several values", f"{detail} defect; save it as PNG, each kind with its own value"
+
+
 def _listed(codes, counts, colour):
     """Format values with their numbers of pixels, the most frequent first."""
     order = np.argsort(-counts, kind="stable")[:_LISTED]
@@ -249,12 +269,15 @@ def _is_picture(mask, counts):
     return commonest < _COMMON and np.mean(mask.strength <= _TAIL * mask.strength.max()) < _DARK
 
 
-def _flat(codes):
-    """Mark the pixels whose 3x3 neighbourhood, as far as it is in the image, has one value."""
+def _flat(codes, noise=0):
+    """Mark the pixels whose 3x3 neighbourhood, as far as it is in the image, has one value.
+
+    noise: by how much values may differ all the same.
+    """
     from scipy import ndimage  # slow to import, and needed for masks of several values alone
 
-    greatest = ndimage.maximum_filter(codes, 3, mode="nearest")
-    return greatest == ndimage.minimum_filter(codes, 3, mode="nearest")
+    least = ndimage.minimum_filter(codes, 3, mode="nearest")
+    return ndimage.maximum_filter(codes, 3, mode="nearest") - least <= noise
 
 
 def _values(codes):
