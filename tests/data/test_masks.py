@@ -55,6 +55,7 @@ def read(tmp_path, image, suffix=".png", options=None, **fields):
 
 BLACK, WHITE, RED, GREEN = (0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0)
 CONSTANT = np.full((SIDE, SIDE, 3), 7, np.uint8)
+PHOTO = np.random.default_rng(0).integers(60, 200, (SIDE, SIDE, 3), np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,7 @@ CONSTANT = np.full((SIDE, SIDE, 3), 7, np.uint8)
         (coloured((A, (1, 1, 1))), ".png"),
         (layers(CONSTANT, A * 255), ".png"),
         (layers(CONSTANT * 0, A * 255), ".png"),
+        (layers(PHOTO, A * 255), ".png"),
         (layers(coloured((~A, WHITE), (A, RED)), A * 255), ".png"),
         (layers(coloured((A, RED)), np.full_like(A, 255)), ".png"),
         (Image.fromarray(np.dstack([CONSTANT[..., 0], A * np.uint8(255)]), "LA"), ".png"),
@@ -170,6 +172,9 @@ def test_named_values_divide_a_mask(tmp_path):
     assert fault is None and list(parts) == ["scratch", "stain"]
     np.testing.assert_array_equal(parts["scratch"], A | disc(40, 6, 3))
     np.testing.assert_array_equal(parts["stain"], B)
+    mixed = Image.fromarray(image).filter(ImageFilter.GaussianBlur(1))
+    fault = read(tmp_path, mixed, mask_values="100:scratch,200:stain,9:scratch")[1]
+    assert fault[0] == "unnamed mask values" and "soft edges mix the values" in fault[1]
     parts, fault = read(tmp_path, image, mask_values="200:stain,9:normal")
     assert fault[0] == "unnamed mask values" and fault[1].startswith("100 (197 pixels); name")
 

@@ -10,6 +10,7 @@ JPEG and its like    above 127 is the defect, since compression changes values
 """
 
 import functools
+import shlex
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from dtgan import images
 from dtgan.config import NORMAL, ConfigError
 
 _LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF")
-_FEW = 8  # values that a mask without soft edges may have
+_FEW = 8  # values that a mask without soft edges has at most
 _PLATEAU = 0.25  # of a level's pixels, those inside a 3x3 neighbourhood of it
 _SHARE = 0.01  # of the pixels that are not 0: of a level beside soft edges
 _TAIL = 1 / 8  # of the greatest value: next to 0 and to it, soft edges run flat
@@ -172,11 +173,7 @@ def fault(mask, data):
 def suggest(texts):
     """Write the flag that names the kinds of some values, to be filled in."""
     named = ",".join(f"{text}:NAME" for text in texts)
-    return (
-        f"--config.data.mask_values={named!r}"
-        if "#" in named
-        else (f"--config.data.mask_values={named}")
-    )
+    return f"--config.data.mask_values={shlex.quote(named)}"
 
 
 def only_value(mask):
@@ -202,8 +199,10 @@ def _unmapped(mask, kinds):
     if not unnamed.any():
         return None
     listed = _listed(codes[unnamed], counts[unnamed], mask.colour)
-    detail = f"{listed}; name them in data.mask_values, as {NORMAL} what is no defect"
-    return "unnamed mask values", detail
+    remedy = f"name them in data.mask_values, as {NORMAL} what is no defect"
+    if unnamed.sum() > _FEW:
+        remedy = "soft edges mix the values: save masks of several kinds without"
+    return "unnamed mask values", f"{listed}; {remedy}"
 
 
 def _levels(mask, codes, counts):
@@ -295,7 +294,7 @@ def _seen(image):
     """Read (colours int32 [H, W, 3] with 0 where transparent, alpha or None).
 
     alpha: int32 [H, W] where it is what marks the defect: it varies, and what is seen has one
-    colour.
+    colour, or so many that they are those of a picture.
     """
     if "A" not in image.getbands() and "transparency" not in image.info:
         return np.asarray(image.convert("RGB")).astype(np.int32), None
@@ -303,9 +302,9 @@ def _seen(image):
     colours, alpha = colours[..., :3], colours[..., 3]
     if (alpha == alpha[0, 0]).all():
         return colours, None
-    seen = colours[alpha > 0]
-    one = (seen == seen[:1]).all()
-    return np.where(alpha[..., None] > 0, colours, 0), alpha if one else None
+    number = len(np.unique(_code(colours[alpha > 0])))
+    marks = number == 1 or number > _FEW
+    return np.where(alpha[..., None] > 0, colours, 0), alpha if marks else None
 
 
 def _by_colour(image):
