@@ -146,7 +146,7 @@ def to_array(picture, channels=None, white=WHITE):
         image = Image.fromarray(_narrow(white)[wide])
     grey = image.mode in ("L", "1", "LA")
     target = {1: "L", 3: "RGB", None: "L" if grey else "RGB"}[channels]
-    array = np.asarray(image.convert(target), np.uint8)
+    array = np.asarray(image if image.mode == target else image.convert(target), np.uint8)
     return array[..., None] if array.ndim == 2 else array
 
 

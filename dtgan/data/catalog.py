@@ -58,6 +58,16 @@ def open_checked(config, split, needed=True):
     return source, describe(source)
 
 
+def with_new_place(error, data):
+    """Add to a ConfigError about the data of a finished run the flag for data that were moved.
+
+    data: config.data. Errors about single files, of several lines, are left as they are.
+    """
+    if data.source == "procedural" or "\n" in str(error):
+        return error
+    return ConfigError(f"{error}; moved? --data_path=DIR")
+
+
 def describe(source):
     """Make the DataInfo of a source from its labels."""
     if len(source) == 0:

@@ -121,8 +121,7 @@ class Context:
                 for split in dict.fromkeys((self.config.data.split, *SPLITS))
             }
         except ConfigError as error:
-            remedy = "" if self.config.data.source == "procedural" else "; moved? --data_path=DIR"
-            raise ConfigError(f"{error}{remedy}") from error
+            raise catalog.with_new_place(error, self.config.data) from error
 
     def _check_data(self, trained):
         """Refuse other data than the run was trained on, and a split without defects or normals."""

@@ -103,8 +103,7 @@ def open_trained(config):
     try:
         return catalog.open_source(config, config.data.split)
     except ConfigError as error:
-        remedy = "" if config.data.source == "procedural" else "; moved? --data_path=DIR"
-        raise ConfigError(f"{error}{remedy}") from error
+        raise catalog.with_new_place(error, config.data) from error
 
 
 def _sources(sampler, settings, trained):

@@ -55,6 +55,7 @@ def read(tmp_path, image, suffix=".png", options=None, **fields):
 
 BLACK, WHITE, RED, GREEN = (0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0)
 CONSTANT = np.full((SIDE, SIDE, 3), 7, np.uint8)
+PHOTO = np.random.default_rng(0).integers(60, 200, (SIDE, SIDE, 3), np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,7 @@ CONSTANT = np.full((SIDE, SIDE, 3), 7, np.uint8)
         (coloured((A, (1, 1, 1))), ".png"),
         (layers(CONSTANT, A * 255), ".png"),
         (layers(CONSTANT * 0, A * 255), ".png"),
+        (layers(PHOTO, A * 255), ".png"),
         (layers(coloured((~A, WHITE), (A, RED)), A * 255), ".png"),
         (layers(coloured((A, RED)), np.full_like(A, 255)), ".png"),
         (Image.fromarray(np.dstack([CONSTANT[..., 0], A * np.uint8(255)]), "LA"), ".png"),
@@ -157,6 +159,9 @@ def test_lossy_files_mark_above_127(tmp_path, suffix, options):
     assert fault is None and (parts[""] != A).mean() < 0.01
     _, (reason, detail) = read(tmp_path, A * np.uint8(90), suffix, options)
     assert reason == "wrong mask values" and "save it as PNG" in detail
+    _, (reason, detail) = read(tmp_path, A * np.uint8(90) + B * np.uint8(200), suffix, options)
+    assert reason == "several values" and detail.startswith(("about 90", "about 89", "about 91"))
+    assert read(tmp_path, soft(A | B, 4), suffix, options)[1] is None
     _, (reason, _) = read(tmp_path, A * np.uint8(180), suffix, options, mask_values="180:scratch")
     assert reason == "lossy mask"
 
@@ -167,6 +172,9 @@ def test_named_values_divide_a_mask(tmp_path):
     assert fault is None and list(parts) == ["scratch", "stain"]
     np.testing.assert_array_equal(parts["scratch"], A | disc(40, 6, 3))
     np.testing.assert_array_equal(parts["stain"], B)
+    mixed = Image.fromarray(image).filter(ImageFilter.GaussianBlur(1))
+    fault = read(tmp_path, mixed, mask_values="100:scratch,200:stain,9:scratch")[1]
+    assert fault[0] == "unnamed mask values" and "soft edges mix the values" in fault[1]
     parts, fault = read(tmp_path, image, mask_values="200:stain,9:normal")
     assert fault[0] == "unnamed mask values" and fault[1].startswith("100 (197 pixels); name")
 

@@ -10,6 +10,7 @@ JPEG and its like    above 127 is the defect, since compression changes values
 """
 
 import functools
+import shlex
 from typing import NamedTuple
 
 import numpy as np
@@ -18,12 +19,14 @@ from dtgan import images
 from dtgan.config import NORMAL, ConfigError
 
 _LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF")
-_FEW = 8  # values that a mask without soft edges may have
+_FEW = 8  # values that a mask without soft edges has at most
 _PLATEAU = 0.25  # of a level's pixels, those inside a 3x3 neighbourhood of it
 _SHARE = 0.01  # of the pixels that are not 0: of a level beside soft edges
 _TAIL = 1 / 8  # of the greatest value: next to 0 and to it, soft edges run flat
 _COMMON = 0.2  # of all pixels: a picture has no value as common as that
 _DARK = 0.05  # of all pixels: nor so much background
+_NOISE = 16  # of the values of a lossy mask
+_LOSSY_SHARE = 0.05  # of the pixels that a lossy mask marks: of a level
 _HUE = 0.25  # difference of colours scaled to a greatest part of 1: shades of one differ less
 _LISTED = 6  # values in a message
 
@@ -151,7 +154,7 @@ def fault(mask, data):
         if 0 < greatest <= 127 and not data.mask_invert:
             detail = f"its greatest value is {greatest}, and only above 127 is a defect, since "
             return "wrong mask values", detail + "lossy compression changes values; save it as PNG"
-        return None
+        return _lossy_level(mask.strength)
     if not mask.codes.any() or only_value(mask):
         return None
     codes, counts = _values(mask.codes)
@@ -170,11 +173,7 @@ def fault(mask, data):
 def suggest(texts):
     """Write the flag that names the kinds of some values, to be filled in."""
     named = ",".join(f"{text}:NAME" for text in texts)
-    return (
-        f"--config.data.mask_values={named!r}"
-        if "#" in named
-        else (f"--config.data.mask_values={named}")
-    )
+    return f"--config.data.mask_values={shlex.quote(named)}"
 
 
 def only_value(mask):
@@ -200,8 +199,10 @@ def _unmapped(mask, kinds):
     if not unnamed.any():
         return None
     listed = _listed(codes[unnamed], counts[unnamed], mask.colour)
-    detail = f"{listed}; name them in data.mask_values, as {NORMAL} what is no defect"
-    return "unnamed mask values", detail
+    remedy = f"name them in data.mask_values, as {NORMAL} what is no defect"
+    if unnamed.sum() > _FEW:
+        remedy = "soft edges mix the values: save masks of several kinds without"
+    return "unnamed mask values", f"{listed}; {remedy}"
 
 
 def _levels(mask, codes, counts):
@@ -232,6 +233,24 @@ def _levels(mask, codes, counts):
     return level | (strength == greatest)
 
 
+def _lossy_level(strength):
+    """Find the fault of a lossy mask with areas of one value that is neither 0 nor above 127.
+
+    Such an area is flat but for _NOISE; its values are most of the flat ones in between, which
+    those of wide soft edges are not.
+    """
+    between = (strength > 2 * _NOISE) & (strength <= 127)
+    flat = strength[between & _flat(strength, _NOISE)]
+    marked = np.count_nonzero(strength > 2 * _NOISE)
+    if len(flat) <= _LOSSY_SHARE * marked:
+        return None
+    middle = int(np.median(flat))
+    if np.mean(np.abs(flat.astype(int) - middle) <= _NOISE) < 0.5:
+        return None
+    detail = f"about {middle} in {len(flat)} pixels, beside others above 127, which alone are a"
+    return "several values", f"{detail} defect; save it as PNG, each kind with its own value"
+
+
 def _listed(codes, counts, colour):
     """Format values with their numbers of pixels, the most frequent first."""
     order = np.argsort(-counts, kind="stable")[:_LISTED]
@@ -249,12 +268,15 @@ def _is_picture(mask, counts):
     return commonest < _COMMON and np.mean(mask.strength <= _TAIL * mask.strength.max()) < _DARK
 
 
-def _flat(codes):
-    """Mark the pixels whose 3x3 neighbourhood, as far as it is in the image, has one value."""
+def _flat(codes, noise=0):
+    """Mark the pixels whose 3x3 neighbourhood, as far as it is in the image, has one value.
+
+    noise: by how much values may differ all the same.
+    """
     from scipy import ndimage  # slow to import, and needed for masks of several values alone
 
-    greatest = ndimage.maximum_filter(codes, 3, mode="nearest")
-    return greatest == ndimage.minimum_filter(codes, 3, mode="nearest")
+    least = ndimage.minimum_filter(codes, 3, mode="nearest")
+    return ndimage.maximum_filter(codes, 3, mode="nearest") - least <= noise
 
 
 def _values(codes):
@@ -272,7 +294,7 @@ def _seen(image):
     """Read (colours int32 [H, W, 3] with 0 where transparent, alpha or None).
 
     alpha: int32 [H, W] where it is what marks the defect: it varies, and what is seen has one
-    colour.
+    colour, or so many that they are those of a picture.
     """
     if "A" not in image.getbands() and "transparency" not in image.info:
         return np.asarray(image.convert("RGB")).astype(np.int32), None
@@ -280,9 +302,9 @@ def _seen(image):
     colours, alpha = colours[..., :3], colours[..., 3]
     if (alpha == alpha[0, 0]).all():
         return colours, None
-    seen = colours[alpha > 0]
-    one = (seen == seen[:1]).all()
-    return np.where(alpha[..., None] > 0, colours, 0), alpha if one else None
+    number = len(np.unique(_code(colours[alpha > 0])))
+    marks = number == 1 or number > _FEW
+    return np.where(alpha[..., None] > 0, colours, 0), alpha if marks else None
 
 
 def _by_colour(image):
