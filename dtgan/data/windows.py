@@ -56,11 +56,11 @@ def shown(mask, data):
     inside = np.zeros(size, bool)
     for y, x in places:
         inside[y : y + data.res, x : x + data.res] = True
-    held = [np.count_nonzero(cut(scaled, y, x, data.res)) for y, x in places]
+    held = [int(np.count_nonzero(cut(scaled, y, x, data.res))) for y, x in places]
     return Shown(
-        in_file=np.count_nonzero(mask),
-        scaled=np.count_nonzero(scaled),
-        cropped=np.count_nonzero(inside & (scaled[..., 0] > 0)),
+        in_file=int(np.count_nonzero(mask)),
+        scaled=int(np.count_nonzero(scaled)),
+        cropped=int(np.count_nonzero(inside & (scaled[..., 0] > 0))),
         width=thickness(mask) * min(size) / min(mask.shape[:2]),
         windows=tuple((y, x, n) for (y, x), n in zip(places, held, strict=True)),
     )

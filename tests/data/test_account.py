@@ -1,5 +1,7 @@
 """Pins the account of a data set: what is counted, told and refused."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,7 @@ def test_what_is_counted():
     assert part["pixels_scaled"] == 2 * 16 + 16 * 320
     assert part["pixels_in_crops"] == 2 * 16 + 16 * 32
     assert part["largest"] == 10.0 and part["lost"] == 0
+    json.dumps(part)
 
 
 def test_what_is_told():
