@@ -75,7 +75,7 @@ def untouched(size, data):
 
 def thickness(mask):
     """Measure the greatest width of a mask [H, W, 1] in pixels: of the widest square inside it."""
-    inside = _bounded(mask[..., 0] != 0)
+    inside, _ = _bounded(mask[..., 0] != 0)
     if not inside.size:
         return 0
     # The chessboard distance to the outside is half of the side of the largest square around.
@@ -110,24 +110,12 @@ def best_window(mask, res):
     centre of the picture.
     """
     height, width = mask.shape[:2]
-    rows, columns = height - res + 1, width - res + 1
-    ys, xs = (np.flatnonzero((mask[..., 0] != 0).any(axis)) for axis in (1, 0))
-    if len(ys) == 0:
+    if height == width == res:
+        return 0, 0
+    inside, corner = _bounded(mask[..., 0] != 0)
+    if not inside.size:
         return (height - res) // 2, (width - res) // 2
-    if ys[-1] - ys[0] < res and xs[-1] - xs[0] < res:
-        y, x = (values.mean() for values in np.nonzero(mask[..., 0]))
-        return _around(y, ys, rows, res), _around(x, xs, columns, res)
-    # Only the windows that touch the mask's bounding box matter.
-    top, left = max(0, ys[0] - res + 1), max(0, xs[0] - res + 1)
-    bottom, right = min(height, ys[-1] + res), min(width, xs[-1] + res)
-    inside = mask[top:bottom, left:right, 0] != 0
-    number = _sums(inside, res)
-    y, x = np.nonzero(number == number.max())
-    grid_y, grid_x = np.ogrid[: inside.shape[0], : inside.shape[1]]
-    off_y = _sums(inside * grid_y, res)[y, x] / number.max() - (y + (res - 1) / 2)
-    off_x = _sums(inside * grid_x, res)[y, x] / number.max() - (x + (res - 1) / 2)
-    nearest = int(np.argmin(off_y**2 + off_x**2))
-    return int(top + y[nearest]), int(left + x[nearest])
+    return _best(inside, corner, (height, width), res)
 
 
 def fixed_windows(mask, res):
@@ -138,7 +126,7 @@ def fixed_windows(mask, res):
     those below SPECK pixels get none.
     """
     windows = [best_window(mask, res)]
-    if min(mask.shape[:2]) == max(mask.shape[:2]) == res:
+    if mask.shape[:2] == (res, res):
         return windows
     parts, number = ndimage.label(mask[..., 0], _TOUCHING)
     sizes = np.bincount(parts.reshape(-1), minlength=number + 1)[1:]
@@ -146,12 +134,11 @@ def fixed_windows(mask, res):
     for index in np.argsort(-sizes, kind="stable"):
         if sizes[index] < SPECK:
             break
-        if any(_holds(window, boxes[index], res) for window in windows):
-            continue
-        part = (parts == index + 1)[..., None]
-        own = best_window(part, res)
-        most = np.count_nonzero(cut(part, *own, res))
-        if max(np.count_nonzero(cut(part, y, x, res)) for y, x in windows) < most / 2:
+        box = boxes[index]
+        part, corner = parts[box] == index + 1, (box[0].start, box[1].start)
+        own = _best(part, corner, mask.shape[:2], res)
+        most = _held(part, corner, own, res)
+        if max(_held(part, corner, window, res) for window in windows) < most / 2:
             windows.append(own)
     return windows
 
@@ -161,23 +148,47 @@ def cut(array, y, x, res):
     return array[y : y + res, x : x + res]
 
 
-def _holds(window, box, res):
-    """Tell whether a window holds all of a box, a slice for each axis."""
-    return all(
-        a <= part.start and part.stop <= a + res for a, part in zip(window, box, strict=True)
-    )
-
-
 def _bounded(inside):
-    """Cut a bool [H, W] to its bounding box; of size 0 where nothing is set."""
+    """Cut a bool [H, W] to its bounding box: (that part, its corner); empty if nothing is set."""
     ys, xs = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
-    return inside[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1] if len(ys) else inside[:0]
+    if not len(ys):
+        return inside[:0], (0, 0)
+    return inside[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1], (int(ys[0]), int(xs[0]))
 
 
-def _around(centre, pixels, starts, res):
-    """Choose the start of a window that holds all `pixels` and is nearest to be centred."""
-    least, greatest = max(0, pixels[-1] - res + 1), min(starts - 1, pixels[0])
-    return int(np.clip(round(float(centre) + 0.5 - res / 2), least, greatest))
+def _best(part, corner, shape, res):
+    """Find the best window for a bool `part`, cut to its bounding box, at `corner` of a picture."""
+    last = [side - res for side in shape]  # starts of windows
+    if max(part.shape) <= res:
+        # A window holds all of it, and is centred as far as that and the picture allow.
+        middle = [
+            values.mean() + start for values, start in zip(part.nonzero(), corner, strict=True)
+        ]
+        return tuple(
+            int(np.clip(round(m + 0.5 - res / 2), max(0, start + side - res), min(end, start)))
+            for m, start, side, end in zip(middle, corner, part.shape, last, strict=True)
+        )
+    # Only the windows that touch the bounding box matter.
+    first = [max(0, start - res + 1) for start in corner]
+    stop = [min(s, c + p + res - 1) for s, c, p in zip(shape, corner, part.shape, strict=True)]
+    around = [
+        (c - f, e - c - p) for f, e, c, p in zip(first, stop, corner, part.shape, strict=True)
+    ]
+    inside = np.pad(part, around)
+    number = _sums(inside, res)
+    y, x = np.nonzero(number == number.max())
+    grid_y, grid_x = np.ogrid[: inside.shape[0], : inside.shape[1]]
+    off_y = _sums(inside * grid_y, res)[y, x] / number.max() - (y + (res - 1) / 2)
+    off_x = _sums(inside * grid_x, res)[y, x] / number.max() - (x + (res - 1) / 2)
+    nearest = int(np.argmin(off_y**2 + off_x**2))
+    return int(first[0] + y[nearest]), int(first[1] + x[nearest])
+
+
+def _held(part, corner, window, res):
+    """Count the pixels of a bool `part` at `corner` that lie in a window."""
+    low = [max(0, start - at) for start, at in zip(window, corner, strict=True)]
+    high = [max(0, start + res - at) for start, at in zip(window, corner, strict=True)]
+    return int(np.count_nonzero(part[low[0] : high[0], low[1] : high[1]]))
 
 
 def _sums(values, res):
