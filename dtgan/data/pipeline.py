@@ -51,7 +51,9 @@ class CachedSource:
         index = int(index)
         record = self._records.get(index)
         if record is None:
-            record = transforms.scale_record(self._source[index], self._data)
+            record = self._source[index]
+            if not self._source.cropped:
+                record = transforms.scale_record(record, self._data)
             record = self._keep(index, record)
         if record["mask"] is None:
             shape = (*record["image"].shape[:2], 1)
@@ -78,6 +80,8 @@ class FixedWindows(View):
     defect lie far apart. `pictures` int32 [N] numbers the picture of each row; the ids of the
     further ones end in "#1", "#2", ....
     """
+
+    cropped = True
 
     def __init__(self, source, config):
         self._source, self._data = source, config.data.copy_and_resolve_references()

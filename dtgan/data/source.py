@@ -22,6 +22,7 @@ class Source:
     skipped: bad files that were left out
     warnings: what the audit of the files says of them, a line each
     has_truth: whether `transfer` and `clean` are there
+    cropped: whether the records are fixed crops, so that nothing is left to scale
     """
 
     classes: tuple[str, ...]
@@ -32,6 +33,7 @@ class Source:
     skipped: int = 0
     warnings: tuple = ()
     has_truth: bool = False
+    cropped: bool = False
 
     def __len__(self):
         return len(self.labels)

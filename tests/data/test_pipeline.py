@@ -8,12 +8,13 @@ import pytest
 
 from dtgan.config import ConfigError, base_config
 from dtgan.data import pipeline, transforms
+from dtgan.data.source import Source
 
 COUNTS = (20, 3, 7, 12)
 READS = ("image", "label", "mask", "has_mask", "normal")
 
 
-class FakeSource:
+class FakeSource(Source):
     """Images whose every pixel is unlike any other image's; a defect's mask is one small box."""
 
     classes = ("normal", "dent", "scratch", "tear")
