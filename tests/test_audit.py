@@ -106,3 +106,48 @@ def test_a_wrong_flag_is_one_line(folder, capsys, flag, message):
     assert audit.main([f"--path={folder}", flag]) == 2
     captured = capsys.readouterr()
     assert not captured.out and len(captured.err.splitlines()) == 1 and message in captured.err
+
+
+def strips(root, count=6):
+    """Strips with two pits far apart, of which the masks know."""
+    random = np.random.default_rng(1)
+    for name in ("normal", "pit"):
+        for kind in ("images", "masks"):
+            (root / kind / name).mkdir(parents=True)
+        for i in range(count):
+            pixels = random.integers(90, 110, (64, 640), np.uint8)
+            mask = np.zeros((64, 640), np.uint8)
+            if name == "pit":
+                mask[20:40, 10:30] = mask[20:40, 600:620] = 255
+                Image.fromarray(mask).save(root / "masks" / name / f"{i}.png")
+            Image.fromarray(pixels - np.uint8(60) * (mask > 0)).save(root / "images" / name / f"{i}.png")
+    return root
+
+
+def test_what_scaling_and_cropping_leave_is_told(tmp_path, capsys):
+    set_of_strips = strips(tmp_path / "strips")
+    assert audit.main([f"--path={set_of_strips}", "--config.data.res=32"]) == 0
+    out = capsys.readouterr().out
+    (row,) = [line for line in out.splitlines() if line.startswith("train pit")]
+    assert row.split()[2:] == ["4", "8", "3200", "800", "800", "0", "%", "9.5", "px"]
+    assert "warning: train: pit: 4 pictures give 8 fixed crops" in out
+    for mask in (set_of_strips / "masks" / "pit").iterdir():
+        mask.unlink()
+    assert audit.main([f"--path={set_of_strips}", "--config.data.res=32"]) == 0
+    out = capsys.readouterr().out
+    assert "train pit" not in out and "without masks are up to 10 crops of 32 px large" in out
+
+
+def test_nearly_equal_pictures_are_named_and_drawn(folder, tmp_path, capsys):
+    for i in range(4):
+        (folder / "images" / "scratch" / f"{i}.png").unlink()
+        picture = Image.open(folder / "images" / "normal" / f"{i}.png")
+        noisy = np.asarray(picture).astype(int) + np.random.default_rng(i).integers(-3, 4, (12, 16))
+        noisy = np.clip(noisy, 0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(folder / "images" / "scratch" / f"{i}.png")
+    flag = f"--near={tmp_path / 'pairs.png'}"
+    assert audit.main([f"--path={folder}", flag]) == 0
+    out = capsys.readouterr().out
+    assert "scratch/0.png" in out and "images/normal" not in out
+    assert sum("nearly equal: " in line for line in out.splitlines()) >= 4
+    assert Image.open(tmp_path / "pairs.png").width == 2 * 194 + 2

@@ -158,6 +158,8 @@ def test_folder_of_images_trains_by_flags(run_main, tmp_path):
     assert grid.shape[1] == 8 * 98 + 2  # no true x3
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert "c_agrees" in summary and "error_x3" not in summary
+    known = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert known["accounts"]["train"]["dent"]["pictures"] == 4 and not known["findings"]
 
 
 def bad_inputs(tmp_path):

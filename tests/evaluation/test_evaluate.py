@@ -10,7 +10,16 @@ from dtgan import evaluate
 from dtgan.data.procedural import source
 
 KEYS = {"step", "method", "data", "extractor", "overall", "per_class", "floor", "transfer"}
-KEYS |= {"probes", "copies", "seconds", "images_per_second", "notes", "control", "lpips"}
+KEYS |= {
+    "probes",
+    "copies",
+    "findings",
+    "seconds",
+    "images_per_second",
+    "notes",
+    "control",
+    "lpips",
+}
 PER_CLASS = {"fid", "fid_64", "kid_x1e3", "kid_ci95", "mean_distance", "clustered_lpips"}
 PER_CLASS |= {"precision", "recall", "num_real", "num_fake"}
 TRANSFER = {"skill", "skill_ci95", "paste_skill", "poisson_skill", "background_mae"}
