@@ -120,7 +120,9 @@ def strips(root, count=6):
             if name == "pit":
                 mask[20:40, 10:30] = mask[20:40, 600:620] = 255
                 Image.fromarray(mask).save(root / "masks" / name / f"{i}.png")
-            Image.fromarray(pixels - np.uint8(60) * (mask > 0)).save(root / "images" / name / f"{i}.png")
+            Image.fromarray(pixels - np.uint8(60) * (mask > 0)).save(
+                root / "images" / name / f"{i}.png"
+            )
     return root
 
 

@@ -61,7 +61,7 @@ def shown(mask, data):
         in_file=int(np.count_nonzero(mask)),
         scaled=int(np.count_nonzero(scaled)),
         cropped=int(np.count_nonzero(inside & (scaled[..., 0] > 0))),
-        width=thickness(mask) * min(size) / min(mask.shape[:2]),
+        width=thickness(mask, scaled) * min(size) / min(mask.shape[:2]),
         windows=tuple((y, x, n) for (y, x), n in zip(places, held, strict=True)),
     )
 
@@ -73,13 +73,23 @@ def untouched(size, data):
     return Shown(0, 0, 0, 0.0, ((*corner, 0),))
 
 
-def thickness(mask):
-    """Measure the greatest width of a mask [H, W, 1] in pixels: of the widest square inside it."""
-    inside, _ = _bounded(mask[..., 0] != 0)
-    if not inside.size:
-        return 0
-    # The chessboard distance to the outside is half of the side of the largest square around.
-    return 2 * int(ndimage.distance_transform_cdt(np.pad(inside, 1), "chessboard").max()) - 1
+def thickness(mask, scaled):
+    """Measure the greatest width of a mask [H, W, 1] in pixels: of the widest square inside it.
+
+    scaled: the mask by `images.resize_mask`, which tells where to look. 0 without a defect.
+    """
+    greatest = 0
+    ratio = np.divide(mask.shape[:2], scaled.shape[:2])
+    parts, _ = ndimage.label(scaled[..., 0], _TOUCHING)
+    for box in ndimage.find_objects(parts):
+        # A pixel that the defect touches is at most one from a marked one.
+        low = [int((side.start - 1) * r) for side, r in zip(box, ratio, strict=True)]
+        high = [int((side.stop + 1) * r) + 1 for side, r in zip(box, ratio, strict=True)]
+        part = mask[max(0, low[0]) : high[0], max(0, low[1]) : high[1], 0]
+        # The chessboard distance to the outside is half of the side of the largest square around.
+        distance = ndimage.distance_transform_cdt(np.pad(part, 1), "chessboard")
+        greatest = max(greatest, 2 * int(distance.max()) - 1)
+    return greatest
 
 
 def random_window(mask, res, rng):
