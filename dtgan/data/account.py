@@ -103,7 +103,7 @@ def refuse_lost(table, data, split):
             raise ConfigError(
                 f"none of the {part['pictures']} pictures of class {name!r} in {split} shows a "
                 f"pixel of its mask at data.res={data.res}; use a larger data.res, or leave the "
-                f"class out with --config.data.classes={others or '...'}"
+                f"class out with --config.data.classes={others or '...'} (of generate: --classes)"
             )
 
 

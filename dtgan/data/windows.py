@@ -13,6 +13,7 @@ from dtgan import images
 _TRIES = 8
 
 SPECK = 4  # pixels; a smaller part of a mask gets no window of its own
+_LARGE = 2**17  # pixels of a mask that is measured part by part
 _TOUCHING = np.ones((3, 3), bool)  # pixels that share a corner are of one part
 
 
@@ -80,8 +81,11 @@ def thickness(mask, scaled):
     """
     greatest = 0
     ratio = np.divide(mask.shape[:2], scaled.shape[:2])
-    parts, _ = ndimage.label(scaled[..., 0], _TOUCHING)
-    for box in ndimage.find_objects(parts):
+    if mask.size > _LARGE:
+        boxes = ndimage.find_objects(ndimage.label(scaled[..., 0], _TOUCHING)[0])
+    else:
+        boxes = [tuple(slice(0, side) for side in scaled.shape[:2])]
+    for box in boxes:
         # A pixel that the defect touches is at most one from a marked one.
         low = [int((side.start - 1) * r) for side, r in zip(box, ratio, strict=True)]
         high = [int((side.stop + 1) * r) + 1 for side, r in zip(box, ratio, strict=True)]
