@@ -101,8 +101,9 @@ class Judges:
         """Compute Dpatch's logits [N, P] of each image of `candidates` and crops of `reference`.
 
         All images of a sample are disguised alike: the question is whether they share a surface.
-        frozen: the reference's features carry no gradient and come from a pass of their own, whose
-        backward half, four fifths of the crops, is then never computed.
+        frozen: the reference carries no gradient, not even by what its disguise shares with that of
+        the candidates; its features come from a pass of their own, whose backward half, four fifths
+        of the crops, is then never computed.
         """
         key, *keys = jax.random.split(key, len(candidates) + 2)
         together = self.disguise(key, jnp.stack([*candidates, reference], axis=1))
