@@ -198,21 +198,39 @@ def resize_mask(mask, size):
     inside = mask[..., 0] > 127
     if inside.shape == tuple(size):
         return np.where(inside, np.uint8(255), np.uint8(0))[..., None]
-    covered = _share(_share(inside.view(np.uint8), size[0]).T, size[1]).T
+    covered = _covered(inside, size)
     half = covered >= 0.5
     thin = (covered > 0) & ~ndimage.binary_dilation(half, np.ones((3, 3), bool))
     return np.where(half | thin, np.uint8(255), np.uint8(0))[..., None]
 
 
-def _share(values, size):
-    """Average the rows of [H, W] over `size` equal parts; a row is of the part with its middle."""
-    height = len(values)
-    if size >= height:
-        return values[(np.arange(size) * 2 + 1) * height // (2 * size)]
-    part = (np.arange(height) * 2 + 1) * size // (2 * height)
-    ones = np.ones(height, np.float32)
-    member = sparse.csr_array((ones, (part, np.arange(height))), shape=(size, height))
-    return (member @ values) / np.bincount(part)[:, None]
+def _covered(inside, size):
+    """Compute the share of a bool [H, W] that each of `size` = (height, width) equal cells has."""
+    marked = [np.flatnonzero(inside.any(1 - axis)) for axis in (0, 1)]
+    if not len(marked[0]):
+        return np.zeros(size)
+    # What lies outside of the marked rows and columns needs no memory: masks are mostly empty.
+    box = [(int(lines[0]), int(lines[-1]) + 1) for lines in marked]
+    cells = [_cells(*args) for args in zip(inside.shape, size, box, strict=True)]
+    (rows, high), (columns, wide) = cells
+    part = inside[slice(*box[0]), slice(*box[1])]
+    return (rows @ part.view(np.uint8)) @ columns.T / np.multiply.outer(high, wide)
+
+
+def _cells(side, size, kept):
+    """Assign the pixels kept = (start, stop) of a side to `size` equal cells, by their middles.
+
+    Where there are more cells than pixels, each takes the pixel in its middle. Returns (a sparse
+    matrix [size, stop - start] of ones, the number of pixels of each cell).
+    """
+    if size >= side:
+        cell, pixel = np.arange(size), (np.arange(size) * 2 + 1) * side // (2 * size)
+    else:
+        cell, pixel = (np.arange(side) * 2 + 1) * size // (2 * side), np.arange(side)
+    inside = (pixel >= kept[0]) & (pixel < kept[1])
+    at = cell[inside], pixel[inside] - kept[0]
+    shape = size, kept[1] - kept[0]
+    return sparse.csr_array((np.ones(len(at[0]), np.float32), at), shape=shape), np.bincount(cell)
 
 
 def tile(images, columns=None, pad=2, value=255):

@@ -260,10 +260,23 @@ def examine(root, entry, data):
     mask; none where there are errors. A mask without any defect is a missing label, so the record
     drops it, with a warning.
     """
-    found, name = Findings.none(), relative(root, entry.image)
+    found = Findings.none()
+    measured = _picture(root, entry, data, found)
+    if not measured:
+        return [], *found
+    record, orientation = measured
+    records = [record]
+    if entry.mask is not None:
+        records = _masked(root, record, orientation, data, found)
+    return [] if found.errors else records, *found
+
+
+def _picture(root, entry, data, found):
+    """Decode the image of an entry: (its record, its EXIF orientation), None where it does not."""
+    name = relative(root, entry.image)
     decoded = _attempt(root, entry.image, found, _read, data)
     if not decoded:
-        return [], *found
+        return None
     picture, pixels = decoded
     if min(pixels.shape[:2]) < 2:
         detail = f"{pixels.shape[1]}x{pixels.shape[0]} pixels"
@@ -273,10 +286,7 @@ def examine(root, entry, data):
         found.warnings.append(Finding(name, "several pages", detail))
     record = _measured(entry, picture, pixels)
     _check_white(name, picture, record.greatest, data.range, found)
-    records = [record]
-    if entry.mask is not None:
-        records = _masked(root, record, picture, data, found)
-    return [] if found.errors else records, *found
+    return record, picture.orientation
 
 
 def _read(path, data):
@@ -321,7 +331,7 @@ def _measured(entry, picture, pixels):
     )
 
 
-def _masked(root, record, picture, data, found):
+def _masked(root, record, orientation, data, found):
     """Read the mask of a record: the records with it; what is wrong with it goes to `found`."""
     name, normal = relative(root, record.mask), record.class_name == NORMAL
     mask = _attempt(root, record.mask, found, masks_lib.read_mask, data)
@@ -330,8 +340,8 @@ def _masked(root, record, picture, data, found):
     if mask.codes.shape != record.size:
         (height, width), (rows, columns) = mask.codes.shape, record.size
         detail = f"{width}x{height} for an image of {columns}x{rows}"
-        if picture.orientation > 4:
-            detail += f", which its EXIF orientation {picture.orientation} turns"
+        if orientation > 4:
+            detail += f", which its EXIF orientation {orientation} turns"
         found.errors.append(Finding(name, "wrong-size mask", detail))
         return []
     fault = masks_lib.fault(mask, data)
@@ -425,7 +435,9 @@ def _check_mask_area(records, data):
 
 
 def _digest(shape, data):
-    return hashlib.sha256(repr(tuple(shape)).encode() + data).hexdigest()
+    digest = hashlib.sha256(repr(tuple(shape)).encode())
+    digest.update(data)  # not joined first: a strip's pixels are large
+    return digest.hexdigest()
 
 
 def _canonical(pixels):
