@@ -1,4 +1,4 @@
-"""Pins the automatic split and the folds: the order of listing, covered classes, what groups a file."""
+"""Pins the automatic split and the folds: order of listing, covered classes, groups."""
 
 import numpy as np
 import pytest
@@ -110,7 +110,7 @@ def test_more_folds_than_groups_are_refused():
     arguments = names, ("normal", "spot"), labels, groups, (0.7, 0.15, 0.15)
     for fold in ((1, 2), (3, 4)):
         assert assign.assign_fold(*arguments, fold, 0).count("test") == 20 // fold[1]
-    with pytest.raises(ConfigError, match="class 'spot' has 4 groups of .* at most 4 folds"):
+    with pytest.raises(ConfigError, match=r"class 'spot' has 4 groups of .* at most 4 folds"):
         assign.assign_fold(*arguments, (0, 5), 0)
 
 

@@ -142,5 +142,5 @@ def test_importing_the_catalog_is_light():
 def test_only_folders_have_folds():
     config = base_config()
     config.data.fold = "0/3"
-    with pytest.raises(ConfigError, match="data.fold=0/3: data.source=procedural has no folds"):
+    with pytest.raises(ConfigError, match=r"data.fold=0/3: data.source=procedural has no folds"):
         catalog.open_source(config, "test")

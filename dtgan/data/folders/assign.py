@@ -143,9 +143,10 @@ def fold_numbers(names, labels, groups, number, seed):
     """Divide a set into parts of about equally many images of each class: int [N] in 0..number-1.
 
     The groups of the classes with fewest groups come first, of these the largest; each goes where
-    it leaves the smallest sum of squared shares of a class, and of equals to the smallest part. If
-    that leaves a class out of the test, validation or training of a fold, other orders are tried. Arguments as in `assign`; the result
-    is a function of the names, whatever their order, and of the seed.
+    it leaves the smallest sum of squared shares of a class, and of equals to the smallest part.
+    Other orders are tried if that leaves a class out of the test, the validation or the training of
+    a fold. Arguments as in `assign`; the result is a function of the names, whatever their order,
+    and of the seed.
     """
     members, titles = _table(names, labels, groups)
     weight = 1 / np.maximum(members.sum(0), 1) ** 2
