@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from dtgan.classification import choosing
+from dtgan.classification.leaks import LISTED
 from dtgan.reporting.tables import aligned
 
 CELL, LEFT, TOP = 46, 110, 60
@@ -14,7 +16,7 @@ def table(report):
     overall = [["arm", "images", "error", "95 %", "balanced", "macro F1"]] + [
         [
             name,
-            str(arm["num_train"]),
+            _span(arm["num_train"]),
             _percent(arm["error"]),
             _interval(arm["error"]["ci95"]),
             _percent(arm["balanced_error"]),
@@ -28,16 +30,45 @@ def table(report):
         if any(arm["per_class_error"][label] for arm in arms.values())
     ]
     return [
-        f"{report['net']}, {report['seeds']} seeds, {report['num_train']} training, "
-        f"{report['num_val']} validation and {report['num_test']} test images, "
-        f"{report['num_synthetic']} synthetic ones; errors in %, mean over seeds",
+        f"{report['net']}, {report['seeds']} seeds, {_folds(report)}{_span(report['num_train'])} "
+        f"training, {_span(report['num_val'])} validation and {report['num_test']} test images, "
+        f"{_span(report['num_synthetic'])} synthetic ones; errors in %, mean over seeds",
         *aligned(overall),
         "",
         *aligned(by_class),
         "",
         verdict_line(report["verdict"]),
+        *_choices(report["choice"]),
         *(f"{name}: {note}" for name, note in report["notes"].items()),
+        *_dropped(report["dropped"]),
     ]
+
+
+def _folds(report):
+    return f"{len(report['folds'])} folds of " if "folds" in report else ""
+
+
+def _span(counts):
+    """Format a number, or the least and the greatest of a list of a number a fold."""
+    low, high = (min(counts), max(counts)) if isinstance(counts, list) else (counts, counts)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _choices(choice):
+    """Format a choice, or those of all folds, None where there is none, as lines."""
+    if not isinstance(choice, list):
+        return choosing.lines(choice) if choice else []
+    made = [(fold, one) for fold, one in enumerate(choice) if one]
+    return [f"fold {fold}: {line}" for fold, one in made for line in choosing.lines(one)]
+
+
+def _dropped(dropped):
+    """Format the test images {id: why} that were left out, as lines."""
+    if not dropped:
+        return []
+    told = [f"  {name}: {why}" for name, why in list(dropped.items())[:LISTED]]
+    more = [f"  ... and {len(dropped) - LISTED} more"] * (len(dropped) > LISTED)
+    return [f"left out of the test, {len(dropped)} known from training:", *told, *more]
 
 
 def _cell(arm, label):
@@ -53,9 +84,11 @@ def verdict_line(verdict):
     if verdict is None:
         return "no verdict: it takes a synthetic arm and real+classic"
     low, high = (100 * value for value in verdict["ci95"])
-    needed = verdict["needed_test_images"]
+    needed, arm = verdict["needed_test_images"], verdict["arm"]
+    if isinstance(arm, list):
+        arm = f"the best by validation in each fold ({', '.join(arm)})"
     return (
-        f"{verdict['word']}: {verdict['arm']} against {verdict['against']}: "
+        f"{verdict['word']}: {arm} against {verdict['against']}: "
         f"{100 * verdict['delta']:+.1f} points of error [{low:+.1f}, {high:+.1f}], "
         f"McNemar p = {verdict['p_mcnemar']:.3g} ({verdict['discordant'][0]} test images only the "
         f"former gets wrong, {verdict['discordant'][1]} only the latter)"
