@@ -13,6 +13,7 @@ OUT/choosing.json; what is trained is kept, the same command goes on.
 """
 
 import argparse
+import functools
 import json
 import logging
 import pathlib
@@ -24,6 +25,7 @@ from dtgan.classification import choosing, runner, settings, verdict
 from dtgan.classification.store import Store
 from dtgan.classification.training import Trainer
 from dtgan.data.procedural import CLASSES, ProceduralSteel
+from dtgan.models import backbones, resnet
 
 TRAIN, VAL, EXTRA = 12, 24, 60  # defects a class, and three times as many normals
 SETS, FOLDS, SEEDS, NULLS = 10, 3, 5, 200
@@ -39,6 +41,7 @@ def main(argv=None):
     parser.add_argument("--res", type=int, default=48, help="side of the images in pixels")
     parser.add_argument("--steps", type=int, default=200, help="of every training")
     parser.add_argument("--sets", type=int, default=SETS, help="planted sets")
+    parser.add_argument("--width", type=int, default=16, help="of ResNet-18's stem, at most 64")
     args = parser.parse_args(argv)
     cli.start_jax(cli.CACHE)
     cli.setup_logging()
@@ -46,6 +49,10 @@ def main(argv=None):
     config = settings.base_config()
     config.data.source, config.data.res = "folder", args.res
     config.train.steps, config.train.val_every = args.steps, 25
+    config.net = f"resnet18 of width {args.width}"
+    backbones.BACKBONES[config.net] = functools.partial(
+        resnet.ResNet, (2, 2, 2, 2), bottleneck=False, width=args.width
+    )
     trainer = Trainer(config, CLASSES, augmented=True)
     choices = [planted(config, out / f"set_{seed}", seed, trainer) for seed in range(args.sets)]
     found = {
@@ -68,7 +75,9 @@ def planted(config, out, seed, trainer):
         make_set(out, config.data.res, seed, harmful)
     config.data.path, config.data.fold, config.arms = str(out / "real"), "", (settings.CHOSEN,)
     experiment, _, _ = runner.prepare(config, str(out / "synthetic"), "", drop_leaks=True)
-    store = Store(out / "search", {"res": config.data.res, "steps": config.train.steps})
+    store = Store(
+        out / "search", {"res": config.data.res, "steps": config.train.steps, "net": config.net}
+    )
     choice = choosing.choose(config, store, trainer, experiment)
     logging.getLogger("dtgan").info(
         "set %d: %s is harmful, left out: %s", seed, CLASSES[harmful], choice["left_out"]
