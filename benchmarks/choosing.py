@@ -24,10 +24,10 @@ from dtgan import cli, images
 from dtgan.classification import choosing, runner, settings, verdict
 from dtgan.classification.store import Store
 from dtgan.classification.training import Trainer
-from dtgan.data.procedural import CLASSES, ProceduralSteel
+from dtgan.data.procedural import CLASSES, ProceduralSteel, files
 from dtgan.models import backbones, resnet
 
-TRAIN, VAL, EXTRA = 12, 24, 60  # defects a class, and three times as many normals
+TRAIN, VAL, EXTRA = 12, 24, 60  # defects a class
 SETS, FOLDS, SEEDS, NULLS = 10, 3, 5, 200
 PARTS = 40  # of the null's set
 
@@ -88,22 +88,13 @@ def planted(config, out, seed, trainer):
 
 def make_set(root, res, seed, harmful):
     """Real images with their splits, and the synthetic set, as folders."""
-    lines = ["file,split"]
-    for split, number in (("train", TRAIN), ("val", VAL), ("test", 2)):
-        counts = dict.fromkeys(CLASSES, number) | {"normal": 3 * number}
-        for k, item in enumerate(ProceduralSteel(split, res, seed=seed, counts=counts)):
-            name = f"{CLASSES[item['label']]}/{split}_{k:04d}.png"
-            images.write_image(root / "real/images" / name, item["image"])
-            lines.append(f"{name},{split}")
-    (root / "real/splits.csv").write_text("\n".join(lines) + "\n")
+    files.write_real(root / "real", res, {"train": TRAIN, "val": VAL, "test": 2}, seed)
     counts = dict.fromkeys(CLASSES[1:], EXTRA) | {"normal": 1}
     extra = ProceduralSteel("train", res, seed=100 + seed, counts=counts)
     others = np.flatnonzero((extra.labels > 0) & (extra.labels != harmful))
-    rng = np.random.default_rng(seed)
+    wrong = np.random.default_rng(seed).choice(others, EXTRA, replace=False)
     shown = [(CLASSES[extra.labels[k]], k) for k in others]
-    shown += [(CLASSES[harmful], k) for k in rng.choice(others, EXTRA, replace=False)]
-    for name, k in shown:
-        images.write_image(root / f"synthetic/images/{name}/{k:04d}.png", extra[k]["image"])
+    files.write_set(root / "synthetic", extra, shown + [(CLASSES[harmful], k) for k in wrong])
     (root / "_SUCCESS").write_text("")
 
 
