@@ -64,8 +64,6 @@ def main():
     from dtgan.classification import report, runner
 
     out, config = pathlib.Path(FLAGS.out), _config()
-    if FLAGS.folds < 0 or FLAGS.folds == 1:
-        raise ConfigError(f"--folds={FLAGS.folds} is not 2 or more; 0 tests on the test split")
     result = runner.run(config, out, FLAGS.synthetic, FLAGS.test, FLAGS.folds, FLAGS.drop_leaks)
     images.write_image(out / "confusion.png", report.picture(result))
     write_atomic(out / "verdict.json", json.dumps(result, indent=2) + "\n")

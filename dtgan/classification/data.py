@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dtgan import images
+from dtgan.classification.leaks import named
 from dtgan.classification.training import Examples
 from dtgan.config import NORMAL, ConfigError
 from dtgan.data import account, catalog, pipeline
@@ -33,7 +34,7 @@ class Experiment(NamedTuple):
         return self._replace(
             test=self.test.take(kept),
             test_groups=self.test_groups[kept],
-            dropped={self.test.ids[row]: leaks[row] for row in sorted(leaks)},
+            dropped=named(leaks, self.test.ids),
         )
 
 

@@ -44,20 +44,25 @@ def find_sources(test, sources, synthetic):
     return dict.fromkeys(rows, f"{synthetic} was made from it")
 
 
-def lines(found, ids):
-    """Format leaks {row: text} as lines, at most LISTED of them; ids: of the test images."""
-    told = [f"the test image {ids[row]}: {found[row]}" for row in sorted(found)[:LISTED]]
-    return told + [f"... and {len(found) - LISTED} more"] * (len(found) > LISTED)
+def named(found, ids):
+    """Name leaks {row: text} by the ids of the test images: {id: text}."""
+    return {ids[row]: found[row] for row in sorted(found)}
+
+
+def lines(leaks):
+    """Format leaks {id: text} as lines, at most LISTED of them and the number of the others."""
+    told = [f"{name}: {text}" for name, text in list(leaks.items())[:LISTED]]
+    return told + [f"... and {len(leaks) - LISTED} more"] * (len(leaks) > LISTED)
 
 
 def refuse(found, ids):
-    """Raise ConfigError with all leaks {row: text} where there is any."""
+    """Raise ConfigError with all leaks {row: text} where there is any; ids: of the test images."""
     if found:
         head = (
             f"{len(found)} of {len(ids)} test images are known from training; take them out, or "
             "leave them out of the test with --drop_leaks"
         )
-        raise ConfigError("\n  ".join([head, *lines(found, ids)]))
+        raise ConfigError("\n  ".join([head, *lines(named(found, ids))]))
 
 
 def _digests(image):

@@ -3,8 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from dtgan.classification import choosing
-from dtgan.classification.leaks import LISTED
+from dtgan.classification import choosing, leaks
 from dtgan.reporting.tables import aligned
 
 CELL, LEFT, TOP = 46, 110, 60
@@ -30,9 +29,8 @@ def table(report):
         if any(arm["per_class_error"][label] for arm in arms.values())
     ]
     return [
-        f"{report['net']}, {report['seeds']} seeds, {_folds(report)}{_span(report['num_train'])} "
-        f"training, {_span(report['num_val'])} validation and {report['num_test']} test images, "
-        f"{_span(report['num_synthetic'])} synthetic ones; errors in %, mean over seeds",
+        f"{report['net']}, {report['seeds']} seeds, {_images(report)}; "
+        "errors in %, mean over seeds",
         *aligned(overall),
         "",
         *aligned(by_class),
@@ -44,8 +42,16 @@ def table(report):
     ]
 
 
-def _folds(report):
-    return f"{len(report['folds'])} folds of " if "folds" in report else ""
+def _images(report):
+    """Count the images of all kinds, by fold where there are folds."""
+    train, val, fakes = (_span(report[f"num_{kind}"]) for kind in ("train", "val", "synthetic"))
+    if "folds" not in report:
+        test = report["num_test"]
+        return f"{train} training, {val} validation and {test} test images, {fakes} synthetic ones"
+    return (
+        f"{report['num_test']} test images in {len(report['folds'])} folds, each of {train} "
+        f"training, {val} validation and {fakes} synthetic images"
+    )
 
 
 def _span(counts):
@@ -66,9 +72,8 @@ def _dropped(dropped):
     """Format the test images {id: why} that were left out, as lines."""
     if not dropped:
         return []
-    told = [f"  {name}: {why}" for name, why in list(dropped.items())[:LISTED]]
-    more = [f"  ... and {len(dropped) - LISTED} more"] * (len(dropped) > LISTED)
-    return [f"left out of the test, {len(dropped)} known from training:", *told, *more]
+    told = (f"  {line}" for line in leaks.lines(dropped))
+    return [f"left out of the test, {len(dropped)} known from training:", *told]
 
 
 def _cell(arm, label):

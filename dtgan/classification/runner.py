@@ -60,6 +60,8 @@ def plan(config, out, synthetic, test, folds):
     Raises ConfigError for flags that do not go together, and for a set that is missing.
     """
     out = pathlib.Path(out)
+    if folds < 0 or folds == 1:
+        raise ConfigError(f"--folds={folds} is not 2 or more; 0 tests on the test split")
     needs = [name for name in config.arms if settings.ARMS[name][1]]
     if needs and not synthetic:
         raise ConfigError(
@@ -99,7 +101,7 @@ def prepare(config, synthetic, test, drop_leaks):
         leaks.refuse(found, held_out.ids)
     if found:
         experiment = experiment.without(found)
-        log.warning("left out of the test: %s", "; ".join(leaks.lines(found, held_out.ids)))
+        log.warning("left out of the test: %s", "; ".join(leaks.lines(experiment.dropped)))
         if not test:
             data.check_classes("test", experiment.test, experiment.classes)
     notes, pasted = {}, None

@@ -43,7 +43,7 @@ def base_config():
             },
             "choose": {  # of the arm real+chosen+classic
                 "shares": (0.2, 0.5),  # train.synthetic_share: the one of less validation error
-                "least": 8,  # validation images of a class, below which it is not judged
+                "least": 5,  # validation images of a class, below which it is not judged
                 "level": 0.9,  # confidence that a class does harm, from which on it is left out
                 "repeats": 1,  # of the design: 12 trainings for up to 7 classes, 20 for up to 15
             },

@@ -78,7 +78,9 @@ def test_every_real_image_is_tested_once_and_all_folds_are_pooled(files, trainer
         assert (tmp_path / f"fold_{k}/experiment.json").exists()
     assert [choice["runs"] for choice in found["choice"]] == [12] * 3
     lines = report.table(json.loads(json.dumps(found)))
-    assert "3 folds of " in lines[0] and any(line.startswith("fold 2: choice:") for line in lines)
+    assert "72 test images in 3 folds, each of " in lines[0] and any(
+        line.startswith("fold 2: choice:") for line in lines
+    )
     assert report.picture(found).std() > 10
     # 3 folds of 2 arms and the chosen one from 2 seeds, and their searches; none of them again.
     assert trainer.trained == 3 * (3 * 2 + 12)
@@ -131,6 +133,7 @@ def test_bad_folds_are_told_before_anything_is_trained(files, trainer, tmp_path)
     assert "set_3 does not exist" in error(folds=4)
     assert "takes a set a fold, named by {fold}" in error(synthetic="set_0")
     assert "without --folds write its number" in error(folds=0)
+    assert "--folds=1 is not 2 or more" in error(folds=1)
     assert "leave out --test" in error(test=str(files))
     assert "leave out data.fold" in error(fold="0/3")
     c = config(files, arms=(settings.BASELINE,))
