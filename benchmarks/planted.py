@@ -17,9 +17,9 @@ import shutil
 
 import numpy as np
 
-from dtgan import cli, images
+from dtgan import cli
 from dtgan.classification import runner, settings, verdict
-from dtgan.data.procedural import CLASSES, ProceduralSteel
+from dtgan.data.procedural import CLASSES, ProceduralSteel, files
 
 TRAIN, EXTRA, HELD_OUT = 12, 60, 40  # defects a class
 BASELINE, ARM = settings.BASELINE, "real+synthetic+classic"
@@ -57,23 +57,13 @@ def main(argv=None):
 
 def make_sets(root, res):
     """The real data set and the three synthetic ones, as folders."""
-    lines = ["file,split"]
-    for split, number in (("train", TRAIN), ("val", TRAIN), ("test", HELD_OUT)):
-        counts = dict.fromkeys(CLASSES, number) | {"normal": 3 * number}
-        source = ProceduralSteel(split, res, counts=counts)
-        for k, item in enumerate(source):
-            name = f"{CLASSES[item['label']]}/{split}_{k:04d}.png"
-            images.write_image(root / "real/images" / name, item["image"])
-            lines.append(f"{name},{split}")
-    (root / "real/splits.csv").write_text("\n".join(lines) + "\n")
+    files.write_real(root / "real", res, {"train": TRAIN, "val": TRAIN, "test": HELD_OUT})
     extra = ProceduralSteel("train", res, seed=1, counts=dict.fromkeys(CLASSES, EXTRA))
     rows = [k for k in range(len(extra)) if extra.labels[k]]
     disorder = np.random.default_rng(0).permutation(extra.labels[rows])
-    for k, label in zip(rows, disorder, strict=True):
-        item = extra[k]
-        for name, shown in (("extra", item["label"]), ("shuffled", label)):
-            path = root / name / "images" / CLASSES[shown] / f"{k:04d}.png"
-            images.write_image(path, item["image"])
+    for name, labels in (("extra", extra.labels[rows]), ("shuffled", disorder)):
+        shown = [(CLASSES[label], k) for k, label in zip(rows, labels, strict=True)]
+        files.write_set(root / name, extra, shown)
     for name in CLASSES[1:]:
         for path in (root / "real/images" / name).glob("train_*"):
             target = root / "duplicates/images" / name / path.name

@@ -39,7 +39,7 @@ def main(argv=None):
     told = [f"{s}: {line}" for s, table in tables.items() for line in account.findings(table, data)]
     told += alike
     told = [f"warning: {line}" for line in told]
-    print("\n".join(_summary(report) + _shown(tables, data) + told + report.lines()))
+    print("\n".join(_summary(report, data) + _shown(tables, data) + told + report.lines()))
     state = "FAILED" if report.errors else "OK"
     print(
         f"{state}: {_number(len(report.records), 'image')}, "
@@ -68,7 +68,7 @@ def _data(args, rest):
     except (flags.Error, TypeError, ValueError) as error:
         raise ConfigError(" ".join(str(error).split())) from None
     data = config.data
-    data.path = args.path
+    data.source, data.path = "folder", args.path
     data.group = args.group or data.group
     if args.fractions:
         data.fractions = tuple(args.fractions.split(","))
@@ -108,7 +108,7 @@ def _parser():
     return parser
 
 
-def _summary(report):
+def _summary(report, data):
     """Format counts, sizes, formats and splits as lines; good files only."""
     counts = report.counts
     width = max(map(len, (*counts, "class")))
@@ -126,6 +126,7 @@ def _summary(report):
     lines.append(f"formats: {', '.join(formats)}")
     if report.records:
         drawn = f"drawn from {report.num_groups} groups" if report.num_groups else "by splits.csv"
+        drawn = f"fold {data.fold}, {drawn}" if data.fold else drawn
         lines.append(f"splits: {drawn}; fingerprint {report.fingerprint}")
     return lines
 

@@ -4,6 +4,7 @@
 
 Every arm (real images, with classic augmentation, with pasted defects, with synthetic ones) is
 trained from several seeds; the step is chosen on validation images, the test images are read once.
+With --folds=K every real image is a test image once: K splits, K sets, one pooled verdict.
 Writes verdict.json, confusion.png, predictions.npz and classifiers/<arm>.safetensors to --out, and
 prints the table. The same command again goes on where it was stopped; more --arms and --seeds too.
 """
@@ -28,9 +29,26 @@ config_flags.DEFINE_config_file(
     "A file of configs/, with its argument after a colon; default every field's default.",
 )
 flags.DEFINE_string("real", "", "Data set of real images; without it config.data says.")
-flags.DEFINE_string("synthetic", "", "Set made by python -m dtgan.generate.")
+flags.DEFINE_string(
+    "synthetic", "", "Set made by python -m dtgan.generate; with --folds a path that holds {fold}."
+)
 flags.DEFINE_string("test", "", "Folder of test images instead of the real set's test split.")
 flags.DEFINE_string("out", "", "Directory of the verdict; made if missing.")
+flags.DEFINE_integer(
+    "folds",
+    0,
+    "K: test on every real image once, in K folds (data.fold), each with a set of its own: "
+    "--synthetic='runs/x/set_{fold}'.",
+)
+flags.DEFINE_bool(
+    "choose",
+    False,
+    f"Add the arm {settings.CHOSEN}: classes and share of synthetic images chosen on validation "
+    "images (12 more trainings for up to 7 classes); the verdict is on it.",
+)
+flags.DEFINE_bool(
+    "drop_leaks", False, "Leave test images that are known from training out of the test."
+)
 flags.DEFINE_list("arms", [], f"Some of {', '.join(settings.ARMS)}; default all.")
 flags.DEFINE_integer("seeds", 0, "Runs of every arm; default config.seeds.")
 flags.DEFINE_string("net", "", "resnet18, resnet34, resnet50 or densenet121.")
@@ -46,7 +64,7 @@ def main():
     from dtgan.classification import report, runner
 
     out, config = pathlib.Path(FLAGS.out), _config()
-    result = runner.run(config, out, FLAGS.synthetic, FLAGS.test)
+    result = runner.run(config, out, FLAGS.synthetic, FLAGS.test, FLAGS.folds, FLAGS.drop_leaks)
     images.write_image(out / "confusion.png", report.picture(result))
     write_atomic(out / "verdict.json", json.dumps(result, indent=2) + "\n")
     print("\n".join(report.table(result)), flush=True)
@@ -60,6 +78,8 @@ def _config():
         config.data.source, config.data.path = "folder", FLAGS.real
     if FLAGS.arms:
         config.arms = tuple(FLAGS.arms)
+    if FLAGS.choose and settings.CHOSEN not in config.arms:
+        config.arms = (*config.arms, settings.CHOSEN)
     config.seeds = FLAGS.seeds or config.seeds
     config.net = FLAGS.net or config.net
     return config

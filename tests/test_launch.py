@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import time
@@ -87,6 +88,56 @@ def test_what_runs_on_a_machine(tmp_path):
     while pathlib.Path(f"/proc/{pid}").exists():
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+VERDICT = ("--config=c", "--config.data.group=^(a b)", "--", "--num_per_class=3", "--", "--seeds=2")
+
+
+def test_a_verdict_over_folds_goes_on_where_it_was_stopped(tmp_path):
+    """A stand-in for run.sh leaves what the verbs leave; the second training is stopped once."""
+    (tmp_path / "launch").mkdir()
+    shutil.copy(LAUNCH / "verdict.sh", tmp_path / "launch")
+    stand_in = tmp_path / "launch/run.sh"
+    stand_in.write_text(
+        f"""#!/bin/bash
+        for word in "$@"; do printf '<%s>' "$word"; done >>{tmp_path}/log; echo >>{tmp_path}/log
+        for word in "$@"; do
+          case $word in --workdir=*) gan=${{word#*=}};; --out=*) set=${{word#*=}};; esac
+        done
+        mkdir -p "${{set:-$gan}}"
+        case $3 in
+          dtgan.main) [ "$gan" != runs/gan_1 ] || [ -e stopped ] || {{ touch stopped; exit 0; }}
+            touch "$gan/summary.json" ;;
+          dtgan.generate) touch "$set/_SUCCESS" ;;
+        esac
+        """
+    )
+    stand_in.chmod(0o755)
+    script = tmp_path / "launch/verdict.sh"
+    for code in (1, 0, 0):
+        found = run(script, "runs", "2", *VERDICT)
+        assert found.returncode == code, found.stderr
+    lines = (tmp_path / "log").read_text().splitlines()
+    verbs = [line.split(">")[2].removeprefix("<dtgan.") for line in lines]
+    assert verbs == ["main", "generate", "main", "main", "generate", "classify", "classify"]
+    assert "<--config.data.group=^(a b)><--config.data.fold=1/2><--workdir=runs/gan_1>" in lines[3]
+    assert lines[4].endswith("<--workdir=runs/gan_1><--out=runs/set_1><--num_per_class=3>")
+    for word in ("--config.data.group=^(a b)", "--folds=2", "--synthetic=runs/set_{fold}"):
+        assert f"<{word}>" in lines[5]
+    assert "<--config=c>" not in lines[5] and lines[5].endswith("<--choose><--seeds=2>")
+
+
+def test_a_verdict_tells_its_use_and_what_it_would_run():
+    for arguments in ([], ["out", "3"], ["out", "1", "--config=c"], ["out", "x", "--config=c"]):
+        found = run(LAUNCH / "verdict.sh", *arguments)
+        assert found.returncode == 2 and "launch/verdict.sh [--dry_run] OUT K" in found.stderr
+    found = run(LAUNCH / "verdict.sh", "--dry_run", "nowhere", "3", *VERDICT)
+    assert found.returncode == 0 and found.stderr.count("== python -m dtgan.") == 7
+    assert not (ROOT / "nowhere").exists()
+    defined = (ROOT / "dtgan/classify.py").read_text()  # two verbs cannot be imported together
+    last = found.stderr.splitlines()[-1]
+    for flag in re.findall(r" --([a-z]+)[= ]", last):
+        assert f'"{flag}"' in defined, flag
 
 
 @pytest.mark.parametrize("finished", [True, False])

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dtgan import images
+from dtgan.classification.leaks import named
 from dtgan.classification.training import Examples
 from dtgan.config import NORMAL, ConfigError
 from dtgan.data import account, catalog, pipeline
@@ -23,6 +24,18 @@ class Experiment(NamedTuple):
     synthetic: Records | None
     classes: tuple
     findings: list  # what a user should know of the images, a line each
+    val_groups: np.ndarray  # int [N], equal for images of one part or picture; see `Source.groups`
+    test_groups: np.ndarray
+    dropped: dict  # id of a test image that was left out -> why
+
+    def without(self, leaks):
+        """Leave the leaks {row: why} out of the test images."""
+        kept = np.setdiff1d(np.arange(len(self.test.label)), list(leaks))
+        return self._replace(
+            test=self.test.take(kept),
+            test_groups=self.test_groups[kept],
+            dropped=named(leaks, self.test.ids),
+        )
 
 
 def load(config, synthetic="", test=""):
@@ -48,20 +61,26 @@ def load(config, synthetic="", test=""):
         train = oversample(train, config.data.oversample_at_most)
     fakes = None
     if synthetic:
-        _check_complete(synthetic)
+        check_complete(synthetic)
         made = loose.open_labelled(synthetic, classes, _generated(config.data), "--synthetic")
         catalog.check_sizes(made, config)
         fakes = limit(read(config, made), classes, config.synthetic_counts)
     for name, records in (("train", train), ("val", val), ("test", held_out)):
-        counts = np.bincount(records.label, minlength=len(classes))
-        lacking = [classes[k] for k in np.flatnonzero(counts == 0)]
-        if lacking and not (name == "test" and test):
-            remedy = "" if name != "test" else ", test on a folder of its own (--test=DIR)"
-            raise ConfigError(
-                f"the {name} split holds no image of class {lacking[0]!r}; move some there "
-                f"(splits.csv){remedy}, or leave the class out (--config.data.classes)"
-            )
-    return Experiment(train, val, held_out, fakes, classes, findings)
+        if not (name == "test" and test):
+            check_classes(name, records, classes)
+    val_groups, groups = (pipeline.FixedWindows(s, config).groups for s in (validation, other))
+    return Experiment(train, val, held_out, fakes, classes, findings, val_groups, groups, {})
+
+
+def check_classes(split, records, classes):
+    """Raise ConfigError where a split lacks images of a class."""
+    counts = np.bincount(records.label, minlength=len(classes))
+    for k in np.flatnonzero(counts == 0):
+        remedy = ", test on a folder of its own (--test=DIR)" if split == "test" else ""
+        raise ConfigError(
+            f"the {split} split holds no image of class {classes[k]!r}; move some there "
+            f"(splits.csv){remedy}, or leave the class out (--config.data.classes)"
+        )
 
 
 def _own_test(config):
@@ -177,7 +196,7 @@ def manifest_sources(synthetic):
     return {record[name] for record in records for name in ("defect", "surface") if name in record}
 
 
-def _check_complete(synthetic):
+def check_complete(synthetic):
     """Raise ConfigError for a generated set that is missing, unfinished or without defects."""
     root = pathlib.Path(synthetic)
     if not root.is_dir():

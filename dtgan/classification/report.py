@@ -3,6 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from dtgan.classification import choosing, leaks
 from dtgan.reporting.tables import aligned
 
 CELL, LEFT, TOP = 46, 110, 60
@@ -14,7 +15,7 @@ def table(report):
     overall = [["arm", "images", "error", "95 %", "balanced", "macro F1"]] + [
         [
             name,
-            str(arm["num_train"]),
+            _span(arm["num_train"]),
             _percent(arm["error"]),
             _interval(arm["error"]["ci95"]),
             _percent(arm["balanced_error"]),
@@ -28,16 +29,51 @@ def table(report):
         if any(arm["per_class_error"][label] for arm in arms.values())
     ]
     return [
-        f"{report['net']}, {report['seeds']} seeds, {report['num_train']} training, "
-        f"{report['num_val']} validation and {report['num_test']} test images, "
-        f"{report['num_synthetic']} synthetic ones; errors in %, mean over seeds",
+        f"{report['net']}, {report['seeds']} seeds, {_images(report)}; "
+        "errors in %, mean over seeds",
         *aligned(overall),
         "",
         *aligned(by_class),
         "",
         verdict_line(report["verdict"]),
+        *_choices(report["choice"]),
         *(f"{name}: {note}" for name, note in report["notes"].items()),
+        *_dropped(report["dropped"]),
     ]
+
+
+def _images(report):
+    """Count the images of all kinds, by fold where there are folds."""
+    train, val, fakes = (_span(report[f"num_{kind}"]) for kind in ("train", "val", "synthetic"))
+    if "folds" not in report:
+        test = report["num_test"]
+        return f"{train} training, {val} validation and {test} test images, {fakes} synthetic ones"
+    return (
+        f"{report['num_test']} test images in {len(report['folds'])} folds, each of {train} "
+        f"training, {val} validation and {fakes} synthetic images"
+    )
+
+
+def _span(counts):
+    """Format a number, or the least and the greatest of a list of a number a fold."""
+    low, high = (min(counts), max(counts)) if isinstance(counts, list) else (counts, counts)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _choices(choice):
+    """Format a choice, or those of all folds, None where there is none, as lines."""
+    if not isinstance(choice, list):
+        return choosing.lines(choice) if choice else []
+    made = [(fold, one) for fold, one in enumerate(choice) if one]
+    return [f"fold {fold}: {line}" for fold, one in made for line in choosing.lines(one)]
+
+
+def _dropped(dropped):
+    """Format the test images {id: why} that were left out, as lines."""
+    if not dropped:
+        return []
+    told = (f"  {line}" for line in leaks.lines(dropped))
+    return [f"left out of the test, {len(dropped)} known from training:", *told]
 
 
 def _cell(arm, label):
@@ -53,9 +89,11 @@ def verdict_line(verdict):
     if verdict is None:
         return "no verdict: it takes a synthetic arm and real+classic"
     low, high = (100 * value for value in verdict["ci95"])
-    needed = verdict["needed_test_images"]
+    needed, arm = verdict["needed_test_images"], verdict["arm"]
+    if isinstance(arm, list):
+        arm = f"the best by validation in each fold ({', '.join(arm)})"
     return (
-        f"{verdict['word']}: {verdict['arm']} against {verdict['against']}: "
+        f"{verdict['word']}: {arm} against {verdict['against']}: "
         f"{100 * verdict['delta']:+.1f} points of error [{low:+.1f}, {high:+.1f}], "
         f"McNemar p = {verdict['p_mcnemar']:.3g} ({verdict['discordant'][0]} test images only the "
         f"former gets wrong, {verdict['discordant'][1]} only the latter)"

@@ -1,13 +1,15 @@
-"""The whole classifier experiment: sets, arms, test, verdict."""
+"""The whole classifier experiment: sets, folds, arms, test."""
 
 import json
 import logging
+import pathlib
 import time
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from dtgan.classification import data, leaks, settings, verdict
+from dtgan.classification import choosing, data, leaks, results, settings
 from dtgan.classification.store import Seeds, Store, digest
 from dtgan.classification.training import Trainer
 from dtgan.config import ConfigError, flatten
@@ -17,64 +19,133 @@ from dtgan.weights import published
 log = logging.getLogger("dtgan")
 
 FREE = ("arms", "seeds", "data.path", "data.workers", "data.cache_mb")  # change no finished seed
+FOLD = "{fold}"  # in --synthetic, stands for the number of the fold
 
 
-def run(config, out, synthetic="", test=""):
+class Job(NamedTuple):
+    """One split to train and test on: its config, its directory, its synthetic set."""
+
+    config: object
+    out: pathlib.Path
+    synthetic: str
+
+
+def run(config, out, synthetic="", test="", folds=0, drop_leaks=False):
     """Train every arm from every seed, read the test set once -> content of verdict.json.
 
     config: of `settings`. out: directory; seeds of this experiment in it are not trained again.
     synthetic: directory of a generated set, "" where no arm needs one. test: folder of test images
-    instead of the data's own test split.
+    instead of the data's own test split. folds: K > 0 for all folds of the data in turn, each in
+    out/fold_k with the set that `synthetic` names with its number for {fold}; their predictions
+    are pooled. drop_leaks: leave out test images that are known from training.
     Raises ConfigError for impossible settings and sets, before anything is trained.
     """
     settings.validate(config)
     start = time.monotonic()
-    experiment, pasted, notes = prepare(config, synthetic, test)
-    store = Store(out, _described(config, experiment))
+    jobs = plan(config, out, synthetic, test, folds)
+    prepared = [prepare(job.config, job.synthetic, test, drop_leaks) for job in jobs]
     trainers = {
-        classic: Trainer(config, experiment.classes, classic)
+        classic: Trainer(config, prepared[0][0].classes, classic)
         for classic in {settings.ARMS[name][3] for name in config.arms}
     }
-    arms, decided = {}, {}
-    for name in config.arms:
+    parts = [train(job, trainers, *images) for job, images in zip(jobs, prepared, strict=True)]
+    content, arrays = results.summarise(config, parts, next(iter(trainers.values())))
+    np.savez_compressed(pathlib.Path(out) / "predictions.npz", **arrays)
+    return content | {"seconds": round(time.monotonic() - start, 1)}
+
+
+def plan(config, out, synthetic, test, folds):
+    """List the Jobs of an experiment, all of whose synthetic sets are complete.
+
+    Raises ConfigError for flags that do not go together, and for a set that is missing.
+    """
+    out = pathlib.Path(out)
+    if folds < 0 or folds == 1:
+        raise ConfigError(f"--folds={folds} is not 2 or more; 0 tests on the test split")
+    needs = [name for name in config.arms if settings.ARMS[name][1]]
+    if needs and not synthetic:
+        raise ConfigError(
+            f"the arm {needs[0]!r} needs --synthetic=DIR, made by python -m dtgan.generate; or "
+            "choose others with --config.arms"
+        )
+    if folds and (test or config.data.fold):
+        other = "--test" if test else "data.fold"
+        raise ConfigError(f"--folds={folds} tests on every image in turn; leave out {other}")
+    if synthetic and (FOLD in synthetic) != bool(folds):
+        raise ConfigError(
+            f"--synthetic={synthetic}: --folds=K takes a set a fold, named by {FOLD}: "
+            "--synthetic='runs/x/set_{fold}'; without --folds write its number"
+        )
+    jobs = []
+    for fold in range(folds):
+        own = config.copy_and_resolve_references()
+        own.data.fold = f"{fold}/{folds}"
+        jobs.append(Job(own, out / f"fold_{fold}", synthetic.replace(FOLD, str(fold))))
+    jobs = jobs or [Job(config, out, synthetic)]
+    for job in jobs:
+        if job.synthetic:
+            data.check_complete(job.synthetic)
+    return jobs
+
+
+def prepare(config, synthetic, test, drop_leaks):
+    """Load and check all images: (Experiment, pasted Records or None, notes)."""
+    experiment = data.load(config, synthetic, test)
+    held_out = experiment.test
+    found = leaks.find(held_out, experiment.train, "the training")
+    if experiment.synthetic is not None:
+        sources = data.manifest_sources(synthetic)
+        found = leaks.find_sources(held_out, sources, synthetic) | found
+        found = leaks.find(held_out, experiment.synthetic, "the synthetic") | found
+    if not drop_leaks:
+        leaks.refuse(found, held_out.ids)
+    if found:
+        experiment = experiment.without(found)
+        log.warning("left out of the test: %s", "; ".join(leaks.lines(experiment.dropped)))
+        if not test:
+            data.check_classes("test", experiment.test, experiment.classes)
+    notes, pasted = {}, None
+    if any(settings.ARMS[name][2] for name in config.arms):
+        fakes = experiment.synthetic or experiment.train
+        counts = np.bincount(fakes.label)[1:]
+        pasted = data.paste(experiment.train, int(counts.max()), seed=0)
+        if pasted is None:
+            notes["real+paste"] = "no defect has a mask to be cut out by"
+    return experiment, pasted, notes
+
+
+def train(job, trainers, experiment, pasted, notes):
+    """Train the arms of one split and let them answer on its test images: results.Part.
+
+    trainers: {whether augmented: Trainer}; the rest is of `prepare`.
+    """
+    store = Store(job.out, _described(job.config, experiment))
+    arms, choice = {}, None
+    for name in job.config.arms:
         real, fakes, with_pasted, classic = settings.ARMS[name]
         if with_pasted and pasted is None:
             continue
-        images = data.arm_images(experiment, pasted if with_pasted else None, real, fakes)
-        result = train_arm(config, store, name, trainers[classic], images, experiment)
-        decided[name] = trainers[classic].decide(result.logits)
-        arms[name] = {
-            "val_balanced_error": verdict.over_seeds(result.val_error),
-            "steps": result.step.tolist(),
-            "exposure": exposure(images, result.shown, experiment.classes),
-            "num_train": len(images.label),
-            **score_arm(trainers[classic], result.logits, experiment),
-        }
-    truth = experiment.test.label
-    store.save_predictions(truth=truth, ids=np.array(experiment.test.ids), **decided)
-    return {
-        "arms": arms,
-        "verdict": judge(arms, {name: rows != truth for name, rows in decided.items()}),
-        "classes": list(answers(config, experiment.classes)),
-        "num_train": len(experiment.train.label),
-        "num_val": len(experiment.val.label),
-        "num_test": len(truth),
-        "num_synthetic": 0 if experiment.synthetic is None else len(experiment.synthetic.label),
-        "seeds": config.seeds,
-        "net": config.net,
-        "findings": experiment.findings,
-        "notes": notes,
-        "seconds": round(time.monotonic() - start, 1),
-    }
+        used, share = experiment, None
+        if name == settings.CHOSEN:
+            choice = choosing.choose(job.config, store, trainers[classic], experiment)
+            used, share = choosing.restrict(experiment, choice["classes"]), choice["share"]
+        images = data.arm_images(used, pasted if with_pasted else None, real, fakes)
+        done = train_arm(job.config, store, name, trainers[classic], images, experiment, share)
+        exposure = results.exposure(images, done.shown, experiment.classes)
+        arms[name] = results.Arm(*done[:3], exposure, len(images.label))
+    return results.Part(experiment, arms, notes, choice)
 
 
-def train_arm(config, store, name, trainer, images, experiment):
-    """Train all seeds of an arm: Seeds. The classifier with the least validation error is saved."""
+def train_arm(config, store, name, trainer, images, experiment, share=None):
+    """Train all seeds of an arm: Seeds. The classifier with the least validation error is saved.
+
+    share: see `Trainer.train`.
+    """
     parts, about = [], classifier_metadata(config, experiment.classes)
     for group in _groups(list(range(config.seeds)), config.together):
         done = store.load(name, group)
         if done is None:
-            trained = trainer.train(images, experiment.val, group)
+            trained = trainer.train(images, experiment.val, group, share)
             logits = trainer.evaluate(trained.variables, experiment.test.image)
             done = Seeds(logits, trained.val_error, trained.step, trained.shown)
             if all(done.val_error.min() < part.val_error.min() for part in parts):
@@ -83,29 +154,13 @@ def train_arm(config, store, name, trainer, images, experiment):
         parts.append(done)
         log.info(
             "%s: seeds %s, validation error %s",
-            name,
+            name if not config.data.fold else f"fold {config.data.fold}, {name}",
             ", ".join(map(str, group)),
             ", ".join(f"{100 * error:.1f} %" for error in done.val_error),
         )
     rows = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:3])
     sizes = [len(part.step) for part in parts]
     return Seeds(*rows, np.average([part.shown for part in parts], axis=0, weights=sizes))
-
-
-def score_arm(trainer, logits, experiment):
-    """Score an arm's logits [S, N, K] of the test images; see `verdict.arm_scores`."""
-    classes, truth = experiment.classes, experiment.test.label
-    config = trainer.config
-    scores = verdict.arm_scores(trainer.decide(logits), truth, answers(config, classes))
-    if config.multi_label:
-        errors = zip(labels.names(classes), trainer.label_errors(logits, truth).T, strict=True)
-        scores["per_label_error"] = {name: verdict.over_seeds(error) for name, error in errors}
-    return scores
-
-
-def answers(config, classes):
-    """List the possible answers: the classes and, with several labels, any other set of labels."""
-    return (*classes, labels.ANOTHER) if config.multi_label else tuple(classes)
 
 
 def classifier_metadata(config, classes):
@@ -126,50 +181,6 @@ def best_state(trained):
     variables = jax.tree.map(lambda x: x[seed], trained.variables)
     net = {"params": variables["params"]["net"], "batch_stats": variables["batch_stats"]}
     return published.from_variables(net)
-
-
-def prepare(config, synthetic, test):
-    """Load and check all images: (Experiment, pasted Records or None, notes)."""
-    needs = [name for name in config.arms if settings.ARMS[name][1]]
-    if needs and not synthetic:
-        raise ConfigError(
-            f"the arm {needs[0]!r} needs --synthetic=DIR, made by python -m dtgan.generate; or "
-            "choose others with --config.arms"
-        )
-    experiment = data.load(config, synthetic, test)
-    leaks.check(experiment.test, experiment.train, "the training")
-    if experiment.synthetic is not None:
-        leaks.check_sources(experiment.test, data.manifest_sources(synthetic), synthetic)
-        leaks.check(experiment.test, experiment.synthetic, "the synthetic")
-    notes, pasted = {}, None
-    if any(settings.ARMS[name][2] for name in config.arms):
-        fakes = experiment.synthetic or experiment.train
-        counts = np.bincount(fakes.label)[1:]
-        pasted = data.paste(experiment.train, int(counts.max()), seed=0)
-        if pasted is None:
-            notes["real+paste"] = "no defect has a mask to be cut out by"
-    return experiment, pasted, notes
-
-
-def judge(arms, wrong):
-    """Compare the best synthetic arm, by validation, with the baseline; see `verdict.compare`."""
-    fakes = [name for name in wrong if settings.ARMS[name][1]]
-    if not fakes or settings.BASELINE not in wrong:
-        return None
-    best = min(fakes, key=lambda name: arms[name]["val_balanced_error"]["mean"])
-    found = verdict.compare(wrong[best], wrong[settings.BASELINE])
-    return {"word": found.pop("word"), "arm": best, "against": settings.BASELINE, **found}
-
-
-def exposure(images, shown, classes):
-    """Count images shown in training, mean over seeds: {"real": {class: ...}, "synthetic": ...}."""
-    return {
-        kind: {
-            name: round(float(shown[(images.label == k) & (images.synthetic == fake)].sum()), 1)
-            for k, name in enumerate(classes)
-        }
-        for kind, fake in (("real", False), ("synthetic", True))
-    }
 
 
 def _groups(seeds, together):

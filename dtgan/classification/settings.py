@@ -6,6 +6,7 @@ from dtgan import config as config_lib
 from dtgan.config import ConfigError, nearest
 from dtgan.models.backbones import BACKBONES
 
+CHOSEN = "real+chosen+classic"  # the classes and the share of `choosing`
 ARMS = {  # name -> (real defects, synthetic ones, pasted ones, classic augmentation)
     "real": (True, False, False, False),
     "real+classic": (True, False, False, True),
@@ -13,6 +14,7 @@ ARMS = {  # name -> (real defects, synthetic ones, pasted ones, classic augmenta
     "real+synthetic": (True, True, False, False),
     "real+synthetic+classic": (True, True, False, True),
     "synthetic": (False, True, False, True),
+    CHOSEN: (True, True, False, True),
 }
 BASELINE = "real+classic"  # the arm that synthetic images have to beat
 
@@ -25,7 +27,7 @@ def base_config():
             "weights": "",  # safetensors of an ImageNet network (dtgan.weights.convert); "" = none
             "dtype": "float32",  # of activations: float32 | bfloat16
             "multi_label": False,  # a class named "a+b" shows a and b; right = every label right
-            "arms": tuple(ARMS),
+            "arms": tuple(name for name in ARMS if name != CHOSEN),
             "synthetic_counts": "",  # "crack=40,spot=12": so many synthetic images; "" = all
             "seeds": 5,  # runs of every arm
             "together": 0,  # seeds trained in one program (vmap); 0 = all on GPU and TPU, 1 on CPU
@@ -38,6 +40,12 @@ def base_config():
                 # Share of synthetic images among those shown of a defect class that has both kinds;
                 # -1 = every image alike.
                 "synthetic_share": 0.5,
+            },
+            "choose": {  # of the arm real+chosen+classic
+                "shares": (0.2, 0.5),  # train.synthetic_share: the one of less validation error
+                "least": 5,  # validation images of a class, below which it is not judged
+                "level": 0.9,  # confidence that a class does harm, from which on it is left out
+                "repeats": 1,  # of the design: 12 trainings for up to 7 classes, 20 for up to 15
             },
             "optim": {
                 "name": "adamw",  # adamw | sgd (with momentum 0.9)
@@ -86,6 +94,8 @@ def validate(config):
         "train.steps": config.train.steps,
         "train.batch_size": config.train.batch_size,
         "train.val_every": config.train.val_every,
+        "choose.least": config.choose.least,
+        "choose.repeats": config.choose.repeats,
         "optim.lr": config.optim.lr,
     }
     for name, value in positive.items():
@@ -101,6 +111,13 @@ def validate(config):
     for name, value in shares.items():
         if not 0 <= value <= 1:
             raise ConfigError(f"{name}={value} is outside 0..1")
+    if not 0 < config.choose.level < 1:
+        raise ConfigError(f"choose.level={config.choose.level} is not between 0 and 1")
+    low_high = config.choose.shares
+    if len(low_high) != 2 or not 0 < low_high[0] < low_high[1] < 1:
+        raise ConfigError(
+            f"choose.shares={low_high} is not two shares 0 < low < high < 1; for example (0.2,0.5)"
+        )
     if config.optim.name not in ("adamw", "sgd"):
         raise ConfigError(f"optim.name={config.optim.name!r} is not adamw or sgd")
     if config.together < 0 or config.source.weight < 0 or config.optim.weight_decay < 0:

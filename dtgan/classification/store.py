@@ -20,7 +20,7 @@ from dtgan.weights import published
 class Seeds(NamedTuple):
     """Results of some seeds of an arm, a row each."""
 
-    logits: np.ndarray  # of the test images [S, N, K]
+    logits: np.ndarray  # of the test images [S, N, K]; in a search of the validation images
     val_error: np.ndarray  # balanced, of the chosen step [S]
     step: np.ndarray  # chosen [S]
     shown: np.ndarray  # how often each training image was seen, mean over the seeds
@@ -59,10 +59,6 @@ class Store:
     def save_classifier(self, arm, state, network, about):
         """Save the parameters {name: array} as the arm's classifier; about: {name: text}."""
         published.write(self.out / "classifiers" / f"{arm}.safetensors", state, network, **about)
-
-    def save_predictions(self, **arrays):
-        """Write predictions.npz: truth and ids of the test images, {arm: int [S, N]}."""
-        np.savez_compressed(self.out / "predictions.npz", **arrays)
 
     def _file(self, arm, seeds):
         return self.out / "arms" / arm / f"{'-'.join(map(str, seeds))}.npz"

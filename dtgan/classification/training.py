@@ -148,9 +148,14 @@ class Trainer:
 
     # --- the loop ---------------------------------------------------------------------------------
 
-    def train(self, images, val, seeds):
-        """Train on Examples from every seed -> Trained, each at its step of least error on val."""
-        settings, label = self.config.train, np.asarray(images.label)
+    def train(self, images, val, seeds, share=None):
+        """Train on Examples from every seed -> Trained, each at its step of least error on val.
+
+        share: of synthetic images among those shown, instead of config.train.synthetic_share.
+        """
+        settings, label = self.config.train.copy_and_resolve_references(), np.asarray(images.label)
+        if share is not None:
+            settings.synthetic_share = share
         keys = jnp.stack([jax.random.key(pipeline.stream_seed(s, "classifier")) for s in seeds])
         state = self._start(keys)
         if self.config.weights:

@@ -7,6 +7,7 @@ unknown field fails with the nearest right one, a wrong type fails at once.
 from dtgan.config.check import validate
 from dtgan.config.durations import to_steps
 from dtgan.config.errors import ConfigError, nearest
+from dtgan.config.folds import parse_fold
 from dtgan.config.schema import (
     NORMAL,
     NORMAL_LABEL,
@@ -36,6 +37,7 @@ __all__ = [
     "merge",
     "nearest",
     "parse_arg",
+    "parse_fold",
     "shrink",
     "to_dict",
     "to_json",

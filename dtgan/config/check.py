@@ -5,6 +5,7 @@ import math
 from dtgan.config import families
 from dtgan.config.durations import to_steps
 from dtgan.config.errors import ConfigError, nearest
+from dtgan.config.folds import parse_fold
 from dtgan.config.tree import flatten
 
 _CHOICES = {
@@ -59,6 +60,7 @@ def validate(config, num_devices=1):
         raise ConfigError(
             f"data.source={config.data.source} needs a directory: --config.data.path=DIR"
         )
+    parse_fold(config.data)
     _check_batch(config.data.batch_size, num_devices)
     to_steps(config.train.duration, config.data.batch_size, 1)
 

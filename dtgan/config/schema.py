@@ -21,6 +21,7 @@ SHARED = {
         "split": "train",  # trained on; joined by "+": "train+val"
         "classes": "",  # defect classes to use, by commas: "tear,mark"; "" = all
         "fractions": (0.7, 0.15, 0.15),  # folder: train, val, test, where no splits.csv
+        "fold": "",  # folder: "k/K": test on part k, 0 to K-1, of K of all images; "" = off
         "group": "",  # folder: regular expression on the stem; equal matches stay together
         "range": 65535,  # folder: what becomes white of 16-bit files; 4095 of a 12-bit camera
         "mask_values": "",  # folder: kinds by mask value, "100:scratch,200:stain" or "#ff0000:..."

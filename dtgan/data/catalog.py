@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dtgan.config import ConfigError, nearest
+from dtgan.config import ConfigError, nearest, parse_fold
 from dtgan.data.source import Concatenated, of_classes
 from dtgan.data.splits import parse_split
 
@@ -22,8 +22,9 @@ class DataInfo(NamedTuple):
 def open_source(config, split):
     """Open the source that `config.data` names, for a split such as "train" or "train+val".
 
-    Raises ConfigError for an unknown source, split or class, and for what the source rejects.
+    Raises ConfigError for an unknown source, split, fold or class, and for what the source rejects.
     """
+    parse_fold(config.data)
     parts = parse_split(split)
     if config.data.source == "folder":
         source = _open_one(config.data, split)  # joins splits itself, in one audit

@@ -78,7 +78,7 @@ class FixedWindows(View):
 
     A picture has a row for every window of `windows.fixed_windows`: several where parts of its
     defect lie far apart. `pictures` int32 [N] numbers the picture of each row; the ids of the
-    further ones end in "#1", "#2", ....
+    further ones end in "#1", "#2", ....; windows of one picture are of one of `groups`.
     """
 
     cropped = True
@@ -94,6 +94,8 @@ class FixedWindows(View):
         self.classes, self.fingerprint = source.classes, source.fingerprint
         self.labels = np.asarray(source.labels, np.int32)[self.pictures]
         self.sizes = np.full((len(places), 2), config.data.res, np.int32)
+        parts = source.groups
+        self.groups = self.pictures if parts is None else parts[self.pictures]
         self.skipped, self.has_truth = source.skipped, knows_truth(source, config.data.res)
 
     @property

@@ -19,6 +19,8 @@ class Source:
 
     Optional:
     families: int32 [N], the kind of surface of every image; None where it is not known
+    groups: int64 [N], equal for images of one part, which are no independent evidence; None where
+        each image stands for itself
     skipped: bad files that were left out
     warnings: what the audit of the files says of them, a line each
     has_truth: whether `transfer` and `clean` are there
@@ -30,6 +32,7 @@ class Source:
     sizes: np.ndarray
     fingerprint: str
     families: np.ndarray | None = None
+    groups: np.ndarray | None = None
     skipped: int = 0
     warnings: tuple = ()
     has_truth: bool = False
@@ -138,6 +141,7 @@ class Selected(View):
         kept = np.array([numbers.get(name, -1) for name in source.classes], np.int32)
         self.labels = kept[np.asarray(source.labels)[self._rows]]
         self.sizes = source.sizes[self._rows]
+        self.groups = None if source.groups is None else source.groups[self._rows]
         self.fingerprint = source.fingerprint
         if self.classes != tuple(source.classes):
             self.fingerprint = digest(f"{source.fingerprint}/{self.classes}")

@@ -8,7 +8,7 @@ import pytest
 
 from configs import classifier as classifier_config
 from dtgan import images
-from dtgan.classification import data, leaks, report, runner, settings, training
+from dtgan.classification import data, leaks, report, results, runner, settings, training
 from dtgan.config import ConfigError
 from dtgan.data.procedural import CLASSES, ProceduralSteel
 from dtgan.exporting import networks
@@ -130,19 +130,32 @@ def test_sets_of_labels_are_scored_label_by_label(tmp_path):
 
 
 def test_no_verdict_without_a_synthetic_arm():
-    found = runner.judge({"real+classic": {}}, {"real+classic": np.zeros((1, 3), bool)})
+    wrong = {"real+classic": np.zeros((1, 3), bool)}
+    found = results.judge([], wrong, np.zeros(3, int), np.arange(3))
     assert found is None and "no verdict" in report.verdict_line(found)
 
 
 def test_the_arm_is_chosen_by_validation_not_by_the_test_set():
-    arms = {
-        "real+classic": {},
-        "synthetic": {"val_balanced_error": {"mean": 0.1}},
-        "real+synthetic": {"val_balanced_error": {"mean": 0.2}},
-    }
-    wrong = {name: np.zeros((2, 20), bool) for name in arms}
+    def part(**val_errors):
+        arms = {
+            name: results.Arm(None, np.array([error]), None, {}, 0)
+            for name, error in val_errors.items()
+        }
+        return results.Part(None, arms, {}, None)
+
+    names = "real+classic", "synthetic", "real+synthetic"
+    first, second = (
+        part(**dict(zip(names, errors, strict=True))) for errors in ((0, 0.1, 0.2), (0, 0.2, 0.1))
+    )
+    wrong = {name: np.zeros((2, 20), bool) for name in names}
     wrong["synthetic"][:, :10] = True
-    assert runner.judge(arms, wrong)["arm"] == "synthetic"
+    fold = np.zeros(20, int)
+    found = results.judge([first], wrong, fold, np.arange(20))
+    assert (found["arm"], found["delta"]) == ("synthetic", 0.5)
+    fold[5:] = 1  # where another arm is better on the validation images
+    found = results.judge([first, second], wrong, fold, np.arange(20))
+    assert (found["arm"], found["delta"]) == (["synthetic", "real+synthetic"], 0.25)
+    assert "(synthetic, real+synthetic)" in report.verdict_line(found)
 
 
 @pytest.fixture(scope="module")
@@ -184,19 +197,35 @@ def test_rare_classes_are_flipped_and_synthetic_images_counted(records, syntheti
 
 @pytest.mark.parametrize("kind", ["exact", "flipped", "cropped"])
 def test_leaks_are_found_and_named(records, kind):
-    leaks.check(records.test, records.train, "the training")
+    assert not leaks.find(records.test, records.train, "the training")
     stolen, _ = copies.planted(records.train.image[3:4], records.train.mask[3:4], kind, seed=2)
     test = records.test._replace(image=np.concatenate([stolen, records.test.image[1:]]))
-    with pytest.raises(ConfigError) as error:
-        leaks.check(test, records.train, "the training")
-    assert records.test.ids[0] in str(error.value) and records.train.ids[3] in str(error.value)
+    found = leaks.find(test, records.train, "the training")
+    assert list(found) == [0] and records.train.ids[3] in found[0]
+    with pytest.raises(
+        ConfigError, match=r"1 of .* known from training; .* --drop_leaks\n"
+    ) as error:
+        leaks.refuse(found, test.ids)
+    assert records.test.ids[0] in str(error.value)
+    kept = records.without(found)
+    assert len(kept.test.label) == len(kept.test_groups) == len(test.label) - 1
+    assert list(kept.dropped) == [records.test.ids[0]] and records.test.ids[0] not in kept.test.ids
+
+
+def test_all_leaks_are_listed_up_to_a_number():
+    found, ids = dict.fromkeys(range(30), "why"), [f"{k}.png" for k in range(40)]
+    with pytest.raises(ConfigError, match="30 of 40 test images") as error:
+        leaks.refuse(found, ids)
+    lines = str(error.value).split("\n")
+    assert len(lines) == 1 + leaks.LISTED + 1 and lines[-1].strip() == "... and 10 more"
+    assert "19.png: why" in lines[-2]
 
 
 def test_a_set_made_from_test_images_is_refused(records, tmp_path):
     line = {"file": "x", "defect": records.test.ids[5], "surface": "train/normal/0"}
     (tmp_path / "manifest.jsonl").write_text(json.dumps(line) + "\n")
-    with pytest.raises(ConfigError, match="was made from the test image"):
-        leaks.check_sources(records.test, data.manifest_sources(tmp_path), "set")
+    found = leaks.find_sources(records.test, data.manifest_sources(tmp_path), "set")
+    assert found == {5: "set was made from it"}
 
 
 def test_bad_input_is_told_before_anything_is_trained(synthetic, tmp_path):

@@ -74,6 +74,31 @@ def test_mcnemar_is_the_exact_binomial():
     )
 
 
+def test_sign_flips_are_mcnemar_for_single_images_and_keep_groups_whole():
+    for first, other in ((8, 2), (3, 3), (5, 0), (0, 0)):
+        exact = stats.binomtest(first, first + other).pvalue if first + other else 1.0
+        assert verdict.sign_flips([1] * first + [-1] * other) == pytest.approx(exact)
+    # 3 - 1 = 2 of sums -4, -2, 2, 4, all of chance 1/4.
+    assert verdict.sign_flips([3, -1, 0]) == pytest.approx(1.0)
+    assert verdict.sign_flips([3, 1]) == pytest.approx(0.5)
+    assert verdict.sign_flips([-2] * 6) == pytest.approx(2 / 2**6)
+
+
+def test_a_group_counts_as_one_piece_of_evidence():
+    """Each image five times over, in one group, tells as much as the image alone."""
+    rng = np.random.default_rng(0)
+    chance = rng.beta(0.4, 1.6, 60)
+    once, other = errors(rng, 0.5 * chance), errors(rng, chance)
+    alone = verdict.compare(once, other)
+    groups = np.repeat(np.arange(60), 5)
+    five = verdict.compare(np.repeat(once, 5, 1), np.repeat(other, 5, 1), groups)
+    assert five["ci95"] == pytest.approx(alone["ci95"]) and five["groups"] == 60
+    assert five["p_mcnemar"] == pytest.approx(alone["p_mcnemar"])
+    assert five["needed_test_images"] == pytest.approx(5 * alone["needed_test_images"], abs=4)
+    free = verdict.compare(np.repeat(once, 5, 1), np.repeat(other, 5, 1))
+    assert np.ptp(free["ci95"]) < np.ptp(alone["ci95"]) and free["p_mcnemar"] < five["p_mcnemar"]
+
+
 def test_false_help_is_rare_under_the_null():
     """200 pairs of arms of one error rate: at most 8 % are said to help."""
     rng, words = np.random.default_rng(0), []

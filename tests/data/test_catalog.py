@@ -137,3 +137,10 @@ def test_importing_the_catalog_is_light():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]" and out.stderr == ""
+
+
+def test_only_folders_have_folds():
+    config = base_config()
+    config.data.fold = "0/3"
+    with pytest.raises(ConfigError, match=r"data.fold=0/3: data.source=procedural has no folds"):
+        catalog.open_source(config, "test")

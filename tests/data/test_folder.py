@@ -38,7 +38,7 @@ def _make(root, normal=6, crack=6, masks=True):
 def _data(path, **fields):
     """config.data of a folder."""
     data = base_config().data
-    data.update(path=str(path), **fields)
+    data.update(source="folder", path=str(path), **fields)
     return data
 
 
@@ -518,3 +518,24 @@ def test_files_of_viewers_and_archives_are_no_classes(tmp_path):
     (tmp_path / "masks/crack/._c0.png").write_text("x")
     report = _audit(tmp_path)
     assert report.classes == ("normal", "crack") and not report.errors and not report.warnings
+
+
+def test_folds_test_each_image_once_whatever_splits_csv_says(tmp_path):
+    _make(tmp_path, normal=9, crack=7)
+    (tmp_path / "splits.csv").write_text("file,split\nnormal/n0.png,train\n")
+    tested = []
+    for part in range(3):
+        found = _split_of(tmp_path, fold=f"{part}/3")
+        assert len(found) == 16 and set(found.values()) == set(SPLITS)
+        tested += [name for name, split in found.items() if split == "test"]
+    assert len(tested) == len(set(tested)) == 16
+    assert _warnings(tmp_path, fold="0/3")[0] == ("splits.csv", "not used")
+    prints = {_audit(tmp_path, fold=f"{part}/3").fingerprint for part in range(3)}
+    assert len(prints) == 3
+
+
+@pytest.mark.parametrize("fold", ["3/3", "-1/3", "0/1", "1", "a/b"])
+def test_a_fold_that_is_none_is_refused(tmp_path, fold):
+    _make(tmp_path)
+    with pytest.raises(ConfigError, match="is not k/K with 0 <= k < K and K >= 2; for example"):
+        _audit(tmp_path, fold=fold)

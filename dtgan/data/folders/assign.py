@@ -9,6 +9,7 @@ import unicodedata
 import numpy as np
 
 from dtgan.config import ConfigError
+from dtgan.data.folders.scan import stem
 from dtgan.data.splits import SPLITS
 
 _ATTEMPTS = 32  # orders tried until every class is in train and in val
@@ -70,6 +71,14 @@ def components(keys):
     return np.unique(roots, return_inverse=True)[1]
 
 
+def groups_of(records, group):
+    """Number the groups of `scan.Record`s that belong together, int [N].
+
+    Those whose stems match alike (`group_key`), and those with the same pixels, maybe mirrored.
+    """
+    return components([(group_key(stem(r.image), group), ("pixels", r.canonical)) for r in records])
+
+
 def assign(names, labels, groups, fractions, seed):
     """Split a set by class and by group, the same way for the same names in any order.
 
@@ -81,11 +90,7 @@ def assign(names, labels, groups, fractions, seed):
     names: unique strings [N]; labels: int [N]; groups: int [N], never torn apart;
     fractions: train, val, test. Returns a list of split names [N].
     """
-    members = np.zeros((int(np.max(groups)) + 1, int(np.max(labels)) + 1))
-    np.add.at(members, (groups, labels), 1)
-    titles = {}
-    for group, name in zip(groups, names, strict=True):
-        titles[group] = min(name, titles.get(group, name))
+    members, titles = _table(names, labels, groups)
     for attempt in range(_ATTEMPTS):
         ranks = [_rank(seed, attempt, titles[g]) for g in range(len(members))]
         chosen, complete = _cover(members, ranks, fractions[2])
@@ -101,6 +106,99 @@ def assign(names, labels, groups, fractions, seed):
         chosen[g] = int(np.argmin(cost))
         count[:, chosen[g]] += members[g]
     return [SPLITS[chosen[group]] for group in groups]
+
+
+def assign_fold(names, classes, labels, groups, fractions, fold, seed):
+    """Split a set for fold (k, K) of a cross-validation: a list of split names [N].
+
+    Part k of `fold_numbers` is the test split; `assign` divides the rest into train and val in the
+    proportion of the first two `fractions`. classes: name of every label. Raises ConfigError where
+    a class has too few groups for K folds.
+    """
+    part, number = fold
+    _check_groups(classes, labels, groups, fold)
+    parts = fold_numbers(names, labels, groups, number, seed)
+    for label in np.flatnonzero(~_usable(parts, labels, groups, number)):
+        raise ConfigError(
+            f"data.fold={part}/{number}: no division found that tests, validates and trains class "
+            f"{classes[label]!r} in every fold; use fewer folds, or a data.group that makes "
+            "smaller groups"
+        )
+    rest = np.flatnonzero(parts != part)
+    train = fractions[0] / (fractions[0] + fractions[1])
+    drawn = assign(
+        [names[row] for row in rest],
+        np.asarray(labels)[rest],
+        np.unique(np.asarray(groups)[rest], return_inverse=True)[1],
+        (train, 1 - train, 0.0),
+        seed,
+    )
+    splits = ["test"] * len(names)
+    for row, split in zip(rest, drawn, strict=True):
+        splits[row] = split
+    return splits
+
+
+def fold_numbers(names, labels, groups, number, seed):
+    """Divide a set into parts of about equally many images of each class: int [N] in 0..number-1.
+
+    The groups of the classes with fewest groups come first, of these the largest; each goes where
+    it leaves the smallest sum of squared shares of a class, and of equals to the smallest part.
+    Other orders are tried if that leaves a class out of the test, the validation or the training of
+    a fold. Arguments as in `assign`; the result is a function of the names, whatever their order,
+    and of the seed.
+    """
+    members, titles = _table(names, labels, groups)
+    weight = 1 / np.maximum(members.sum(0), 1) ** 2
+    rarest = np.where(members > 0, (members > 0).sum(0), np.inf).min(1)
+    for attempt in range(_ATTEMPTS):
+        ranks = [_rank(seed, attempt, titles[g]) for g in range(len(members))]
+        size = members.sum(1) if attempt == 0 else np.zeros(len(members))
+        held, chosen = np.zeros((number, members.shape[1])), np.zeros(len(members), int)
+        for g in sorted(range(len(members)), key=lambda g: (rarest[g], -size[g], ranks[g])):
+            cost = (members[g] * (2 * held + members[g])) @ weight
+            chosen[g] = np.lexsort((held.sum(1), cost))[0]
+            held[chosen[g]] += members[g]
+        parts = chosen[np.asarray(groups)]
+        if np.all(_usable(parts, labels, groups, number)):
+            break
+    return parts
+
+
+def _usable(parts, labels, groups, number):
+    """Tell of each class whether each part tests it and leaves two groups to train and validate."""
+    found = []
+    for label in range(int(np.max(labels)) + 1):
+        own = {(p, g) for p, g, k in zip(parts, groups, labels, strict=True) if k == label}
+        held = np.bincount([p for p, _ in own], minlength=number)
+        found.append(held.min() >= 1 and len(own) - held.max() >= 2)
+    return np.asarray(found)
+
+
+def _check_groups(classes, labels, groups, fold):
+    """Raise ConfigError where a class has too few groups to test, validate and train in a fold."""
+    part, number = fold
+    count = [len(set(np.asarray(groups)[np.asarray(labels) == k])) for k in range(len(classes))]
+    least = int(np.argmin(count))
+    # Of two halves each must leave one group to train and one to validate.
+    if count[least] < max(number, 4 if number == 2 else 3):
+        most = count[least] if count[least] > 2 else 0
+        remedy = f"use at most {most} folds, " if most else "add images of it, "
+        groups = "1 group" if count[least] == 1 else f"{count[least]} groups"
+        raise ConfigError(
+            f"data.fold={part}/{number}: class {classes[least]!r} has {groups} of images; "
+            f"{remedy}or a data.group that makes smaller groups"
+        )
+
+
+def _table(names, labels, groups):
+    """Count the images of each group by class, [G, K], and name each group by its first image."""
+    members = np.zeros((int(np.max(groups)) + 1, int(np.max(labels)) + 1))
+    np.add.at(members, (groups, labels), 1)
+    titles = {}
+    for group, name in zip(groups, names, strict=True):
+        titles[group] = min(name, titles.get(group, name))
+    return members, titles
 
 
 def _cover(members, ranks, test_fraction):

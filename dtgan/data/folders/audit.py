@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from dtgan import images
-from dtgan.config import NORMAL, ConfigError, nearest
+from dtgan.config import NORMAL, ConfigError, nearest, parse_fold
 from dtgan.data import labels
 from dtgan.data.folders import assign, masks
 from dtgan.data.folders.scan import (
@@ -22,7 +22,6 @@ from dtgan.data.folders.scan import (
     examine_all,
     list_set,
     signature,
-    stem,
 )
 from dtgan.data.splits import SPLITS
 
@@ -86,7 +85,8 @@ def audit(data, seed=0):
     data: config.data, which says where the set is and how its files are read. A splits.csv in
     data.path (columns file,split) decides the splits; else they are drawn by class from `seed` and
     the file names in the shares data.fractions, keeping together pictures whose stems have equal
-    matches of the regular expression data.group, and copies of one picture (also mirrored).
+    matches of the regular expression data.group, and copies of one picture (also mirrored). With
+    data.fold they are those of a fold of all images, whatever a splits.csv says, which is warned.
 
     Exact copies are warnings within a split and errors across splits, where `records` keeps the
     copy in test before val before train: evaluation stays as it was, training loses a copy. Copies
@@ -98,6 +98,7 @@ def audit(data, seed=0):
     data = data.copy_and_resolve_references()
     data.fractions = assign.check_fractions(data.fractions)
     assign.group_key("", data.group)
+    parse_fold(data)
     masks.check_fields(data)
     if not 1 <= data.range <= images.WHITE:
         raise ConfigError(
@@ -126,24 +127,29 @@ def _audit(path, data, seed, state):
     good = [dataclasses.replace(r, label=classes.index(r.class_name)) for r in good]
     good.sort(key=lambda record: record.label)
     table, num_groups = root / "splits.csv", 0
-    if table.exists():
+    fold, listed = parse_fold(data), table.exists()
+    if fold and listed:
+        detail = "data.fold draws the splits of all images"
+        warnings.append(Finding("splits.csv", "not used", detail))
+        listed = False
+    if listed:
         good, findings = _split_by_table(good, {entry.file for entry in entries}, table)
         errors += findings
     # Before the draw, so that a picture that is left out is nobody's only image in a split.
     good, refused, doubtful = _duplicates(good)
     errors += refused
     warnings += doubtful
-    if good and not table.exists():
-        keys = [
-            (assign.group_key(stem(r.image), data.group), ("pixels", r.canonical)) for r in good
-        ]
-        groups = assign.components(keys)
+    if good and not listed:
+        groups = assign.groups_of(good, data.group)
         num_groups = int(groups.max()) + 1
-        numbers = np.asarray([r.label for r in good])
-        drawn = assign.assign([r.id for r in good], numbers, groups, data.fractions, seed)
+        names, numbers = [r.id for r in good], np.asarray([r.label for r in good])
+        if fold:
+            drawn = assign.assign_fold(names, classes, numbers, groups, data.fractions, fold, seed)
+        else:
+            drawn = assign.assign(names, numbers, groups, data.fractions, seed)
         good = [dataclasses.replace(r, split=s) for r, s in zip(good, drawn, strict=True)]
     gaps = _uncovered(classes, good)
-    (warnings if table.exists() else errors).extend(gaps)
+    (warnings if listed else errors).extend(gaps)
     order = {"key": lambda finding: (finding.reason, finding.file, finding.detail)}
     return AuditReport(
         path=data.path,

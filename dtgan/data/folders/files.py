@@ -5,7 +5,7 @@ import numpy as np
 from dtgan import images
 from dtgan.config import NORMAL, ConfigError
 from dtgan.data import windows
-from dtgan.data.folders import masks
+from dtgan.data.folders import assign, masks
 from dtgan.data.source import Source
 
 
@@ -21,6 +21,7 @@ class FileSource(Source):
         self._ids = tuple(ids) or tuple(record.id for record in self._records)
         self._has_masks = has_masks
         self.classes, self.fingerprint = tuple(classes), fingerprint
+        self.groups = assign.groups_of(self._records, data.group)
         self.labels = np.asarray([r.label for r in self._records], np.int32)
         self.sizes = np.asarray([r.size for r in self._records], np.int32).reshape(-1, 2)
 

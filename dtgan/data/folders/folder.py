@@ -14,7 +14,7 @@ from dtgan.data.splits import parse_split
 
 _LISTED = 20  # findings in an error message
 _TOLD = (  # fields that change what the audit finds
-    *("group", "fractions", "range", "mask_values", "mask_invert", "max_megapixels"),
+    *("group", "fold", "fractions", "range", "mask_values", "mask_invert", "max_megapixels"),
     *("res", "scale_to", "upscale"),
 )
 
@@ -23,9 +23,9 @@ class FolderSource(FileSource):
     """Random access to one split, or several joined by "+", of a folder of images.
 
     data: config.data. Its path holds images/<class>/*, and may hold masks/<class>/* and splits.csv
-        (file,split). With skip_bad, goes on without the files that the audit rejects; of a picture
-        in two splits the copy in train is dropped (or that in val, for one in val and test), so
-        that no test image is known from training.
+        (file,split), which data.fold overrules. With skip_bad, goes on without the files that the
+        audit rejects; of a picture in two splits the copy in train is dropped (or that in val, for
+        one in val and test), so that no test image is known from training.
     seed: of the automatic split.
 
     Attributes: `classes` ("normal" first), `labels` int32 [N], `sizes` int32 [N, 2] (height,
