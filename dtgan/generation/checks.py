@@ -1,5 +1,6 @@
 """What a hybrid has to pass: it shows, it is no copy, and whether it looks like its class."""
 
+import types
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,15 @@ RENDER = 16  # rows that a model draws at a time, always as many: one compiled p
 LOOKED_AT = 100  # defects of a class that its contrast is calibrated on, at most
 FAINTEST = 0.02  # quantile of their contrasts: as faint as that a hybrid may be
 LEAST = 1.0  # contrast that no limit is below: what one of ten pieces of bare surface reaches
+
+
+class Checks(NamedTuple):
+    """What is asked of hybrids, each None where it is not; masks: of `Looks`, by defect."""
+
+    copies: object = None  # CopyCheck
+    visibility: object = None  # Visibility
+    recognition: object = None  # Recognition
+    masks: dict = types.MappingProxyType({})
 
 
 class CopyCheck:
@@ -51,12 +61,13 @@ class Looks(NamedTuple):
     contrasts: dict
 
 
-def look(sampler, source, labels, threshold, every):
+def look(sampler, source, cached, labels, threshold, every):
     """Look at the defects of some classes in their own images: `Looks`.
 
-    source: pipeline.FixedWindows or another source of crops. threshold: of the model's matte.
-    every: whether the mask of every defect is wanted, else of those that are measured. The
-    surface underneath is the truth where the source knows it, else the model's removal x1a.
+    source, cached: of fixed crops, and the same as a pipeline.CachedSource. threshold: of the
+    model's matte. every: whether the mask of every defect is wanted, else of those that are
+    measured. The surface underneath is the truth where the source knows it, else the model's
+    removal x1a.
     """
     config, method, found = sampler.config, sampler.method, Looks({}, {})
     truth = knows_truth(source, config.data.res)
@@ -68,7 +79,7 @@ def look(sampler, source, labels, threshold, every):
         rows = rows.tolist() if every else sorted(measured)
         for start in range(0, len(rows), RENDER):
             part = rows[start : start + RENDER]
-            x1 = pipeline.load_records(config, source, part)
+            x1 = pipeline.load_records(config, cached, part)
             known = bool(x1["has_mask"].all())
             mask, clean = x1["mask"], None
             if truth and known:
@@ -88,7 +99,7 @@ def look(sampler, source, labels, threshold, every):
 
 def _removed(sampler, x1):
     """Draw the defects of images on their own surfaces: (matte [N, R, R, 1], uint8 without)."""
-    rows = filled(len(x1["image"]))
+    rows = filled(len(x1["image"]), RENDER)
     batch = {name: x1[name][rows] for name in ("image", "mask", "label")}
     request = requests.of_pairs(
         sampler.method.needs, sampler.classes, batch | {"normal": batch["image"]}
@@ -98,7 +109,7 @@ def _removed(sampler, x1):
     return drawn["mask"][:num], images.to_uint8(drawn["removed"][:num])
 
 
-def filled(num, size=RENDER):
+def filled(num, size):
     """List row numbers 0 .. num - 1, then 0 again, up to a multiple of `size`."""
     rows = np.zeros(-(-num // size) * size, int)
     rows[:num] = np.arange(num)
@@ -115,18 +126,18 @@ class Visibility:
         self.limits = limits
 
     @classmethod
-    def calibrated(cls, source, labels, contrasts, least=None):
+    def calibrated(cls, labels_of, labels, contrasts, least=None):
         """Set the limit of each of some labels.
 
         It is the FAINTEST-quantile of the contrasts of its defects in their own images, at least
-        LEAST; LEAST alone where nothing is known of them. contrasts: as in `Looks`. least: the
-        user's limit of all.
+        LEAST; LEAST alone where nothing is known of them. labels_of: of the source, by index;
+        contrasts: as in `Looks`. least: the user's limit of all.
         """
         if least is not None:
             return cls(dict.fromkeys(labels, float(least)))
         limits = {}
         for label in labels:
-            own = [c for i, c in contrasts.items() if source.labels[i] == label]
+            own = [c for i, c in contrasts.items() if labels_of[i] == label]
             limits[label] = max(LEAST, float(np.quantile(own, FAINTEST))) if own else LEAST
         return cls(limits)
 
@@ -150,5 +161,5 @@ class Recognition:
 
     def __call__(self, image, label):
         """Classify images: bool [N], whether each is called by its label."""
-        logits = self._classify(image[filled(len(image))], RENDER)[: len(image)]
+        logits = self._classify(image[filled(len(image), RENDER)], RENDER)[: len(image)]
         return np.argmax(logits, axis=-1) == np.asarray(label)

@@ -1,8 +1,8 @@
 """Variety: where, how large, how turned, how strong and of which outline a defect is drawn.
 
 A defect image x1 and its mask are warped before the model sees them, so that mask, light and box of
-the hybrid are true: x1(out) = x1(A^-1 (out - c - shift) + c + elastic), A = rotation x scale x flip,
-c the middle of the defect. What leaves the picture by that is known before anything is drawn.
+the hybrid are true: out(p) = x1(A^-1 (p - c - shift) + c + elastic), A = rotation x scale x flip, c
+the middle of the defect. What leaves the picture by that is known before anything is drawn.
 """
 
 from typing import NamedTuple

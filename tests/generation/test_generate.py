@@ -12,7 +12,7 @@ from dtgan import generate, images
 from dtgan.config import base_config
 from dtgan.data import catalog, pipeline
 from dtgan.data.folders.folder import FolderSource
-from dtgan.generation import draw, plan
+from dtgan.generation import checks, draw, plan
 from tests import smoke
 
 STRONG = "--strength=60"  # the smoke run has hardly been trained: its mattes are nearly clear
@@ -21,8 +21,9 @@ STRONG = "--strength=60"  # the smoke run has hardly been trained: its mattes ar
 @pytest.fixture(scope="module", autouse=True)
 def small_blocks():
     with pytest.MonkeyPatch.context() as patch:
-        for module in (plan, draw):
-            patch.setattr(module, "BLOCK", 8)
+        patch.setattr(plan, "BLOCK", 8)
+        for module in (checks, draw):
+            patch.setattr(module, "RENDER", 8)
         yield
 
 
@@ -195,7 +196,7 @@ def test_copies_are_replaced_and_counted(arguments, tmp_path, monkeypatch):
         flagged[0] = len(calls) == 1  # the first image of the first attempt
         return np.where(flagged, 0.995, 0.5), flagged
 
-    monkeypatch.setattr(draw.CopyCheck, "__call__", check)
+    monkeypatch.setattr(checks.CopyCheck, "__call__", check)
     arguments = [*arguments, "--classes=tear,mark", "--copy_filter", f"--out={tmp_path / 'set'}"]
     assert generate.main(arguments) == 0
     fakes = [r for r in manifest(tmp_path / "set") if r["synthetic"]]
@@ -212,12 +213,12 @@ def test_copies_of_a_model_without_masks_are_judged_by_whole_images():
         for source in (catalog.open_source(config, split) for split in ("train", "val", "test"))
     )
     image, mask = other["image"], other["mask"]
-    found = draw.CopyCheck(trained, held_out, masked=False)(image, mask)
+    found = checks.CopyCheck(trained, held_out, masked=False)(image, mask)
     bare = held_out | {"has_mask": np.zeros_like(held_out["has_mask"])}
-    expected = draw.CopyCheck(trained, bare)(image, mask)
+    expected = checks.CopyCheck(trained, bare)(image, mask)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert not np.array_equal(found[0], draw.CopyCheck(trained, held_out)(image, mask)[0])
+    assert not np.array_equal(found[0], checks.CopyCheck(trained, held_out)(image, mask)[0])
 
 
 @pytest.mark.parametrize(
