@@ -165,7 +165,7 @@ def warp(image, mask, variation, centre):
     centre: (y, x) that scale and rotation keep, see `middle`. The image is mirrored at its borders,
     the mask is not. Strength is the model's to apply.
     """
-    if variation._replace(strength=1.0) == Variation():
+    if variation.elastic is None and variation._replace(strength=1.0) == Variation():
         return image, mask
     side, back = len(image), np.linalg.inv(_matrix(variation))
     out = np.indices((side, side), np.float64).reshape(2, -1)
