@@ -18,10 +18,11 @@ def main(argv=None):
     """Parse flags, generate; returns the exit code."""
     args = _parser().parse_args(argv)
     cli.start(args)
-    from dtgan.generation import plan, runner
+    from dtgan.generation import plan, runner, tally
 
     def work():
         classes = tuple(name for name in args.classes.split(",") if name)
+        args.visibility = not args.no_visibility
         known = {name: getattr(args, name) for name in plan.Settings._fields if name != "classes"}
         records = runner.generate(
             args.workdir,
@@ -37,7 +38,11 @@ def main(argv=None):
             print(f"shard {args.shard} is done; {args.out} waits for the others")
         else:
             fakes = sum(record["synthetic"] for record in records)
-            print(f"{args.out}: {fakes} defect images, {len(records) - fakes} surfaces")
+            refused = tally.total(records)
+            print(
+                f"{args.out}: {fakes} defect images, {len(records) - fakes} surfaces"
+                + (f"; replaced: {refused}" if refused else "")
+            )
 
     return cli.exit_code(work)
 
@@ -55,6 +60,21 @@ def _parser():
     add("--seed", type=int, default=0, help="the same seed, the same bytes (default 0)")
     add("--strength", type=float, default=1.0, help="of the defects; 1 (default) as in their image")
     add("--mask_threshold", type=float, default=0.1, help="of the binary mask (default 0.1)")
+    add("--vary", default="", help="of defects: none, mild (default), strong")
+    for name, text in (
+        ("shift", "place, down and right, in image sides"),
+        ("scale", "size along each axis"),
+        ("rotate", "degrees"),
+        ("strength", "times --strength"),
+        ("elastic", "displacement of the outline, in image sides"),
+    ):
+        add(f"--vary_{name}", metavar="LOW,HIGH", help=f"range in the preset's stead: {text}")
+    add("--vary_two", type=float, metavar="SHARE", help="of images with two defects of a class")
+    add("--surfaces", default="any", help="any (default), or like: such as the defect's own")
+    add("--surface_temperature", type=float, default=0.2, help="of like; small is choosy (0.2)")
+    add("--limits", default="", help="folder of masks, named like surfaces: where defects may be")
+    add("--min_contrast", type=float, help="of every class; default calibrated on real defects")
+    add("--no_visibility", action="store_true", help="keep defects that do not show, too")
     add("--instances", default="parts", help="in labels: parts (default) of a mask, or the whole")
     add("--copy_filter", action="store_true", help="replace images that copy a training image")
     add("--mvtec", action="store_true", help="also make a tree shaped like MVTec AD")

@@ -1,188 +1,227 @@
 """Blocks of hybrids: rendered, checked and labelled."""
 
+import itertools
+
 import numpy as np
 
 from dtgan import images
 from dtgan.annotations import instances
 from dtgan.config import ConfigError
 from dtgan.data import pipeline
-from dtgan.generation.dataset import normal_file
-from dtgan.generation.plan import BLOCK
-from dtgan.metrics import copies
+from dtgan.generation import records, tally, vary
+from dtgan.generation.checks import RENDER, filled
 from dtgan.sampling import requests
 
-ATTEMPTS = 20  # at an image, before the class is given up
-ALPHA = 0.01  # nominal rate of false alarms of the copy check on real images
-
-
-class CopyCheck:
-    """Scores how far images look copied from training images (`dtgan.metrics.copies`).
-
-    trained, held_out: {"image", "mask", "has_mask"} of defects that were trained on, and of others
-    that calibrate the alarm. Where those have no masks, or the model makes none (masked=False),
-    whole images are compared.
-    """
-
-    def __init__(self, trained, held_out, masked=True):
-        self._reference = copies.Reference(trained["image"])
-        self._masked = masked and bool(held_out["has_mask"].all())
-        self._limit = copies.calibrate(self._nearest(held_out["image"], held_out["mask"]), ALPHA)
-
-    def __call__(self, image, mask):
-        """Check uint8 images and masks: (score float [N] in [0, 1), flagged bool [N])."""
-        near = self._nearest(image, mask)
-        return copies.scores(near, self._limit), copies.flag(near, self._limit)
-
-    def _nearest(self, image, mask):
-        return copies.nearest(self._reference, image, mask if self._masked else np.zeros_like(mask))
+ATTEMPTS = 60  # at an image, before the class is given up
+USED = ("image", "mask", "clean")  # of what a model gives
+PAIRED = 4  # images with two defects that are drawn at a time
 
 
 class Drawer:
     """Renders the blocks of a plan.
 
-    sampler: sampling.sampler.Sampler. defects, surfaces: sources, None where the model needs none.
-    check: CopyCheck, or None where no held-out images calibrate one. checkpoint: what every record
-    says of the model.
+    sampler: sampling.sampler.Sampler. ranges: vary.Ranges of the plan. defects, surfaces: sources,
+    None where the model needs none. limits: surfaces.Limits or None. checks: checks.Checks.
+    checkpoint: what every record says of the model.
     """
 
-    def __init__(self, sampler, plan, defects, surfaces, check, checkpoint):
-        self._sampler, self._plan, self._check = sampler, plan, check
-        self._checkpoint, config = checkpoint, sampler.config
+    def __init__(self, sampler, plan, ranges, defects, surfaces, limits, checks, checkpoint):
+        self._sampler, self._plan, self._checks = sampler, plan, checks
+        self._limits, self._checkpoint, config = limits, checkpoint, sampler.config
         self._config, self._method = config, sampler.method
         self._defects, self._surfaces = (
             None if source is None else pipeline.CachedSource.of(source, config)
             for source in (defects, surfaces)
         )
+        # One program for all: strength is in a request always or never.
+        varied = ranges.strength != vary.PRESETS["none"].strength
+        self._with_strength = varied or plan.settings.strength != 1.0
 
     def block(self, block):
         """Render a block: (records, {path: picture}); see `dataset.Dataset.write`.
 
         A record: file, mask, soft_mask, twin (paths), class, label, size (height, width), box
         (x, y, width, height) and area (pixels) of the mask, instances (a box and area each, see
-        `annotations.instances`), defect, surface (ids of the sources), surface_index, strength,
-        seed, number, refused (attempts that were empty or copies), copy_score (null where it cannot
-        be had), checkpoint, synthetic. What the model neither makes nor needs is left out: mask,
-        soft_mask, box, area and instances without a mask, twin without a clean image.
-        Raises ConfigError where the model leaves ATTEMPTS of an image empty or copied.
+        `annotations.instances`), defect, surface (ids of the sources), surface_index, varied (see
+        `vary.Variation`), second (defect and varied of a second one, where there is one), strength
+        (times that of `varied`), seed, number, contrast (see `metrics.contrast`), copy_score,
+        recognised (by the run's own classifier; null where one of these cannot be had), refused
+        (attempts that were not kept, by reason: `tally.REASONS`), checkpoint, synthetic. What the
+        model neither makes nor needs is left out: mask, soft_mask, box, area and instances without
+        a mask, twin without a clean image.
+        Raises ConfigError where ATTEMPTS at an image are refused.
         """
         numbers = list(self._plan.numbers(block))
-        refused = {number: {"empty": 0, "copied": 0} for number in numbers}
-        kept, waiting = {}, numbers
-        for attempt in range(ATTEMPTS):
-            drawn = self._attempt(waiting, attempt)
-            for number, entry in zip(waiting, drawn, strict=True):
-                if entry["area"] is not None and entry["area"] < instances.MIN_PIXELS:
-                    refused[number]["empty"] += 1
-                elif self._plan.settings.copy_filter and entry["copied"]:
-                    refused[number]["copied"] += 1
+        refused = {number: dict.fromkeys(tally.REASONS, 0) for number in numbers}
+        kept, tried = {}, dict.fromkeys(numbers, 0)
+        while waiting := [number for number in numbers if number not in kept]:
+            for number in waiting:
+                if tried[number] == ATTEMPTS:
+                    self._give_up(number, refused[number])
+            for entry in self._draw(self._candidates(waiting, tried)):
+                number = entry.candidate.number
+                if number in kept:
+                    continue  # drawn in vain, to fill the rows
+                if entry.reason:
+                    refused[number][entry.reason] += 1
                 else:
                     kept[number] = entry
-            waiting = [number for number in waiting if number not in kept]
-            if not waiting:
-                break
-        if waiting:
-            self._give_up(waiting[0], refused[waiting[0]])
-        records, pictures = [], {}
+        made, pictures = [], {}
         for number in numbers:
-            record, files = self._record(number, kept[number], refused[number])
-            records.append(record)
+            record, files = records.make(
+                kept[number], self._plan, self._sampler.classes, self._defects, self._surfaces
+            )
+            made.append(record | {"refused": refused[number], "checkpoint": self._checkpoint})
             pictures |= files
-        return records, pictures
+        return made, pictures
 
-    def _attempt(self, numbers, attempt):
-        """Render one attempt: a dict an image with pictures, area, copy score, and its pair."""
-        pairs = [self._plan.pair(number, attempt) for number in numbers]
-        # Always a full block: one compiled program, and the same rows in the same places.
-        fill = BLOCK - len(numbers)
-        i, j = zip(*(pairs + pairs[:1] * fill), strict=True)
-        filled = [*numbers, *numbers[:1] * fill]
-        label = [self._plan.label(number) for number in filled]
-        batch, settings = {"label": np.array(label)}, self._plan.settings
-        if self._defects is not None:
-            x1 = pipeline.load_records(self._config, self._defects, i)
-            batch |= {"image": x1["image"], "mask": x1["mask"]}
-            self._need_masks(x1)
-        if self._surfaces is not None:
-            batch["normal"] = pipeline.load_records(self._config, self._surfaces, j)["image"]
-        request = requests.of_pairs(self._method.needs, self._sampler.classes, batch)
-        if settings.strength != 1.0:
-            request["strength"] = np.full(BLOCK, settings.strength, np.float32)
-        seed = pipeline.stream_seed(settings.seed, f"noise/{attempt}")
-        drawn = self._sampler(request, seed, filled)
+    def _candidates(self, waiting, tried):
+        """List the next attempts at the waiting images, in turns; counts them in `tried`.
+
+        As many as fill whole batches, without those that are cut: a row that is computed anyway may
+        as well be a further attempt.
+        """
+        found, rows, wanted = [], 0, -(-len(waiting) // RENDER) * RENDER
+        for number in itertools.cycle(waiting):
+            if rows == wanted or all(tried[number] == ATTEMPTS for number in waiting):
+                return found
+            if tried[number] < ATTEMPTS:
+                found.append(self._plan.candidate(number, tried[number]))
+                tried[number] += 1
+                rows += not self._cut(found[-1])
+
+    def _cut(self, candidate):
+        """Tell whether too much of a defect leaves the picture."""
+        masks = self._checks.masks
+        return any(
+            index in masks and vary.lost(masks[index], variation) > vary.CUT
+            for index, variation in candidate.defects
+        )
+
+    def _draw(self, candidates):
+        """Render and judge candidates, in their order: records.Entry each."""
+        entries, groups = [], {}
+        for candidate in candidates:
+            entries.append(records.Entry(candidate, {}))
+            if self._cut(candidate):
+                entries[-1].reason = "cut"
+            else:
+                groups.setdefault(len(candidate.defects), []).append(entries[-1])
+        for count, group in groups.items():
+            size = PAIRED if count == 2 else RENDER
+            for start in range(0, len(group), size):
+                part = group[start : start + size]
+                self._render(part, size)
+                self._judge(part)
+        return entries
+
+    def _render(self, entries, size):
+        """Draw the pictures of at most `size` entries, of as many defects each."""
+        rows = filled(len(entries), size)
+        batch, request = self._request([entries[row].candidate for row in rows])
+        settings, candidates = self._plan.settings, [entry.candidate for entry in entries]
+        # The noise of an attempt is its own.
+        numbers = np.array([c.number * ATTEMPTS + c.attempt for c in candidates])[rows]
+        drawn = self._sampler(
+            request,
+            pipeline.stream_seed(settings.seed, "noise"),
+            numbers,
+            outputs=[name for name in USED if name in self._method.gives],
+            batch_size=size,
+        )
         pictures = {"image": images.to_uint8(drawn["image"])}
         if "clean" in drawn:
             pictures["clean"] = images.to_uint8(drawn["clean"])
         if "normal" in batch:
             pictures["surface"] = batch["normal"]
-        hard = np.zeros((*pictures["image"].shape[:3], 1), np.uint8)
         if "mask" in drawn:
-            hard[drawn["mask"] > settings.mask_threshold] = 255
+            hard = np.where(drawn["mask"] > settings.mask_threshold, np.uint8(255), np.uint8(0))
             soft = np.round(255.0 * np.clip(drawn["mask"], 0.0, 1.0)).astype(np.uint8)
             pictures |= {"hard": hard, "soft": soft}
-        rows = slice(len(numbers))
-        score, copied = [None] * BLOCK, [False] * BLOCK
-        if self._check:
-            score, copied = self._check(pictures["image"][rows], hard[rows])
-        return [
-            {
-                "pictures": {name: array[k] for name, array in pictures.items()},
-                "area": int(np.count_nonzero(hard[k])) if "mask" in drawn else None,
-                "copy_score": None if score[k] is None else round(float(score[k]), 4),
-                "copied": bool(copied[k]),
-                "pair": pair,
-            }
-            for k, pair in enumerate(pairs)
-        ]
+        for row, entry in enumerate(entries):
+            entry.pictures = {name: array[row] for name, array in pictures.items()}
+            if "mask" in drawn:
+                entry.area = int(np.count_nonzero(entry.pictures["hard"]))
 
-    def _need_masks(self, x1):
-        """Raise ConfigError where the model cuts defects out by masks that are not there."""
-        if "defect_mask" in self._method.needs and not x1["has_mask"].all():
-            row = int(np.argmin(x1["has_mask"]))
-            record = self._defects[int(x1["index"][row])]
+    def _request(self, candidates):
+        """Load what candidates are made of: (batch as of `pairs.Pairs`, request to the model)."""
+        label = np.array([self._plan.label(c.number) for c in candidates])
+        batch, several = {"label": label}, len(candidates[0].defects) > 1
+        if self._defects is not None:
+            defects = [[self._defect(*defect) for defect in c.defects] for c in candidates]
+            for k, name in enumerate(("image", "mask")):
+                stacked = np.array([[defect[k] for defect in row] for row in defects])
+                batch[name] = stacked if several else stacked[:, 0]
+        if self._surfaces is not None:
+            j = [c.surface for c in candidates]
+            batch["normal"] = pipeline.load_records(self._config, self._surfaces, j)["image"]
+        request = requests.of_pairs(self._method.needs, self._sampler.classes, batch)
+        if self._with_strength:
+            strength = [[v.strength for _, v in c.defects] or [1.0] for c in candidates]
+            strength = self._plan.settings.strength * np.array(strength, np.float32)
+            request["strength"] = strength if several else strength[:, 0]
+        if self._limits is not None:
+            request["limit"] = self._limits[[c.surface for c in candidates]]
+        return batch, request
+
+    def _defect(self, index, variation):
+        """Load a defect and vary it: (image, mask)."""
+        x1 = pipeline.load_records(self._config, self._defects, index)
+        if "defect_mask" in self._method.needs and not x1["has_mask"][0]:
             raise ConfigError(
-                f"method={self._config.method} cuts defects out by their masks, and {record['id']} "
-                "has none; give --references with masks, or leave its class out with --classes"
+                f"method={self._config.method} cuts defects out by their masks, and "
+                f"{self._defects[index]['id']} has none; give --references with masks, or leave "
+                "its class out with --classes"
             )
+        known = self._checks.masks.get(index, x1["mask"][0])
+        return vary.warp(x1["image"][0], x1["mask"][0], variation, vary.middle(known))
 
-    def _record(self, number, entry, refused):
-        """Make (record, {path: picture}) of a kept image."""
-        label, (i, j) = self._plan.label(number), entry["pair"]
-        name, drawn = self._sampler.classes[label], entry["pictures"]
-        place = number % self._plan.settings.num_per_class
-        file = f"{name}/{name}_{place:06d}.png"
-        kinds = {
-            "file": ("images", "image"),
-            "mask": ("masks", "hard"),
-            "soft_mask": ("soft_masks", "soft"),
-            "twin": ("twins", "clean"),
-        }
-        paths = {key: f"{folder}/{file}" for key, (folder, kind) in kinds.items() if kind in drawn}
-        pictures = {paths[key]: drawn[kinds[key][1]] for key in paths}
-        record = {**paths, "class": name, "label": label, "size": list(drawn["image"].shape[:2])}
-        if entry["area"] is not None:
-            mask = drawn["hard"][..., 0]
-            parts = instances.split(mask, self._plan.settings.instances)
-            record |= instances.measure(mask) | {"instances": list(map(instances.measure, parts))}
-        if i is not None:
-            record["defect"] = self._defects[i]["id"]
-        if j is not None:
-            record |= {"surface": self._surfaces[j]["id"], "surface_index": j}
-            pictures[normal_file(j)] = drawn["surface"]
-        record |= {
-            "strength": self._plan.settings.strength,
-            "seed": self._plan.settings.seed,
-            "number": number,
-            "refused": refused,
-            "copy_score": entry["copy_score"],
-            "checkpoint": self._checkpoint,
-            "synthetic": True,
-        }
-        return record, pictures
+    def _judge(self, entries):
+        """Say of entries why they are refused, and what the checks measure of those that are not.
+
+        Each check sees those that the one before it let pass.
+        """
+        checks, settings = self._checks, self._plan.settings
+        for entry in entries:
+            if entry.area is not None and entry.area < instances.MIN_PIXELS:
+                entry.reason = "empty"
+        if (left := _passed(entries)) and checks.visibility:
+            names = ("image", "clean", "soft" if "mask" in self._method.gives else "image")
+            image, clean, matte = (_stack(left, name) for name in names)
+            if "mask" not in self._method.gives:
+                matte = np.full_like(matte[..., :1], 255)
+            found = checks.visibility(image, clean, matte, self._labels(left))
+            for entry, value, visible in zip(left, *found, strict=True):
+                entry.contrast = round(float(value), 3)
+                entry.reason = None if visible else "invisible"
+        if (left := _passed(entries)) and checks.copies:
+            image = _stack(left, "image")
+            hard = np.zeros_like(image[..., :1])
+            if "mask" in self._method.gives:
+                hard = _stack(left, "hard")
+            for entry, score, flagged in zip(left, *checks.copies(image, hard), strict=True):
+                entry.copy_score = round(float(score), 4)
+                entry.reason = "copied" if flagged and settings.copy_filter else None
+        if (left := _passed(entries)) and checks.recognition:
+            told = checks.recognition(_stack(left, "image"), self._labels(left))
+            for entry, recognised in zip(left, told.tolist(), strict=True):
+                entry.recognised = recognised
+
+    def _labels(self, entries):
+        return [self._plan.label(entry.candidate.number) for entry in entries]
 
     def _give_up(self, number, refused):
         name = self._sampler.classes[self._plan.label(number)]
         raise ConfigError(
-            f"class {name!r}: {ATTEMPTS} hybrids in a row were refused ({refused['empty']} empty, "
-            f"{refused['copied']} copies); train longer, raise --strength, lower --mask_threshold, "
+            f"class {name!r}: {ATTEMPTS} hybrids in a row were refused ({tally.listed(refused)}); "
+            "train longer, raise --strength, lower --mask_threshold or --min_contrast, vary less, "
             "or leave the class out with --classes"
         )
+
+
+def _passed(entries):
+    return [entry for entry in entries if not entry.reason]
+
+
+def _stack(entries, name):
+    return np.stack([entry.pictures[name] for entry in entries])

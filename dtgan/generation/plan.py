@@ -7,6 +7,7 @@ import numpy as np
 from dtgan.annotations.instances import HOW
 from dtgan.config import ConfigError, nearest
 from dtgan.data import pipeline
+from dtgan.generation import surfaces, vary
 
 BLOCK = 64  # images rendered and finished together: what a killed job loses at most
 
@@ -23,23 +24,69 @@ class Settings(NamedTuple):
     backgrounds: str = ""  # folder of surfaces; "" = the run's training normals
     references: str = ""  # folder of defects; "" = the run's training defects
     instances: str = "parts"  # of a mask, one of annotations.instances.HOW
+    vary: str = ""  # preset of vary.PRESETS; "" = mild where the model draws given defects
+    vary_shift: str | None = None  # "low,high" in the preset's stead, see vary.Ranges
+    vary_scale: str | None = None
+    vary_rotate: str | None = None
+    vary_strength: str | None = None
+    vary_elastic: str | None = None
+    vary_two: float | None = None  # a share
+    surfaces: str = "any"  # one of surfaces.HOW
+    surface_temperature: float = 0.2  # of "like": small is choosy
+    limits: str = ""  # folder of masks of the surfaces: where a defect may be
+    visibility: bool = True  # refuse defects that do not show
+    min_contrast: float | None = None  # of all classes; None = calibrated
+
+    def ranges(self):
+        """Return what the user says of the ranges of vary.Ranges."""
+        prefix = "vary_"
+        return {
+            name.removeprefix(prefix): value
+            for name, value in self._asdict().items()
+            if name.startswith(prefix)
+        }
+
+
+class Candidate(NamedTuple):
+    """An image to be tried: of which defects, varied how, on which surface.
+
+    defects: ((index, vary.Variation), ...), empty where the model needs none; surface: index or
+    None, likewise.
+    """
+
+    number: int
+    attempt: int
+    defects: tuple
+    surface: int | None
 
 
 class Plan:
     """Image number n of the set: its class, and for each attempt its defect and its surface.
 
     kinds: of images that the model needs, of "defect" and "normal". labels: of the defects'
-    source, int [N]; classes: names of all labels; num_surfaces: how many there are. The images of
-    one class have consecutive numbers. Within a class every defect and every surface is used before
-    one is used again, in a random order; a further attempt, where an image was refused, draws both
-    anew.
+    source, int [N]; classes: names of all labels; num_surfaces: how many there are. ranges:
+    vary.Ranges; data: config.data, whose flips they keep to. likeness: surfaces.Likeness or None.
+    The images of one class have consecutive numbers. Within a class every defect and, without a
+    likeness, every surface is used before one is used again, in a random order; a further attempt,
+    where an image was refused, draws both anew.
     """
 
-    def __init__(self, settings, classes, kinds, labels=(), num_surfaces=0):
+    def __init__(
+        self,
+        settings,
+        classes,
+        kinds,
+        labels=(),
+        num_surfaces=0,
+        ranges=vary.PRESETS["none"],
+        data=None,
+        likeness=None,
+    ):
         """Raises ConfigError for settings that cannot be met."""
         labels = np.asarray(labels)
-        _check(settings, classes, labels if "defect" in kinds else None)
+        check(settings, classes, labels if "defect" in kinds else None)
         self.settings, self._kinds = settings, kinds
+        self._ranges, self._data, self._likeness = ranges, data, likeness
         self.labels = [classes.index(name) for name in settings.classes or classes[1:]]
         self._defects = {
             label: self._rounds(np.flatnonzero(labels == label), f"defects/{label}")
@@ -63,16 +110,37 @@ class Plan:
     def pair(self, number, attempt):
         """Choose (index of the defect, of the surface); None for what the model does not need."""
         label, place = self.label(number), number % self.settings.num_per_class
-        defect = surface = None
+        defect, surface, turn = None, None, number
         if attempt:
-            stream = f"retry/{number}/{attempt}"
-            rng = np.random.default_rng(pipeline.stream_seed(self.settings.seed, stream))
-            place, number = (int(n) for n in rng.integers(2**31, size=2))
+            place, turn = self._rng("retry", number, attempt).integers(2**31, size=2).tolist()
         if "defect" in self._kinds:
             defect = int(self._defects[label][place])
-        if "normal" in self._kinds:
-            surface = int(self._surfaces[number])
+        if "normal" in self._kinds and self._likeness:
+            surface = self._likeness.draw(defect, self._rng("like", number, attempt))
+        elif "normal" in self._kinds:
+            surface = int(self._surfaces[turn])
         return defect, surface
+
+    @property
+    def moves(self):
+        """Whether defects are drawn elsewhere than where they are in their image."""
+        return self._ranges._replace(strength=(1.0, 1.0), two=0.0) != vary.Ranges()
+
+    def candidate(self, number, attempt):
+        """Choose all that an attempt at an image is made of."""
+        defect, surface = self.pair(number, attempt)
+        if defect is None:
+            return Candidate(number, attempt, (), surface)
+        rng, indices = self._rng("vary", number, attempt), [defect]
+        if rng.random() < self._ranges.two:
+            others = self._defects[self.label(number)]
+            indices.append(int(others[int(rng.integers(2**31))]))
+        varied = tuple((index, vary.draw(self._ranges, self._data, rng)) for index in indices)
+        return Candidate(number, attempt, varied, surface)
+
+    def _rng(self, *words):
+        stream = "/".join(map(str, words))
+        return np.random.default_rng(pipeline.stream_seed(self.settings.seed, stream))
 
     def shard(self, text):
         """List the blocks of the shard "i/n", 0 <= i < n. Raises ConfigError for another text."""
@@ -84,7 +152,12 @@ class Plan:
         return range(int(part), self.num_blocks, int(count))
 
 
-def _check(settings, classes, labels):
+def check(settings, classes, labels=None):
+    """Raise ConfigError for settings that cannot be met.
+
+    classes: names of all labels. labels: of the defects that the model draws, None where it draws
+    none or they are not known yet.
+    """
     if settings.num_per_class < 1:
         raise ConfigError(f"--num_per_class={settings.num_per_class} is not at least 1")
     if not 0.0 < settings.mask_threshold < 1.0:
@@ -95,6 +168,17 @@ def _check(settings, classes, labels):
         )
     if settings.instances not in HOW:
         raise ConfigError(f"--instances={settings.instances} is not one of {', '.join(HOW)}")
+    if settings.surfaces not in surfaces.HOW:
+        raise ConfigError(f"--surfaces={settings.surfaces} is not one of {', '.join(surfaces.HOW)}")
+    if not (np.isfinite(settings.surface_temperature) and settings.surface_temperature > 0):
+        raise ConfigError(
+            f"--surface_temperature={settings.surface_temperature} is not above 0; small is choosy"
+        )
+    least = settings.min_contrast
+    if least is not None and not (np.isfinite(least) and least >= 0):
+        raise ConfigError(f"--min_contrast={least} is not 0 or more; 1 is bare grain")
+    if least is not None and not settings.visibility:
+        raise ConfigError(f"--min_contrast={least} does not go with --no_visibility; give one")
     for name in settings.classes:
         if name not in classes[1:]:
             raise ConfigError(

@@ -12,12 +12,15 @@ from dtgan.data import account, catalog, pipeline
 from dtgan.data.folders import loose
 from dtgan.data.source import normals_of
 from dtgan.data.splits import free_split
+from dtgan.generation import checks as checks_lib
+from dtgan.generation import surfaces as surfaces_lib
+from dtgan.generation import tally, vary
 from dtgan.generation.dataset import Dataset
-from dtgan.generation.draw import CopyCheck, Drawer
-from dtgan.generation.plan import Plan
+from dtgan.generation.draw import Drawer
+from dtgan.generation.plan import Plan, check
 from dtgan.runs import checkpoints
 from dtgan.sampling import requests
-from dtgan.sampling.sampler import load
+from dtgan.sampling.sampler import load, load_classifier
 
 log = logging.getLogger("dtgan")
 
@@ -48,6 +51,9 @@ def generate(
     if max_megapixels:
         config.data.max_megapixels = float(max_megapixels)
     requests.check_classes(method, config.method, settings.classes or classes[1:])
+    check(settings, classes)
+    ranges = vary.ranges(settings.vary, settings.ranges(), method, config.method)
+    measured = _can_measure(sampler, settings)
     trained = open_trained(config)
     if tuple(trained.classes) != tuple(classes):
         raise ConfigError(
@@ -55,12 +61,22 @@ def generate(
             f"{', '.join(classes)}; give the run's data with --data_path"
         )
     defects, surfaces = _sources(sampler, settings, trained)
+    likeness = limits = None
+    if settings.limits:
+        limits = surfaces_lib.Limits(settings.limits, surfaces, config, method)
+    cached = [s and pipeline.CachedSource.of(s, config) for s in (defects, surfaces)]
+    if settings.surfaces == "like":
+        found = [surfaces_lib.describe(sampler, source) for source in cached]
+        likeness = surfaces_lib.Likeness(*found, settings.surface_temperature)
     plan = Plan(
         settings,
         classes,
         pipeline.kinds_of(method.needs),
         () if defects is None else defects.labels,
         0 if surfaces is None else len(surfaces),
+        ranges,
+        config.data,
+        likeness,
     )
     blocks = plan.shard(shard)
     if with_mvtec:
@@ -69,18 +85,80 @@ def generate(
     described = settings._asdict() | {
         "backgrounds": surfaces and surfaces.fingerprint,  # of the images, wherever they lie
         "references": defects and defects.fingerprint,
+        "limits": limits and limits.fingerprint,
+        "vary": ranges._asdict(),
         "checkpoint": digest,
         "step": sampler.step,
         "mvtec": with_mvtec,
     }
-    dataset = Dataset(out, described)
+    dataset, checks = Dataset(out, described), checks_lib.Checks()
     if dataset.complete:
         log.info("%s is complete already", out)
     else:
-        check = _copy_check(sampler, trained, defects if settings.references else None)
-        drawer = Drawer(sampler, plan, defects, surfaces, check, digest)
+        known = defects if settings.references else None
+        checks = _checks(workdir, sampler, plan, trained, known, (defects, cached[0]), measured)
+        drawer = Drawer(sampler, plan, ranges, *cached, limits, checks, digest)
         _draw_all(dataset, drawer, plan, blocks)
-    return dataset.finish(plan.num_blocks, classes[1:], settings.instances, with_mvtec)
+    records = dataset.finish(plan.num_blocks, classes[1:], settings.instances, with_mvtec)
+    if records:
+        _tell(records, checks, classes)
+    return records
+
+
+def _can_measure(sampler, settings):
+    """Tell whether visibility is checked; raises ConfigError where that is asked for in vain."""
+    if "clean" in sampler.method.gives:
+        return settings.visibility
+    reason = f"method={sampler.config.method} draws no picture without the defect to compare with"
+    if settings.min_contrast is not None:
+        raise ConfigError(f"--min_contrast={settings.min_contrast}: {reason}; leave it out")
+    if settings.visibility:
+        log.warning("not checked whether defects show: %s", reason)
+    return False
+
+
+def _checks(workdir, sampler, plan, trained, references, defects, measured):
+    """Make the Checks of a set.
+
+    defects: (source, the same cached), None each where the model draws none; references: that
+    source where it is the user's own, else None. measured: whether visibility is checked.
+    """
+    config, settings = sampler.config, plan.settings
+    held_out = _held_out(config)
+    looks, visibility = checks_lib.Looks({}, {}), None
+    if defects[0] is not None:
+        threshold = settings.mask_threshold
+        looks = checks_lib.look(sampler, *defects, plan.labels, threshold, plan.moves)
+    if measured:
+        labels = () if defects[0] is None else defects[0].labels
+        visibility = checks_lib.Visibility.calibrated(
+            labels, plan.labels, looks.contrasts, settings.min_contrast
+        )
+        if not looks.contrasts and settings.min_contrast is None:
+            log.warning(
+                "defects have to exceed the grain of their surface (contrast %.2f): how much the "
+                "training defects do is not known to this model",
+                checks_lib.LEAST,
+            )
+    recognition, classify = None, load_classifier(workdir, sampler.step)
+    if classify:
+        recognition = checks_lib.Recognition(classify, held_out["image"], held_out["label"])
+    copies = _copy_check(sampler, trained, references, held_out)
+    return checks_lib.Checks(copies, visibility, recognition, looks.masks)
+
+
+def _tell(records, checks, classes):
+    """Log what came of the drawing, by class."""
+    limits = real = None
+    if checks.visibility:
+        limits = {classes[label]: limit for label, limit in checks.visibility.limits.items()}
+    if checks.recognition:
+        real = {classes[label]: share for label, share in checks.recognition.shares.items()}
+    said, doubts = tally.lines(tally.counts(records), limits, real)
+    for line in said:
+        log.info("%s", line)
+    for line in doubts:
+        log.warning("%s", line)
 
 
 def _check_mvtec(classes, plan, surfaces):
@@ -134,14 +212,22 @@ def _sources(sampler, settings, trained):
     return defects, surfaces
 
 
-def _copy_check(sampler, trained, references):
+def _held_out(config):
+    """Load the defects of a split that was not trained on, as records; none where there is none."""
+    split = free_split(config.data.split)
+    source = catalog.open_source(config, split) if split else ()
+    source = pipeline.FixedWindows(source, config) if len(source) else ()
+    rows = np.flatnonzero(source.labels) if len(source) else []
+    if len(rows):
+        return pipeline.load_records(config, source, rows)
+    shape = (0, config.data.res, config.data.res, config.data.channels)
+    return {"image": np.zeros(shape, np.uint8), "label": np.zeros(0, np.int32)}
+
+
+def _copy_check(sampler, trained, references, held_out):
     """Make the CopyCheck against training defects and references; None if none are held out."""
     config = sampler.config
-    split = free_split(config.data.split)
-    held_out = catalog.open_source(config, split) if split else ()
-    held_out = pipeline.FixedWindows(held_out, config) if len(held_out) else ()
-    rows = [k for k, label in enumerate(held_out.labels) if label] if len(held_out) else []
-    if not rows:
+    if not len(held_out["image"]):
         log.warning("no copy scores: there are no held-out defects to calibrate them on")
         return None
     known = [
@@ -151,8 +237,7 @@ def _copy_check(sampler, trained, references):
     ]
     parts = [pipeline.load_records(config, source, indices) for source, indices in known]
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    held_out = pipeline.load_records(config, held_out, rows)
-    return CopyCheck(joined, held_out, "mask" in sampler.method.gives)
+    return checks_lib.CopyCheck(joined, held_out, "mask" in sampler.method.gives)
 
 
 def _draw_all(dataset, drawer, plan, blocks):
@@ -161,15 +246,14 @@ def _draw_all(dataset, drawer, plan, blocks):
     if len(missing) < len(blocks):
         log.info("%d of %d blocks are there already", len(blocks) - len(missing), len(blocks))
     start = told = time.monotonic()
-    finish, done, refused = None, 0, {"empty": 0, "copied": 0}
+    finish, done, made = None, 0, []
     for block in missing:
         records, pictures = drawer.block(block)
         if finish:
             finish()
         finish = dataset.write(block, records, pictures)
         done += len(records)
-        for name in refused:
-            refused[name] += sum(record["refused"][name] for record in records)
+        made += records
         if time.monotonic() - told > LOG_SECONDS:
             told = time.monotonic()
             total = sum(len(plan.numbers(block)) for block in missing)
@@ -185,10 +269,9 @@ def _draw_all(dataset, drawer, plan, blocks):
         finish()
         seconds = time.monotonic() - start
         log.info(
-            "%d images in %.0f s (%.1f images/s); replaced: %d empty, %d copies",
+            "%d images in %.0f s (%.1f images/s); replaced: %s",
             done,
             seconds,
             done / seconds,
-            refused["empty"],
-            refused["copied"],
+            tally.total(made) or "none",
         )

@@ -57,6 +57,16 @@ def check(method, name, request):
             raise ConfigError(f"method={name} needs {field!r} in a request: {_meaning(field)}")
 
 
+def check_outputs(method, name, outputs):
+    """Raise ConfigError where a `Method` does not give one of the outputs that are asked for."""
+    for output in outputs:
+        if output not in method.gives:
+            raise ConfigError(
+                f"method={name} gives no {output!r}{nearest(output, method.gives)}; "
+                f"it gives {', '.join(method.gives)}"
+            )
+
+
 def check_classes(method, name, classes):
     """Raise ConfigError where a method cannot be told which of several defect classes to make."""
     told = {"defect", "labels"} & set(method.needs)

@@ -1,6 +1,7 @@
 """The Sampler of a checkpoint: find a step, restore it, make images."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 from typing import Any
@@ -35,28 +36,44 @@ class Sampler:
         self.mesh = sharding.make_mesh()
         rows, whole = sharding.split(self.mesh), sharding.replicated(self.mesh)
         self.ema = jax.device_put(self.ema, whole)
-        self._render = jax.jit(self._infer, in_shardings=(whole, rows, whole), out_shardings=rows)
+        self._programs = {}  # that give only some outputs, by their names
         if self.method.codes:
             self._codes = jax.jit(self.method.codes, in_shardings=(whole, rows), out_shardings=rows)
 
-    def _infer(self, ema, rows, key):
+    def _infer(self, ema, rows, key, outputs):
         def noise_of(number):
             return self.method.draw_noise(jax.random.fold_in(key, number), 1)
 
         request, numbers = dict(rows), rows[NUMBER]
         del request[NUMBER]
         noise = jax.tree.map(lambda x: x[:, 0], jax.vmap(noise_of)(numbers))
-        return self.method.infer(ema, request, noise)
+        drawn = self.method.infer(ema, request, noise)
+        return {name: drawn[name] for name in outputs}
 
-    def __call__(self, request, seed=0, numbers=None):
+    def _program(self, outputs):
+        """Return the jitted `_infer` that gives `outputs`; XLA leaves out what only others need."""
+        if outputs not in self._programs:
+            rows, whole = sharding.split(self.mesh), sharding.replicated(self.mesh)
+            self._programs[outputs] = jax.jit(
+                functools.partial(self._infer, outputs=outputs),
+                in_shardings=(whole, rows, whole),
+                out_shardings=rows,
+            )
+        return self._programs[outputs]
+
+    def __call__(self, request, seed=0, numbers=None, outputs=None, batch_size=None):
         """Make the images of `Method.infer` as float32 NumPy arrays.
 
         request: {name: array [N, ...]}, what the method needs and of its controls what is wished
         (see `requests.FIELDS`). numbers: int [N], by default 0 .. N - 1: the noise of an image is
         a function of the seed and its number, wherever it stands in a batch; they also say N where
-        the method needs nothing. The rows are split over all devices.
-        Raises ConfigError for a request that is not the method's.
+        the method needs nothing. outputs: names of `Method.gives`, by default all; what they do not
+        need is not computed. batch_size: rows computed at a time, by default all; one program is
+        compiled for each. The rows are split over all devices.
+        Raises ConfigError for a request that is not the method's, and for outputs that it lacks.
         """
+        requests.check_outputs(self.method, self.config.method, outputs or ())
+        outputs = tuple(name for name in self.method.gives if outputs is None or name in outputs)
         requests.check(self.method, self.config.method, request)
         if numbers is None and not request:
             raise ConfigError(
@@ -65,25 +82,36 @@ class Sampler:
         if numbers is None:
             numbers = np.arange(len(next(iter(request.values()))))
         key, rows = jax.random.key(seed), {NUMBER: np.asarray(numbers, np.int32), **request}
-        (drawn,) = sharding.map_rows(
-            lambda batch: self._render(self.ema, batch, key), rows, self.mesh, len(rows[NUMBER])
+        program = self._program(outputs)
+        parts = sharding.map_rows(
+            lambda batch: program(self.ema, batch, key),
+            rows,
+            self.mesh,
+            batch_size or len(rows[NUMBER]),
         )
-        return drawn
+        return _joined(parts)
 
-    def codes(self, images):
+    def codes(self, images, batch_size=None):
         """Encode uint8 images [N, R, R, C] -> {"structure", "texture"}: float32 [N, d].
 
-        Raises ConfigError where the method has no codes.
+        batch_size: images computed at a time, by default all. Raises ConfigError where the method
+        has no codes.
         """
         if not self.method.codes:
             raise ConfigError(f"method={self.config.method} has no codes")
-        (codes,) = sharding.map_rows(
+        parts = sharding.map_rows(
             lambda batch: self._codes(self.ema, batch["image"]),
             {"image": images},
             self.mesh,
-            len(images),
+            batch_size or len(images),
         )
-        return codes
+        return _joined(parts)
+
+
+def _joined(parts):
+    """Join the rows of dicts of arrays."""
+    parts = list(parts)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def load(workdir, step="latest"):
@@ -96,6 +124,33 @@ def load(workdir, step="latest"):
     config, classes, method, abstract = describe(workdir, wanted)
     ema = checkpoints.restore_ema(workdir, wanted, abstract.ema)
     return Sampler(config, classes, wanted, ema, method)
+
+
+def load_classifier(workdir, step):
+    """Restore the classifier that a family trained beside its generator, at a good step's number.
+
+    Returns a function of uint8 images [N, R, R, C] and batch_size (of images computed at a time) ->
+    float32 logits [N, number of classes]; None where the family has no classifier.
+    """
+    _, _, method, abstract = describe(workdir, step)
+    if method.classify is None:
+        return None
+    mesh = sharding.make_mesh()
+    rows, whole = sharding.split(mesh), sharding.replicated(mesh)
+    nets = checkpoints.restore_state(workdir, step, abstract, whole).nets
+    program = jax.jit(
+        lambda nets, image: {"logits": method.classify(nets, image)},
+        in_shardings=(whole, rows),
+        out_shardings=rows,
+    )
+
+    def classify(images, batch_size):
+        parts = sharding.map_rows(
+            lambda batch: program(nets, batch["image"]), {"image": images}, mesh, batch_size
+        )
+        return _joined(parts)["logits"]
+
+    return classify
 
 
 def describe(workdir, step):
