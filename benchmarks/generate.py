@@ -1,8 +1,10 @@
-"""Images/s of a labelled set to disk, all of its files included.
+"""Kept images/s of a labelled set to disk, all of its files included, with all checks and without.
 
     launch/run.sh python benchmarks/generate.py --workdir=runs/quickstart --num_per_class=200
 
-The first, small set compiles; then `--rounds` sets are made and thrown away. Results go to
+"plain" draws each defect as it is on any surface and keeps it, seen or not; "checked" varies it,
+refuses what does not show, and draws surfaces by likeness where the model has codes. Small sets
+compile; then `--rounds` sets of each, in turns, are made and thrown away. Results go to
 benchmarks/results/generate.json.
 """
 
@@ -18,7 +20,7 @@ import time
 import jax
 
 from dtgan import cli
-from dtgan.generation import plan, runner
+from dtgan.generation import plan, runner, tally
 from dtgan.sampling.sampler import load
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "generate.json"
@@ -34,15 +36,22 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     cli.start_jax(cli.CACHE)
-    rates = []
+    config, method = (found := load(args.workdir)).config, found.method
+    ways = {
+        "plain": {"vary": "none", "visibility": False},
+        "checked": {"surfaces": "like" if method.codes else "any"},
+    }
+    rates, refused = {name: [] for name in ways}, {}
     with tempfile.TemporaryDirectory() as root:
         for k in range(args.rounds + 1):
-            settings = plan.Settings(num_per_class=args.num_per_class if k else 1, seed=k)
-            start = time.perf_counter()
-            records = runner.generate(args.workdir, f"{root}/{k}", settings)
-            made = sum(record["synthetic"] for record in records)
-            rates.append(made / (time.perf_counter() - start))
-    config = load(args.workdir).config
+            for name, fields in ways.items():
+                number = args.num_per_class if k else 1
+                settings = plan.Settings(num_per_class=number, seed=k, **fields)
+                start = time.perf_counter()
+                records = runner.generate(args.workdir, f"{root}/{name}{k}", settings)
+                made = sum(record["synthetic"] for record in records)
+                rates[name].append(made / (time.perf_counter() - start))
+                refused[name] = tally.total(records)
     result = {
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "cpu_cores": os.cpu_count(),
@@ -52,10 +61,14 @@ def main():
         "ch": config.get("model", {}).get("ch"),  # None of a family without networks
         "images": made,
         "images_per_second": {
-            "median": statistics.median(rates[1:]),
-            "min": min(rates[1:]),
-            "max": max(rates[1:]),
+            name: {
+                "median": statistics.median(found[1:]),
+                "min": min(found[1:]),
+                "max": max(found[1:]),
+            }
+            for name, found in rates.items()
         },
+        "replaced_in_the_last": refused,
         "note": "loading the checkpoint and labels in all formats included",
     }
     RESULTS.parent.mkdir(exist_ok=True)

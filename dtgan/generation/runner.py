@@ -126,7 +126,7 @@ def _checks(workdir, sampler, plan, trained, references, defects, measured):
     config, settings = sampler.config, plan.settings
     held_out = _held_out(config)
     looks, visibility = checks_lib.Looks({}, {}), None
-    if defects[0] is not None:
+    if defects[0] is not None and (measured or plan.moves):
         threshold = settings.mask_threshold
         looks = checks_lib.look(sampler, *defects, plan.labels, threshold, plan.moves)
     if measured:

@@ -208,6 +208,24 @@ def test_copies_are_replaced_and_counted(arguments, tmp_path, monkeypatch):
     assert all(r["copy_score"] == 0.5 for r in fakes)
 
 
+def test_what_does_not_show_is_drawn_anew_and_counted(arguments, tmp_path, monkeypatch, capsys):
+    """Whatever is measured first is called invisible; surfaces are drawn by likeness."""
+    measure, calls = checks.Visibility.__call__, []
+
+    def check(self, image, clean, mask, labels):
+        calls.append(len(image))
+        values, visible = measure(self, image, clean, mask, labels)
+        return values, visible & (len(calls) > 1)
+
+    monkeypatch.setattr(checks.Visibility, "__call__", check)
+    out, flags = tmp_path / "set", ["--classes=tear,mark", "--surfaces=like", "--vary=strong"]
+    assert generate.main([*arguments, *flags, f"--out={out}"]) == 0
+    fakes = [r for r in manifest(out) if r["synthetic"]]
+    assert len(fakes) == 6 and all(sum(r["refused"].values()) >= 1 for r in fakes)
+    invisible = sum(r["refused"]["invisible"] for r in fakes)
+    assert invisible >= 1 and f"{invisible} invisible" in capsys.readouterr().out
+
+
 def test_copies_of_a_model_without_masks_are_judged_by_whole_images():
     """As if the held-out defects that calibrate the alarm had no masks either."""
     config = smoke.get_config()

@@ -54,6 +54,26 @@ def change(drawn):
     return np.abs(drawn["image"] - drawn["clean"])
 
 
+def test_only_what_is_asked_for_is_computed(sampler, ask):
+    """E, G and F of x1 alone, for rec and removed, are half of the work."""
+    request, whole = ask(), sampler(ask())
+    used = ("image", "mask", "clean")
+    drawn = sampler(request, outputs=used)
+    assert set(drawn) == set(used) < set(whole)
+    for name in used:
+        assert_allclose(drawn[name], whole[name], atol=1e-5)
+    parts = sampler(request, outputs=("mask",), batch_size=8)
+    assert_allclose(parts["mask"], whole["mask"], atol=1e-5)
+    rows = {"number": np.arange(8, dtype=np.int32), **request}
+    work = [
+        sampler._program(names).lower(sampler.ema, rows, jax.random.key(0)).cost_analysis()["flops"]
+        for names in (used, sampler.method.gives)
+    ]
+    assert work[0] < 0.7 * work[1]
+    with pytest.raises(ConfigError, match=r"gives no 'removd' \(did you mean 'removed'"):
+        sampler(request, outputs=("removd",))
+
+
 def test_anchor_is_x2_bit_for_bit(sampler, ask):
     request = ask(strength=0.0)
     drawn = sampler(request)
