@@ -61,12 +61,11 @@ class Looks(NamedTuple):
     contrasts: dict
 
 
-def look(sampler, source, cached, labels, threshold, every):
+def look(sampler, source, cached, labels, threshold):
     """Look at the defects of some classes in their own images: `Looks`.
 
     source, cached: of fixed crops, and the same as a pipeline.CachedSource. threshold: of the
-    model's matte. every: whether the mask of every defect is wanted, else of those that are
-    measured. The surface underneath is the truth where the source knows it, else the model's
+    model's matte. The surface underneath is the truth where the source knows it, else the model's
     removal x1a.
     """
     config, method, found = sampler.config, sampler.method, Looks({}, {})
@@ -76,7 +75,7 @@ def look(sampler, source, cached, labels, threshold, every):
         rows = np.flatnonzero(np.asarray(source.labels) == label)
         spread = np.linspace(0, len(rows) - 1, min(len(rows), LOOKED_AT)).round().astype(int)
         measured = set(rows[spread].tolist()) if truth or removes else set()
-        rows = rows.tolist() if every else sorted(measured)
+        rows = rows.tolist()
         for start in range(0, len(rows), RENDER):
             part = rows[start : start + RENDER]
             x1 = pipeline.load_records(config, cached, part)

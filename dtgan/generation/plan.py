@@ -1,5 +1,6 @@
 """The plan of which defect goes to which surface: from settings alone, for all shards alike."""
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -88,13 +89,35 @@ class Plan:
         self.settings, self._kinds = settings, kinds
         self._ranges, self._data, self._likeness = ranges, data, likeness
         self.labels = [classes.index(name) for name in settings.classes or classes[1:]]
-        self._defects = {
-            label: self._rounds(np.flatnonzero(labels == label), f"defects/{label}")
-            for label in self.labels
-        }
+        self._classes = classes
+        self._found = {label: np.flatnonzero(labels == label) for label in self.labels}
+        self._defects = self._order(self._found)
         self._surfaces = self._rounds(np.arange(num_surfaces), "surfaces")
         self.num = settings.num_per_class * len(self.labels)
         self.num_blocks = -(-self.num // BLOCK)
+
+    def without(self, unseen):
+        """Leave out defects, a set of indices, that the model does not find: a Plan of the others.
+
+        Raises ConfigError where a class has no other.
+        """
+        left = copy.copy(self)
+        left._found = {
+            label: np.setdiff1d(rows, list(unseen)) for label, rows in self._found.items()
+        }
+        for label, rows in left._found.items():
+            if not len(rows):
+                raise ConfigError(
+                    f"class {self._classes[label]!r}: the model finds none of its "
+                    f"{len(self._found[label])} defects in their own images; train longer, lower "
+                    "--mask_threshold, or leave the class out with --classes"
+                )
+        left._defects = left._order(left._found)
+        return left
+
+    def _order(self, defects):
+        """Order the defects {label: indices} of each class at random."""
+        return {label: self._rounds(rows, f"defects/{label}") for label, rows in defects.items()}
 
     def _rounds(self, indices, name):
         return pipeline.Epochs(indices, pipeline.stream_seed(self.settings.seed, name))

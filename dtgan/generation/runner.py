@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from dtgan.annotations import mvtec
+from dtgan.annotations import instances, mvtec
 from dtgan.config import ConfigError
 from dtgan.data import account, catalog, pipeline
 from dtgan.data.folders import loose
@@ -97,6 +97,8 @@ def generate(
     else:
         known = defects if settings.references else None
         checks = _checks(workdir, sampler, plan, trained, known, (defects, cached[0]), measured)
+        if defects is not None:
+            plan = _without_unseen(plan, checks.masks, defects)
         drawer = Drawer(sampler, plan, ranges, *cached, limits, checks, digest)
         _draw_all(dataset, drawer, plan, blocks)
     records = dataset.finish(plan.num_blocks, classes[1:], settings.instances, with_mvtec)
@@ -126,9 +128,8 @@ def _checks(workdir, sampler, plan, trained, references, defects, measured):
     config, settings = sampler.config, plan.settings
     held_out = _held_out(config)
     looks, visibility = checks_lib.Looks({}, {}), None
-    if defects[0] is not None and (measured or plan.moves):
-        threshold = settings.mask_threshold
-        looks = checks_lib.look(sampler, *defects, plan.labels, threshold, plan.moves)
+    if defects[0] is not None:
+        looks = checks_lib.look(sampler, *defects, plan.labels, settings.mask_threshold)
     if measured:
         labels = () if defects[0] is None else defects[0].labels
         visibility = checks_lib.Visibility.calibrated(
@@ -145,6 +146,21 @@ def _checks(workdir, sampler, plan, trained, references, defects, measured):
         recognition = checks_lib.Recognition(classify, held_out["image"], held_out["label"])
     copies = _copy_check(sampler, trained, references, held_out)
     return checks_lib.Checks(copies, visibility, recognition, looks.masks)
+
+
+def _without_unseen(plan, masks, defects):
+    """Leave out the defects that the model does not find: hybrids of them would be empty."""
+    unseen = {i for i, mask in masks.items() if np.count_nonzero(mask) < instances.MIN_PIXELS}
+    for label in plan.labels:
+        rows = np.flatnonzero(np.asarray(defects.labels) == label)
+        if number := len(unseen.intersection(rows.tolist())):
+            log.warning(
+                "%s: %d of %d defects are not found in their own images; not drawn from",
+                defects.classes[label],
+                number,
+                len(rows),
+            )
+    return plan.without(unseen) if unseen else plan
 
 
 def _tell(records, checks, classes):
