@@ -49,7 +49,7 @@ flags.DEFINE_bool(
 flags.DEFINE_bool(
     "drop_leaks", False, "Leave test images that are known from training out of the test."
 )
-flags.DEFINE_list("arms", [], f"Some of {', '.join(settings.ARMS)}; default all.")
+flags.DEFINE_list("arms", [], f"Some of {', '.join(settings.ARMS)}; default all but the last.")
 flags.DEFINE_integer("seeds", 0, "Runs of every arm; default config.seeds.")
 flags.DEFINE_string("net", "", "resnet18, resnet34, resnet50 or densenet121.")
 flags.DEFINE_string("compilation_cache", cli.CACHE, cli.CACHE_HELP)

@@ -87,6 +87,11 @@ def test_any_field_of_the_data_is_a_flag(kinds, capsys):
         ["spot", "4", "4"],
     ]
     assert lines[1].split()[3:] == ["3", "3", "0"]
+    assert audit.main([f"--path={kinds}", *named, "--config.data.fold=0/3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[-1] == "2" and any("fold 0/3, drawn from" in line for line in lines)
+    assert audit.main([f"--path={kinds}", *named, "--config.data.fold=0/9"]) == 2
+    assert "class 'line' has 4 groups of images; use at most 4 folds" in capsys.readouterr().err
     assert audit.main([f"--path={kinds}", *named, "--config.data.range=9"]) == 1
     assert "value out of range" in capsys.readouterr().out
 

@@ -1,14 +1,17 @@
 """Pins what benchmarks compute themselves: recovery, and how the null experiments draw."""
 
+import types
+
 import numpy as np
 import pytest
 
 from benchmarks import choosing as bench
 from benchmarks import few_shot
-from dtgan.classification import choosing, verdict
+from dtgan.classification import choosing, runner, settings, verdict
 from dtgan.config import base_config
 from dtgan.data import catalog
 from dtgan.data.procedural import CLASSES, ProceduralSteel, files
+from tests.classification import toys
 
 
 def test_recovery_is_the_share_of_the_oracles_gain():
@@ -62,6 +65,55 @@ def test_procedural_folders_are_read_as_they_were_written(tmp_path):
     files.write_set(tmp_path / "set", made, [("tear", 7), ("mark", 8)])
     found = sorted(path.relative_to(tmp_path / "set") for path in tmp_path.glob("set/*/*/*"))
     assert [str(path) for path in found] == ["images/mark/0008.png", "images/tear/0007.png"]
+
+
+@pytest.fixture
+def trainer(monkeypatch):
+    toy = toys.Nearest()
+    toy.config = settings.base_config()
+    monkeypatch.setattr(runner, "Trainer", lambda *_: toy)
+    monkeypatch.setattr(runner, "best_state", lambda trained: {"means": trained.variables})
+    return toy
+
+
+def test_the_learning_curve_compares_three_arms(trainer, tmp_path):
+    files.write_real(tmp_path / "real", 32, {"train": 2, "val": 2, "test": 3})
+    for name, seed in (("oracle", 1), ("synthetic", 2)):
+        counts = dict.fromkeys(CLASSES, 3)
+        made = ProceduralSteel("train", 32, seed=seed, counts=counts)
+        shown = [(CLASSES[label], k) for k, label in enumerate(made.labels) if label]
+        files.write_set(tmp_path / name, made, shown)
+    args = types.SimpleNamespace(res=32, steps=2, seeds=2, choose=False)
+    row = few_shot.compare(tmp_path, args)
+    assert row["errors"].keys() == few_shot.CURVES.keys() and row["verdict"]["arm"] == few_shot.ARM
+    assert trainer.trained == 2 * 3  # the baseline once for both
+    assert few_shot.compare(tmp_path, args) == row and trainer.trained == 2 * 3
+    assert few_shot.table({2: row})[-1].startswith("| 2 | ")
+
+
+def test_planted_sets_and_nulls_run_and_go_on(trainer, tmp_path, monkeypatch):
+    for name, value in {
+        "TRAIN": 2,
+        "VAL": 5,
+        "EXTRA": 4,
+        "PARTS": 9,
+        "SEEDS": 2,
+        "NULLS": 3,
+    }.items():
+        monkeypatch.setattr(bench, name, value)
+    config = settings.base_config()
+    config.data.source, config.data.res = "folder", 32
+    found = bench.planted(config, tmp_path / "set", 1, trainer)
+    assert found["harmful"] == CLASSES[2] and found["runs"] == trainer.trained == 12
+    shown = sorted(
+        path.name for path in (tmp_path / f"set/synthetic/images/{CLASSES[2]}").iterdir()
+    )
+    others = {path.name for path in tmp_path.glob("set/synthetic/images/*/*")}
+    assert len(shown) == 4 and set(shown) < others
+    assert bench.planted(config, tmp_path / "set", 1, trainer) == found and trainer.trained == 12
+    told = bench.null(config, tmp_path / "null")
+    assert told["simulations"] == 3 and told["groups"] == 9 and told["test_images"] == 63
+    assert trainer.trained == 12 + 3 * 4
 
 
 def simulated(rng, chance, parts, seeds):
