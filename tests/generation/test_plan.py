@@ -38,6 +38,15 @@ def test_a_plan_is_a_function_of_its_settings():
     assert pairs != [plan(seed=1).pair(n, a) for n in numbers for a in (0, 1)]
 
 
+def test_defects_that_the_model_does_not_find_are_not_drawn_from():
+    left = plan().without({9, 12, 14})
+    used = {left.pair(n, attempt)[0] for n in range(80) for attempt in (0, 1)}
+    assert used == {10, 11, 13, 15, 16}
+    assert plan().pair(0, 0) == plan().without(set()).pair(0, 0)
+    with pytest.raises(ConfigError, match="'spot': the model finds none of its 3 defects"):
+        plan().without({14, 15, 16})
+
+
 @pytest.mark.parametrize("kinds", [(), ("defect",), ("normal",)])
 def test_only_the_images_that_the_model_needs_are_drawn(kinds):
     """They are those of the plan with both; a class without defect images can then be asked for."""
