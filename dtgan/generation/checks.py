@@ -53,20 +53,21 @@ class CopyCheck:
 class Looks(NamedTuple):
     """How the defects of a source look in their own images.
 
-    masks: {index: uint8 [R, R, 1]}, of all; the model's own where the source has none. contrasts:
-    {index: float}, of at most LOOKED_AT a class; {} where nobody knows the surface underneath.
+    masks: {index: uint8 [R, R, 1]}; the model's own where the source has none, left out where that
+    has none either. contrasts: {index: float}, of at most LOOKED_AT a class; {} where nobody knows
+    the surface underneath.
     """
 
     masks: dict
     contrasts: dict
 
 
-def look(sampler, source, cached, labels, threshold):
+def look(sampler, source, cached, labels, threshold, strength=1.0):
     """Look at the defects of some classes in their own images: `Looks`.
 
     source, cached: of fixed crops, and the same as a pipeline.CachedSource. threshold: of the
-    model's matte. The surface underneath is the truth where the source knows it, else the model's
-    removal x1a.
+    model's matte, drawn with `strength`. The surface underneath is the truth where the source knows
+    it, else the model's removal x1a.
     """
     config, method, found = sampler.config, sampler.method, Looks({}, {})
     truth = knows_truth(source, config.data.res)
@@ -80,15 +81,17 @@ def look(sampler, source, cached, labels, threshold):
             part = rows[start : start + RENDER]
             x1 = pipeline.load_records(config, cached, part)
             known = bool(x1["has_mask"].all())
-            mask, clean = x1["mask"], None
+            mask, masked, clean = x1["mask"], x1["has_mask"], None
             if truth and known:
                 clean = np.stack([source.clean(i) for i in part])
                 matte = mask
             elif removes and (not known or measured & set(part)):
-                matte, clean = _removed(sampler, x1)
+                matte, clean = _removed(sampler, x1, strength)
                 own = np.where(matte > threshold, np.uint8(255), np.uint8(0))
-                mask = np.where(x1["has_mask"][:, None, None, None], mask, own)
-            found.masks.update(zip(part, mask, strict=True))
+                mask = np.where(masked[:, None, None, None], mask, own)
+                masked = np.ones_like(masked)
+            triples = zip(part, mask, masked, strict=True)
+            found.masks.update((i, shape) for i, shape, there in triples if there)
             if clean is not None:
                 values = contrast(x1["image"], clean, matte)
                 pairs = zip(part, values.tolist(), strict=True)
@@ -96,13 +99,15 @@ def look(sampler, source, cached, labels, threshold):
     return found
 
 
-def _removed(sampler, x1):
+def _removed(sampler, x1, strength):
     """Draw the defects of images on their own surfaces: (matte [N, R, R, 1], uint8 without)."""
     rows = filled(len(x1["image"]), RENDER)
     batch = {name: x1[name][rows] for name in ("image", "mask", "label")}
     request = requests.of_pairs(
         sampler.method.needs, sampler.classes, batch | {"normal": batch["image"]}
     )
+    if strength != 1.0:
+        request["strength"] = np.full(len(rows), strength, np.float32)
     drawn = sampler(request, outputs=("mask", "removed"), batch_size=RENDER)
     num = len(x1["image"])
     return drawn["mask"][:num], images.to_uint8(drawn["removed"][:num])

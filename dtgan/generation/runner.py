@@ -129,7 +129,8 @@ def _checks(workdir, sampler, plan, trained, references, defects, measured):
     held_out = _held_out(config)
     looks, visibility = checks_lib.Looks({}, {}), None
     if defects[0] is not None:
-        looks = checks_lib.look(sampler, *defects, plan.labels, settings.mask_threshold)
+        how = settings.mask_threshold, settings.strength
+        looks = checks_lib.look(sampler, *defects, plan.labels, *how)
     if measured:
         labels = () if defects[0] is None else defects[0].labels
         visibility = checks_lib.Visibility.calibrated(
