@@ -1,4 +1,4 @@
-"""Networks of Defect-GAN (Zhang et al., WACV 2021) and of StarGAN (Choi et al., CVPR 2018) below it.
+"""Networks of Defect-GAN (Zhang et al., WACV 2021) and StarGAN (Choi et al., CVPR 2018) below it.
 
 The paper leaves numbers open; which were chosen is told in docs/defect_gan.md.
 """
