@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from dtgan.config import base_config, flatten
-from dtgan.methods.updates import adam, join, part, rate
 from dtgan.methods.registry import METHODS
+from dtgan.methods.updates import adam, join, part, rate
 from tests.methods.families import JUDGED
 
 
