@@ -2,10 +2,10 @@
 
     launch/run.sh python benchmarks/control.py --workdir=runs/defect_gan
 
-For every image a surface and a box are drawn at random, the labels take turns; measured is the share of
-|image - clean| inside the box, widened by `--margin` pixels, and beside it the share that the same
-image without a box has there. Means over images with 95 % intervals (bootstrap) and the mean change
-in grey levels inside and outside go to WORKDIR/control.json.
+For every image a surface and a box are drawn at random, the labels take turns; measured is the
+share of |image - clean| inside the box, widened by `--margin` pixels, and beside it the share that
+the same image without a box has there. Means over images with 95 % intervals (bootstrap) and the
+mean change in grey levels inside and outside go to WORKDIR/control.json.
 """
 
 import argparse
