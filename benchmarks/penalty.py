@@ -29,7 +29,7 @@ def strided(x, kernel):
 
 
 def seconds(function, *args, rounds):
-    """Median seconds of the processor that a compiled call takes: others may use the machine, too."""
+    """Median seconds of the processor (others may use the machine) that a compiled call takes."""
     compiled = jax.jit(function).lower(*args).compile()
     jax.block_until_ready(compiled(*args))
     found = []
