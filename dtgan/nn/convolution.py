@@ -153,8 +153,7 @@ def conv_halve(x, kernel):
     """Convolve with stride 2, zero-padded by 1: [N, 2H, 2W, I], [4, 4, I, O] -> [N, H, W, O].
 
     On CPU as a 2x2 convolution of stride 1 over 2x2 pixels folded into the channels, whose
-    gradients of every order are convolutions of that kind: the second one, of a gradient penalty,
-    took up to 110 forward passes as a strided convolution.
+    gradients of every order are convolutions of that kind; benchmarks/penalty.py compares.
     """
 
     def folded(x, kernel):
