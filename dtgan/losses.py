@@ -69,6 +69,28 @@ def r1(score, real):
     return 0.5 * jnp.sum(jnp.square(gradient.astype(jnp.float32))) / output.size
 
 
+def critic(real, fake):
+    """Compute a Wasserstein critic's loss, mean D(fake) - mean D(real); G's is -mean D(fake)."""
+    return jnp.mean(fake) - jnp.mean(real)
+
+
+def gradient_penalty(score, mixed):
+    """Compute WGAN-GP's penalty, mean (|d score / d mixed|_2 - 1)^2 (Gulrajani et al. 2017).
+
+    score: function of `mixed` [N, ...] with any outputs per sample, which are summed; mixed: points
+    between real and fake samples.
+    """
+    output, pullback = jax.vjp(score, mixed)
+    (gradient,) = pullback(jnp.ones_like(output))
+    squares = jnp.sum(jnp.square(gradient), axis=tuple(range(1, gradient.ndim)))
+    return jnp.mean(jnp.square(jnp.sqrt(squares + 1e-12) - 1.0))  # the root has no slope at 0
+
+
+def multi_label(logits, target):
+    """Compute the sigmoid cross-entropy of [N, A], summed over labels, averaged over images."""
+    return jnp.mean(jnp.sum(optax.sigmoid_binary_cross_entropy(logits, target), axis=-1))
+
+
 def matte(soft, target):
     """Compute the loss of a matte against its target: mean cross-entropy + Dice loss.
 

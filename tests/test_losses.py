@@ -87,3 +87,22 @@ def test_present_asks_the_surest_cells_alone():
     assert_allclose(losses.present(logits), expected, rtol=1e-6)
     grad = jax.grad(losses.present)(logits)
     assert np.count_nonzero(grad[0]) == 1 and grad[0, 4, 5, 0] < 0
+
+
+def test_the_gradient_penalty_of_a_linear_critic_is_its_slope_less_1_squared():
+    a, mixed = random(6), random(4, 6)
+    a = a / jnp.linalg.norm(a)
+    for slope, expected in ((1.0, 0.0), (3.0, 4.0), (0.0, 1.0)):
+        found = losses.gradient_penalty(lambda x, s=slope: x @ (s * a), mixed)
+        assert_allclose(found, expected, atol=1e-5)
+    # Scores of one sample are summed: two halves make a whole.
+    halves = losses.gradient_penalty(lambda x: jnp.stack([x @ a, x @ a], 1) / 2, mixed)
+    assert_allclose(halves, 0.0, atol=1e-5)
+    slope = jax.grad(lambda s: losses.gradient_penalty(lambda x: x @ (s * a), mixed))(0.0)
+    assert np.isfinite(slope)
+
+
+def test_multi_label_sums_over_labels_and_averages_over_images():
+    logits = jnp.zeros((3, 5))
+    assert_allclose(losses.multi_label(logits, jnp.ones((3, 5))), 5 * np.log(2), rtol=1e-6)
+    assert_allclose(losses.critic(jnp.ones((2, 3)), jnp.full((4,), 3.0)), 2.0)

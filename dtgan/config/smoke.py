@@ -12,5 +12,6 @@ def shrink(config):
     config.train.sample_rows = 2
     config.train.summary_pairs = 4
     config.checkpoint.every = 2
-    if "model" in config and "ch" in config.model:
-        config.model.ch = 2
+    for name, size in (("ch", 2), ("blocks", 2)):
+        if "model" in config and name in config.model:
+            config.model[name] = size

@@ -105,7 +105,8 @@ class Method(NamedTuple):
       without parameters.
     infer: makes images.
     needs: what a request must hold, and `controls` what it may hold; see `sampling.requests`.
-    gives: what `infer` returns: "image", and of "mask clean rec removed".
+    gives: what `infer` returns: "image", and of "mask clean rec removed"; the last two, which are
+      of the request's defect image, only where the request holds one.
       image: the picture [N, R, R, C]; mask: where its defect is [N, R, R, 1] in 0..1;
       clean: the same picture without a defect; rec: the request's defect image reconstructed;
       removed: that image without its defect.

@@ -6,10 +6,12 @@ import jax
 
 from dtgan.config import ConfigError, nearest
 from dtgan.data import pipeline
-from dtgan.methods import dtgan, layered, paste, poisson
+from dtgan.methods import cyclegan, defect_gan, dtgan, layered, paste, poisson
 from dtgan.methods.base import Make
 
 METHODS: dict[str, Make] = {
+    "cyclegan": cyclegan.make,
+    "defect_gan": defect_gan.make,
     "dtgan": dtgan.make,
     "layered": layered.make,
     "paste": paste.make,

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dtgan.config import ConfigError
+from dtgan.config import ConfigError, to_steps
 from dtgan.images import to_float
 from dtgan.methods.base import Method
 from dtgan.state import GanState, NetState
@@ -21,12 +21,27 @@ def adam(lr, b1, b2, lazy_every=0):
     return optax.adam(lr * c, b1=b1**c, b2=b2**c, eps=1e-8)
 
 
-def update(tx, nets, grads):
-    """Apply gradients {name: tree} with optimizers {name: tx}; the other nets stay as they are."""
+def rate(config, step):
+    """Compute the learning rate of a step: optim.lr until the share optim.decay_from of the run is
+    over, then in a straight line to optim.lr_end at its end (config.decay)."""
+    optim = config.optim
+    if optim.decay_from == 1.0:
+        return optim.lr
+    total = to_steps(config.train.duration, config.data.batch_size, num_defects=0)
+    fallen = jnp.clip((step / total - optim.decay_from) / (1.0 - optim.decay_from), 0.0, 1.0)
+    return optim.lr + (optim.lr_end - optim.lr) * fallen
+
+
+def update(tx, nets, grads, rate=1.0):
+    """Apply gradients {name: tree} with optimizers {name: tx}; the other nets stay as they are.
+
+    rate: times what the optimizers move, for learning rates that are functions of the step.
+    """
     new = dict(nets)
     for name, grad in grads.items():
         net = nets[name]
         updates, opt_state = tx[name].update(grad, net.opt_state, net.params)
+        updates = jax.tree.map(lambda x: x * rate, updates)
         new[name] = NetState(optax.apply_updates(net.params, updates), opt_state)
     return new
 
@@ -70,6 +85,26 @@ def masked_baseline(infer):
         gives=("image", "mask", "clean"),
         keeps_surface=True,
     )
+
+
+def adopt_same(config, classes):
+    """Make the `Adopt` of a family that starts from its own runs with the same classes only."""
+
+    def adopt(state, donor):
+        workdir = config.init.workdir
+        if donor.method != config.method:
+            raise ConfigError(
+                f"init.workdir={workdir} holds a run of method={donor.method}; "
+                f"method={config.method} starts from its own runs only"
+            )
+        if tuple(donor.classes) != tuple(classes):
+            raise ConfigError(
+                f"init.workdir={workdir} knows the classes {', '.join(donor.classes)}, this run "
+                f"{', '.join(classes)}; method={config.method} starts from the same ones only"
+            )
+        return adopt_all(state, donor)
+
+    return adopt
 
 
 def adopt_all(state, donor):

@@ -43,6 +43,8 @@ def conv(x, kernel, stride=1, pad=0):
         return conv_flat(x, kernel, pad)
     if k == 3 and stride == 2 and not pad and x.shape[1] % 2 and x.shape[2] % 2:
         return conv_down(x, kernel)
+    if (k, stride, pad) == (4, 2, 1) and not (x.shape[1] % 2 or x.shape[2] % 2):
+        return conv_halve(x, kernel)
     y = _conv(materialise(x), kernel, (stride, stride), ((pad, pad), (pad, pad)))
     return materialise(y)
 
@@ -145,6 +147,59 @@ def _weave(even, odd, axis):
     both = jnp.stack([even, odd], axis + 1)
     both = both.reshape(*even.shape[:axis], 2 * n + 2, *even.shape[axis + 1 :])
     return jax.lax.slice_in_dim(both, 0, 2 * n + 1, axis=axis)
+
+
+def conv_halve(x, kernel):
+    """Convolve with stride 2, zero-padded by 1: [N, 2H, 2W, I], [4, 4, I, O] -> [N, H, W, O].
+
+    On CPU as a 2x2 convolution of stride 1 over 2x2 pixels folded into the channels, whose
+    gradients of every order are convolutions of that kind; benchmarks/penalty.py compares.
+    """
+
+    def folded(x, kernel):
+        i, o = kernel.shape[2:]
+        kernel = kernel.reshape(2, 2, 2, 2, i, o).transpose(0, 2, 1, 3, 4, 5)
+        x = fold(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))))
+        return conv(x, kernel.reshape(2, 2, 4 * i, o))
+
+    def strided(x, kernel):
+        return _conv(x, kernel, (2, 2), ((1, 1), (1, 1)))
+
+    return jax.lax.platform_dependent(x, kernel, cpu=folded, default=strided)
+
+
+def conv_double(x, kernel):
+    """Transpose a 4x4 convolution of stride 2: [N, H, W, I], [4, 4, I, O] -> [N, 2H, 2W, O].
+
+    Pixel (2i + u - 1, 2j + v - 1) of the result gets x[i, j] kernel[u, v], as in PyTorch with
+    padding 1. On CPU a 2x2 convolution that makes 2x2 pixels as channels, see `conv_halve`.
+    """
+
+    def folded(x, kernel):
+        i, o = kernel.shape[2:]
+        kernel = kernel.reshape(2, 2, 2, 2, i, o)[::-1, :, ::-1].transpose(0, 2, 4, 1, 3, 5)
+        y = unfold(conv(x, kernel.reshape(2, 2, i, 4 * o), pad=1))
+        return y[:, 1:-1, 1:-1]
+
+    def dilated(x, kernel):
+        pads = ((2, 2), (2, 2))
+        return _conv(x, kernel[::-1, ::-1], (1, 1), pads, lhs_dilation=(2, 2))
+
+    return jax.lax.platform_dependent(x, kernel, cpu=folded, default=dilated)
+
+
+def fold(x):
+    """Fold 2x2 pixels into the channels: [N, 2H, 2W, C] -> [N, H, W, 4C]."""
+    n, h, w, c = x.shape
+    x = x.reshape(n, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(n, h // 2, w // 2, 4 * c)
+
+
+def unfold(x):
+    """Undo `fold`: [N, H, W, 4C] -> [N, 2H, 2W, C]."""
+    n, h, w, c = x.shape
+    x = x.reshape(n, h, w, 2, 2, c // 4).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(n, 2 * h, 2 * w, c // 4)
 
 
 def _adjoint(kernel):

@@ -47,7 +47,8 @@ def pixel_sum(x):
     def rows_first(x):
         n, h, w, c = x.shape
         x = materialise(x)
-        rows = jnp.sum(x.reshape(n, h, w * c), axis=1, dtype=jnp.float32)
+        exact = jnp.promote_types(x.dtype, jnp.float32)
+        rows = jnp.sum(x.reshape(n, h, w * c), axis=1, dtype=exact)
         return jnp.sum(rows.reshape(n, w, c), axis=1).astype(x.dtype)
 
     def plain(x):

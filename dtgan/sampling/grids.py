@@ -6,22 +6,24 @@ from dtgan import images
 from dtgan.sampling import requests
 
 TRUTH = "true x3"
+_OF_DEFECT = {"x1r": "rec", "x1a": "removed"}  # columns that show what becomes of x1
 
 
 def sample_grid(method, batch, drawn):
     """Lay out the images of a batch as a sheet, uint8 [H, W, C]: a row a pair, titled columns.
 
-    x1, mask, x1r, x1a, x2, x4, x3, (truth,) |x3 - x2|, as far as the `Method` needs and gives them;
-    where it gives an image alone, the images side by side. batch: of `pairs.Pairs`, or {}.
+    x1, mask, x1r, x1a, x2, x4, x3, (truth,) |x3 - x2|, as far as the `Method` needs them and they
+    were drawn; where it gives an image alone, the images side by side. batch: of `pairs.Pairs`, or
+    {}. drawn: of a request by `requests.in_full`.
     """
     x3 = images.to_uint8(drawn["image"])
     columns = {}
-    if "defect" in method.needs:
+    if {"defect", *_OF_DEFECT.values()} & {*method.needs, *drawn}:
         columns["x1"] = batch["image"]
     if "mask" in method.gives:
         columns["mask"] = np.broadcast_to(images.to_uint8(2.0 * drawn["mask"] - 1.0), x3.shape)
-    for title, name in (("x1r", "rec"), ("x1a", "removed")):
-        if name in method.gives:
+    for title, name in _OF_DEFECT.items():
+        if name in drawn:
             columns[title] = images.to_uint8(drawn[name])
     if "surface" in method.needs:
         columns["x2"] = batch["normal"]

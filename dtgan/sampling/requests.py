@@ -6,13 +6,14 @@ import numpy as np
 
 from dtgan.config import ConfigError, nearest
 from dtgan.data import labels, pipeline
+from dtgan.sampling import places
 
 
 class Field(NamedTuple):
     """A field of a request: an array [N, ...], or [N, K, ...] for K defects in each image.
 
     shape: of one entry, with R the side of an image, C its channels, A the number of single labels
-    (data.labels). exported: whether an exported network takes it, if the family has it.
+    (data.labels). exported: whether an exported network takes it, if it is a control of the family.
     """
 
     shape: tuple
@@ -23,10 +24,13 @@ class Field(NamedTuple):
 
 
 FIELDS = {
-    "defect": Field(("R", "R", "C"), np.uint8, "an image x1 with a defect, 0..255", True),
+    "defect": Field(("R", "R", "C"), np.uint8, "an image x1 with a defect, 0..255", True, False),
     "defect_mask": Field(("R", "R", 1), np.uint8, "where its defect is, 0 or 255", True),
     "surface": Field(("R", "R", "C"), np.uint8, "a defect-free image x2, 0..255"),
     "labels": Field(("A",), np.float32, "1 for every label that the image shall show"),
+    "where": Field(
+        ("R", "R", "A"), np.uint8, "255 where each of the labels shall show, 0 elsewhere"
+    ),
     "strength": Field((), np.float32, "of the defect: 0 none, 1 as in x1", True),
     "shift": Field((2,), np.float32, "of the defect, down and right, in image sides", True, False),
     "scale": Field((), np.float32, "of the defect, about the image centre", True, False),
@@ -91,6 +95,11 @@ def of_pairs(needs, classes, batch):
     return {name: made[name]() for name in needs}
 
 
+def in_full(method):
+    """List what a request must hold to be given all that a `Method` gives: also a defect image."""
+    return (*method.needs, *({"defect"} & set(method.controls)))
+
+
 def one_hot(classes, label):
     """Encode the classes `label` int [N] by the single labels they show: float32 [N, A]."""
     return labels.targets(classes).astype(np.float32)[np.asarray(label)]
@@ -103,6 +112,7 @@ def control_request(sampler, source, num, classes=(), defects=1, seed=0, **contr
     in turn, as many in an image as `defects`; empty means all. controls, all optional:
       references: indices in `source` of the defects, [num] or [num, defects], instead of `classes`
       backgrounds: indices in `source` of the surfaces [num]
+      where: masks or boxes of labels, see `places.fields`; asks for these labels instead
       others: by the names in `FIELDS`, for all, for each image or for each defect.
     The same seed gives the same request. Raises ConfigError for unknown classes and indices,
     impossible values, and controls that the sampler's method lacks.
@@ -138,6 +148,8 @@ def control_request(sampler, source, num, classes=(), defects=1, seed=0, **contr
         "normal": x2["image"],
     }
     request = of_pairs(method.needs, sampler.classes, batch)
+    if "where" in controls:
+        request |= places.fields(controls.pop("where"), sampler.classes, num, config.data.res)
     for name, value in controls.items():
         request[name] = _control(name, np.asarray(value), shape, config.data.res)
     if method.several:
@@ -170,7 +182,7 @@ def _of_class(source, name):
 def _control(name, value, shape, res):
     """Check one control and turn it into the array that `infer` reads."""
     if name == "limit":
-        return _limit(value, shape[0], res)
+        return places.of_mask(name, value, shape[0], res)
     field = FIELDS[name]
     if field.dtype != np.bool_ and not np.all(np.isfinite(value)):
         raise ConfigError(f"{name}={value.tolist()} is not finite")
@@ -179,20 +191,6 @@ def _control(name, value, shape, res):
     if name == "scale" and np.any(value <= 0):
         raise ConfigError(f"scale={value.tolist()} is not above 0; strength=0 leaves no defect")
     return broadcast_control(name, value.astype(field.dtype), shape, field.shape)
-
-
-def _limit(value, num, res):
-    """Convert the user's mask to uint8 [num, R, R, 1]; True or 255 is where a defect may be."""
-    if value.dtype == bool:
-        value = value * np.uint8(255)
-    if not np.issubdtype(value.dtype, np.integer) or value.min() < 0 or value.max() > 255:
-        raise ConfigError(f"limit is {value.dtype}; give bool, or uint8 with 255 = a defect may be")
-    value = value[None, ..., None] if value.ndim == 2 else value
-    if value.shape not in ((1, res, res, 1), (num, res, res, 1)):
-        raise ConfigError(
-            f"limit has the shape {value.shape}; use ({res}, {res}) or ({num}, {res}, {res}, 1)"
-        )
-    return np.ascontiguousarray(np.broadcast_to(value.astype(np.uint8), (num, res, res, 1)))
 
 
 def broadcast_control(name, value, shape, trailing=()):

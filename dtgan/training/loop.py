@@ -278,7 +278,8 @@ class Run:
             (batch,) = self.pairs
         elif "labels" in self.method.needs:  # in turn
             batch = {"label": 1 + np.arange(self.rows) % (len(self.info.classes) - 1)}
-        request = requests.of_pairs(self.method.needs, self.info.classes, batch)
+        asked = requests.in_full(self.method) if self.pairs else self.method.needs
+        request = requests.of_pairs(asked, self.info.classes, batch)
         drawn = jax.device_get(self.infer(state.ema, request))
         grid = grids.sample_grid(self.method, batch, drawn)
         if self.lead:

@@ -45,16 +45,16 @@ def drawer(family):
     return sampler.Sampler(config, CLASSES, 0, ema, method)
 
 
-def request_of(method, num, seed=0):
-    """A random request for what a method needs."""
-    rng = np.random.default_rng(seed)
+def request_of(method, num, names=()):
+    """A random request for what a method needs, or for `names`."""
+    rng = np.random.default_rng(0)
     batch = {
         "image": rng.integers(0, 256, (num, 32, 32, 1), np.uint8),
         "normal": rng.integers(0, 256, (num, 32, 32, 1), np.uint8),
         "mask": np.uint8(255) * (rng.random((num, 32, 32, 1)) < 0.2),
         "label": rng.integers(1, len(CLASSES), num),
     }
-    return requests.of_pairs(method.needs, CLASSES, batch)
+    return requests.of_pairs(names or method.needs, CLASSES, batch)
 
 
 def test_fields_are_of_the_known_words(family):
@@ -107,8 +107,12 @@ def test_a_step_runs_the_phases_that_are_due_and_counts_once(family):
 
 def test_infer_gives_what_it_promises(family, drawer):
     _, method = family
-    drawn = drawer(request_of(method, 3), 0, np.arange(3))
+    request = request_of(method, 3, requests.in_full(method))
+    drawn = drawer(request, 0, np.arange(3))
     assert set(drawn) == set(method.gives)
+    without = {name: request[name] for name in method.needs}
+    alone = set() if "defect" in without else {"rec", "removed"}
+    assert set(drawer(without, 0, np.arange(3))) == set(method.gives) - alone
     for name, array in drawn.items():
         assert array.shape == (3, 32, 32, 1) and array.dtype == np.float32
         assert np.all(np.isfinite(array)), name
@@ -128,7 +132,7 @@ def test_noise_has_a_row_for_every_image(family):
 def test_an_image_depends_on_its_own_request_and_number_alone(family, drawer):
     """In another place, among other images, in a batch of another size it is the same."""
     _, method = family
-    request, numbers = request_of(method, 4), np.array([5, 0, 9, 7])
+    request, numbers = request_of(method, 4, requests.in_full(method)), np.array([5, 0, 9, 7])
     whole, order = drawer(request, 3, numbers), np.array([2, 0, 0, 1, 3])
     mixed = drawer({name: x[order] for name, x in request.items()}, 3, numbers[order])
     for name in method.gives:

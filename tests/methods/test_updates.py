@@ -1,10 +1,11 @@
-"""Pins the pieces of update rules: lazy Adam, joined batches."""
+"""Pins the pieces of update rules: lazy Adam, falling rates, joined batches."""
 
 import jax.numpy as jnp
 import numpy as np
 
-from dtgan.config import base_config
-from dtgan.methods.updates import adam, join, part
+from dtgan.config import base_config, flatten
+from dtgan.methods.registry import METHODS
+from dtgan.methods.updates import adam, join, part, rate
 from tests.methods.families import JUDGED
 
 
@@ -24,3 +25,15 @@ def test_join_keeps_samples_together_and_part_undoes_it():
     np.testing.assert_array_equal(joined[:2], [[0, 1], [0, -1]])
     for x, y in zip(part(joined, 2), (a, b), strict=True):
         np.testing.assert_array_equal(x, y)
+
+
+FALLING = [name for name in METHODS if "optim.decay_from" in flatten(base_config(name))]
+
+
+def test_the_learning_rate_falls_in_a_straight_line_after_its_share_of_the_run():
+    config = base_config(FALLING[0])
+    config.optim.lr, config.optim.lr_end, config.train.duration = 4e-4, 1e-4, "1000steps"
+    for step, expected in ((0, 4e-4), (500, 4e-4), (750, 2.5e-4), (1000, 1e-4), (1001, 1e-4)):
+        np.testing.assert_allclose(rate(config, jnp.int32(step)), expected, rtol=1e-5)
+    config.optim.decay_from, config.train.duration = 1.0, "3epochs"
+    assert rate(config, jnp.int32(10)) == 4e-4

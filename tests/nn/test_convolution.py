@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from dtgan.nn.convolution import conv, conv_down, conv_transpose
+from dtgan.nn.convolution import conv, conv_double, conv_down, conv_transpose
 
 
 def plain_conv(x, kernel, stride=1, pad=0, dilation=1):
@@ -46,6 +46,28 @@ def test_convolutions_equal_the_plain_ones_to_second_order(fast, plain, shape, c
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=shape), jnp.float32)
     kernel = jnp.asarray(rng.normal(size=(3, 3, 3, channels)), jnp.float32)
+    ours, theirs = (values_and_gradients(f, x, kernel) for f in (fast, plain))
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()))
+
+
+@pytest.mark.parametrize(
+    ("fast", "plain", "shape"),
+    [
+        (lambda x, k: conv(x, k, 2, 1), lambda x, k: plain_conv(x, k, 2, 1), (2, 8, 10, 3)),
+        (lambda x, k: conv(x, k, 2, 1), lambda x, k: plain_conv(x, k, 2, 1), (2, 4, 4, 3)),
+        (
+            conv_double,
+            lambda x, k: plain_conv(x, k[::-1, ::-1], pad=2, dilation=2),
+            (2, 4, 6, 3),
+        ),
+    ],
+    ids=["halved", "halved to 2x2", "doubled"],
+)
+def test_convolutions_of_four_pixels_equal_the_plain_ones_to_second_order(fast, plain, shape):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=shape), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(4, 4, 3, 5)), jnp.float32)
     ours, theirs = (values_and_gradients(f, x, kernel) for f in (fast, plain))
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()))
