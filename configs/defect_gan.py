@@ -38,7 +38,7 @@ def get_config(arg=""):
 
 
 def make_quick(config):
-    """Set what two CPU cores train in a quarter of an hour."""
+    """Make all small enough for a CPU."""
     config.data.res, config.data.channels = 64, 1
     config.model.ch, config.model.d_ch, config.model.blocks = 8, 16, 4
     config.optim.ema = 0.99
