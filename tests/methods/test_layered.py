@@ -55,7 +55,7 @@ def change(drawn):
 
 
 def test_only_what_is_asked_for_is_computed(sampler, ask):
-    """E, G and F of x1 alone, for rec and removed, are half of the work."""
+    """G and F of x1 alone, for rec and removed, are a quarter of the work of so small networks."""
     request, whole = ask(), sampler(ask())
     used = ("image", "mask", "clean")
     drawn = sampler(request, outputs=used)
@@ -69,7 +69,7 @@ def test_only_what_is_asked_for_is_computed(sampler, ask):
         sampler._program(names).lower(sampler.ema, rows, jax.random.key(0)).cost_analysis()["flops"]
         for names in (used, sampler.method.gives)
     ]
-    assert work[0] < 0.7 * work[1]
+    assert work[0] < 0.8 * work[1]
     with pytest.raises(ConfigError, match=r"gives no 'removd' \(did you mean 'removed'"):
         sampler(request, outputs=("removd",))
 
