@@ -61,14 +61,23 @@ def check(method, name, request):
             raise ConfigError(f"method={name} needs {field!r} in a request: {_meaning(field)}")
 
 
-def check_outputs(method, name, outputs):
-    """Raise ConfigError where a `Method` does not give one of the outputs that are asked for."""
-    for output in outputs:
-        if output not in method.gives:
+def outputs_of(method, name, request, wanted=None):
+    """List what a `Method` gives for a request: of its `gives` those `wanted`, by default all.
+
+    "rec" and "removed" are of the request's defect image, so it has to hold one. Raises ConfigError
+    for what is wanted in vain.
+    """
+    lacking = () if "defect" in request else ("rec", "removed")
+    given = [output for output in method.gives if output not in lacking]
+    for output in wanted or ():
+        if output in method.gives and output in lacking:
+            raise ConfigError(f"{output!r} is made of a defect image; put one into the request")
+        if output not in given:
             raise ConfigError(
                 f"method={name} gives no {output!r}{nearest(output, method.gives)}; "
                 f"it gives {', '.join(method.gives)}"
             )
+    return tuple(output for output in given if wanted is None or output in wanted)
 
 
 def check_classes(method, name, classes):

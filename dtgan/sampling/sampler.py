@@ -67,13 +67,12 @@ class Sampler:
         request: {name: array [N, ...]}, what the method needs and of its controls what is wished
         (see `requests.FIELDS`). numbers: int [N], by default 0 .. N - 1: the noise of an image is
         a function of the seed and its number, wherever it stands in a batch; they also say N where
-        the method needs nothing. outputs: names of `Method.gives`, by default all; what they do not
-        need is not computed. batch_size: rows computed at a time, by default all; one program is
-        compiled for each. The rows are split over all devices.
+        the method needs nothing. outputs: names of `Method.gives`, by default all that the request
+        allows; what they do not need is not computed. batch_size: rows computed at a time, by
+        default all; one program is compiled for each. The rows are split over all devices.
         Raises ConfigError for a request that is not the method's, and for outputs that it lacks.
         """
-        requests.check_outputs(self.method, self.config.method, outputs or ())
-        outputs = tuple(name for name in self.method.gives if outputs is None or name in outputs)
+        outputs = requests.outputs_of(self.method, self.config.method, request, outputs)
         requests.check(self.method, self.config.method, request)
         if numbers is None and not request:
             raise ConfigError(

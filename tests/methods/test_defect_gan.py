@@ -235,6 +235,8 @@ def test_places_of_labels(drawer, folder):
     assert np.abs(drawer(half)["image"] - drawer(plain)["image"]).max() > 1e-3
     restored = drawer({**plain, "defect": plain["surface"]})
     assert restored["removed"].shape == restored["image"].shape
+    with pytest.raises(ConfigError, match="'removed' is made of a defect image"):
+        drawer(plain, outputs=("removed",))
     for bad, message in (
         ({"crak": [(0, 0, 4, 4)]}, "did you mean 'crack'"),
         ({"normal": [(0, 0, 4, 4)]}, "no defect label of this run"),
