@@ -146,7 +146,9 @@ def test_bfloat16_follows_the_loss_curves_of_float32():
         curves.append(np.mean(np.reshape(losses, (10, 20, 2)), axis=1))
     plain, half = curves
     assert np.all(np.abs(half / plain - 1.0) < [0.05, 0.1]), half / plain
-    assert plain[-1, 0] < 0.98 * plain[0, 0]  # it learns: the curves are no constants
+    # It learns: the curves are no constants. Long means, since rounding, which differs from one
+    # number of threads to another, moves those of 20 steps by as much.
+    assert np.mean(plain[5:, 0]) < 0.98 * np.mean(plain[:3, 0])
 
 
 @pytest.mark.parametrize("name", JUDGED)
