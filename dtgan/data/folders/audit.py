@@ -17,9 +17,9 @@ from dtgan import images
 from dtgan.config import NORMAL, ConfigError, nearest, parse_fold
 from dtgan.data import labels
 from dtgan.data.folders import assign, masks
+from dtgan.data.folders.examine import examine_all
 from dtgan.data.folders.scan import (
     Finding,
-    examine_all,
     list_set,
     signature,
 )

@@ -8,7 +8,7 @@ import pathlib
 
 from dtgan import images
 from dtgan.config import NORMAL, ConfigError, nearest
-from dtgan.data.folders import masks, scan
+from dtgan.data.folders import examine, masks, scan
 from dtgan.data.folders.files import FileSource
 
 log = logging.getLogger("dtgan")
@@ -68,7 +68,7 @@ def _open(root, entries, classes, data, flag, listed):
     masks.check_fields(data)
     if not data.mask_values:
         _check_known({entry.class_name for entry in entries}, classes, flag, root)
-    records, found = scan.examine_all(root, entries, data)
+    records, found = examine.examine_all(root, entries, data)
     errors = [*listed.errors, *found.errors]
     if errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""

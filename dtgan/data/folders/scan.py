@@ -1,31 +1,23 @@
-"""Scan of a folder of images: its files by class, and each file's size and digests.
+"""Scan of a folder of images: its files by class, paired with their masks, none of them decoded.
 
-The first half of the audit: `audit.py` compares the files with each other and splits them.
+First of the audit: `examine.py` decodes the files, `audit.py` compares and splits them.
 """
 
 import collections
 import dataclasses
-import functools
 import hashlib
 import os
 import pathlib
 import re
 import unicodedata
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
-
-import numpy as np
-from PIL import UnidentifiedImageError
 
 from dtgan import images
 from dtgan.config import NORMAL, ConfigError, nearest
 from dtgan.data import windows
-from dtgan.data.folders import masks as masks_lib
 
 _SILENT = ("thumbs.db", "desktop.ini", "__macosx")  # of file managers, ignored like hidden files
 _MASK_SUFFIX = re.compile(r"[-_ .](masks?|gt|labels?|seg|segmentation)$", re.IGNORECASE)
-_BITS = (8, 10, 12, 14, 16)  # of cameras
-_LISTED = 6  # values in a message
 _READ = f"read are {' '.join(images.SUFFIXES)} files"
 
 
@@ -229,221 +221,6 @@ def describe_unread(unread):
     number = unread.total()
     kinds = ", ".join(sorted(unread))
     return f"{number} file{'' if number == 1 else 's'} of a type that is not read ({kinds})"
-
-
-def examine_all(root, entries, data):
-    """Decode all files of a set: (records with contents, Findings).
-
-    `data` is config.data, which says how they are read. Findings are of each file, and of what
-    shows in all of them together alone.
-    """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(functools.partial(examine, root, data=data), entries))
-    records, found = [], Findings.none()
-    has_masks = any(entry.mask for entry in entries)
-    for entry, (own, errors, warnings) in zip(entries, results, strict=True):
-        records += own
-        found.errors.extend(errors)
-        found.warnings.extend(warnings)
-        if has_masks and entry.class_name != NORMAL and not entry.mask:
-            detail = "reads has_mask=False"
-            found.warnings.append(Finding(relative(root, entry.image), "no mask", detail))
-    for check in (_check_range, _check_mask_values, _check_mask_area):
-        found.warnings.extend(check(records, data))
-    return records, found
-
-
-def examine(root, entry, data):
-    """Decode one image and its mask: (records with contents, errors, warnings).
-
-    `data` is config.data. There is one record, or with data.mask_values one for each class in the
-    mask; none where there are errors. A mask without any defect is a missing label, so the record
-    drops it, with a warning.
-    """
-    found = Findings.none()
-    measured = _picture(root, entry, data, found)
-    if not measured:
-        return [], *found
-    record, orientation = measured
-    records = [record]
-    if entry.mask is not None:
-        records = _masked(root, record, orientation, data, found)
-    return [] if found.errors else records, *found
-
-
-def _picture(root, entry, data, found):
-    """Decode the image of an entry: (its record, its EXIF orientation), None where it does not."""
-    name = relative(root, entry.image)
-    decoded = _attempt(root, entry.image, found, _read, data)
-    if not decoded:
-        return None
-    picture, pixels = decoded
-    if min(pixels.shape[:2]) < 2:
-        detail = f"{pixels.shape[1]}x{pixels.shape[0]} pixels"
-        found.errors.append(Finding(name, "zero area", detail))
-    if picture.pages > 1:
-        detail = f"{picture.pages} of them, of which the first is read; save each as its own file"
-        found.warnings.append(Finding(name, "several pages", detail))
-    record = _measured(entry, picture, pixels)
-    _check_white(name, picture, record.greatest, data.range, found)
-    return record, picture.orientation
-
-
-def _read(path, data):
-    """Decode an image file: (images.Picture, its pixels uint8 [H, W, C])."""
-    picture = images.decode(path, data.max_megapixels)
-    return picture, images.to_array(picture, None, data.range)
-
-
-def _attempt(root, path, found, read, data):
-    """Return read(path, data), or None with an error in `found` where the file does not decode."""
-    try:
-        if path.stat().st_size:
-            return read(path, data)
-        reason, detail = "empty file", "0 bytes"
-    except images.TooLarge as error:
-        reason, detail = "too large", str(error)
-    except UnidentifiedImageError:
-        reason, detail = "unreadable", "not an image, whatever its suffix says"
-    except Exception as error:  # decoders raise errors of any type on broken bytes
-        reason, detail = "unreadable", " ".join(str(error).split()) or type(error).__name__
-    found.errors.append(Finding(relative(root, path), reason, detail))
-    return None
-
-
-def _measured(entry, picture, pixels):
-    """Make the record of a decoded image, without what its mask says."""
-    height, width, channels = pixels.shape
-    if channels == 3 and (pixels == pixels[..., :1]).all():
-        pixels = pixels[..., :1]  # a grey picture stored as RGB is still the same picture
-    greatest = 0
-    if picture.wide:
-        greatest = int(np.max(np.asarray(picture.image)))
-        greatest = greatest << 8 | 255 if picture.narrowed else greatest
-    return dataclasses.replace(
-        entry,
-        size=(height, width),
-        channels=channels,
-        bits=16 if picture.wide else 8,
-        greatest=greatest,
-        digest=_digest(pixels.shape, pixels.tobytes()),
-        canonical=_canonical(pixels),
-    )
-
-
-def _masked(root, record, orientation, data, found):
-    """Read the mask of a record: the records with it; what is wrong with it goes to `found`."""
-    name, normal = relative(root, record.mask), record.class_name == NORMAL
-    mask = _attempt(root, record.mask, found, masks_lib.read_mask, data)
-    if mask is None:
-        return []
-    if mask.codes.shape != record.size:
-        (height, width), (rows, columns) = mask.codes.shape, record.size
-        detail = f"{width}x{height} for an image of {columns}x{rows}"
-        if orientation > 4:
-            detail += f", which its EXIF orientation {orientation} turns"
-        found.errors.append(Finding(name, "wrong-size mask", detail))
-        return []
-    fault = masks_lib.fault(mask, data)
-    if fault:
-        found.errors.append(Finding(name, *fault))
-        return []
-    parts = {kind: marked for kind, marked in masks_lib.parts(mask, data).items() if marked.any()}
-    if normal and "" in parts:
-        detail = f"{int(parts[''].sum())} defect pixels in an image of class {NORMAL}"
-        found.errors.append(Finding(name, "mask on a normal image", detail))
-    if not parts and not normal:
-        if data.mask_values:
-            detail = f"has no defect of data.mask_values; move its image to images/{NORMAL}/"
-            found.errors.append(Finding(name, "zero-area mask", detail))
-        detail = "marks no pixel; ignored, so this defect reads has_mask=False"
-        found.warnings.append(Finding(name, "zero-area mask", detail))
-        return [dataclasses.replace(record, mask=None)]
-    return [
-        dataclasses.replace(
-            record,
-            class_name=kind or record.class_name,
-            area=float(marked.mean()),
-            mask_value=masks_lib.only_value(mask),
-            mask_digest=_digest((*marked.shape, 1), np.packbits(marked).tobytes()),
-            shown=windows.shown(np.uint8(255) * marked[..., None], data),
-        )
-        for kind, marked in sorted((parts or {"": np.zeros(record.size, bool)}).items())
-    ]
-
-
-def _check_white(name, picture, greatest, white, found):
-    """Find what data.range does not fit: values above it, and colours that it does not scale."""
-    if not picture.wide:
-        return
-    if picture.narrowed and white != images.WHITE:
-        detail = f"only its upper 8 bits are read, which data.range={white} does not fit"
-        found.errors.append(Finding(name, "16-bit colour", f"{detail}; convert it to 8 bit"))
-    elif np.min(np.asarray(picture.image)) < 0:
-        detail = "a value is below 0; convert it to 16 bit without sign"
-        found.errors.append(Finding(name, "value out of range", detail))
-    elif greatest > white:
-        detail = f"{greatest}, above data.range={white}; "
-        if greatest > images.WHITE:
-            detail += "convert it to 16 bit"
-        else:
-            detail += f"--config.data.range={_white(greatest)}, or write the file in that range"
-        found.errors.append(Finding(name, "value out of range", detail))
-
-
-def _white(greatest):
-    """Return the white of the camera with the least bits that has a value."""
-    return next(2**bits - 1 for bits in _BITS if greatest < 2**bits)
-
-
-def _check_range(records, data):
-    """Find a set whose 16-bit files use a fraction of data.range: nearly black pictures."""
-    wide = [record for record in records if record.bits == 16]
-    greatest = max((record.greatest for record in wide), default=0)
-    if not wide or 4 * greatest >= data.range:
-        return []
-    detail = f"{len(wide)} 16-bit pictures use 0..{greatest} of 0..{data.range}"
-    white = _white(greatest)
-    remedy = f"a {white.bit_length()}-bit camera? --config.data.range={white}"
-    if any(record.channels == 3 for record in wide):
-        remedy = "16-bit colour is read by its upper 8 bits; stretch it and convert it to 8 bit"
-    return [Finding("images/", "nearly black", f"{detail}; {remedy}")]
-
-
-def _check_mask_values(records, data):
-    """Find a set whose masks mark defects with different values, perhaps of different kinds."""
-    files = {record.mask: record.mask_value for record in records if record.mask_value}
-    values = collections.Counter(files.values()).most_common()
-    if len(values) < 2 or data.mask_values:
-        return []
-    detail = ", ".join(f"{value} in {number} files" for value, number in values[:_LISTED])
-    detail += "; all read as defect; if they are kinds, name them: "
-    detail += masks_lib.suggest([value for value, _ in values[:_LISTED]])
-    return [Finding("masks/", "different values", detail)]
-
-
-def _check_mask_area(records, data):
-    """Find a set most of whose masks cover more than half of the picture."""
-    areas = [record.area for record in records if record.area]
-    if not areas or np.median(areas) <= 0.5:
-        return []
-    share = f"{100 * np.median(areas):.0f} % of the picture (median of {len(areas)})"
-    remedy = f"is the defect black? --config.data.mask_invert={not data.mask_invert}"
-    if data.mask_values:
-        remedy = f"is one of data.mask_values the background? name it {NORMAL}"
-    return [Finding("masks/", "large masks", f"masks cover {share}: {remedy}")]
-
-
-def _digest(shape, data):
-    digest = hashlib.sha256(repr(tuple(shape)).encode())
-    digest.update(data)  # not joined first: a strip's pixels are large
-    return digest.hexdigest()
-
-
-def _canonical(pixels):
-    """Compute a digest that a picture and its mirror images share."""
-    flips = (pixels, pixels[::-1], pixels[:, ::-1], pixels[::-1, ::-1])
-    return _digest(pixels.shape, min(flip.tobytes() for flip in flips))
 
 
 def signature(root):
