@@ -1,87 +1,37 @@
-"""Pins the folder source: what it reads, how it splits, and what it says about bad files."""
+"""Pins the folder source: what it reads, and what it says about bad files."""
 
-import collections
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from dtgan.config import ConfigError, base_config
+from dtgan.config import ConfigError
 from dtgan.data.folders import audit
-from dtgan.data.folders.folder import FolderSource
 from dtgan.data.splits import SPLITS
-
-
-def _picture(seed, size=(20, 24)):
-    return np.random.default_rng(seed).integers(0, 256, size, np.uint8)
-
-
-def _save(path, array):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
-
-
-def _make(root, normal=6, crack=6, masks=True):
-    """A clean set of grey PNG images, with one mask for every crack if asked."""
-    for i in range(normal):
-        _save(root / "images/normal" / f"n{i}.png", _picture(i))
-    for i in range(crack):
-        _save(root / "images/crack" / f"c{i}.png", _picture(100 + i))
-        if masks:
-            mask = np.zeros((20, 24), np.uint8)
-            mask[3:6, 4:9] = 255
-            _save(root / "masks/crack" / f"c{i}.png", mask)
-    return root
-
-
-def _data(path, **fields):
-    """config.data of a folder."""
-    data = base_config().data
-    data.update(source="folder", path=str(path), **fields)
-    return data
-
-
-def _open(path, split="train", seed=0, **fields):
-    return FolderSource(_data(path, **fields), split, seed)
-
-
-def _audit(path, **fields):
-    return audit.audit(_data(path, **fields))
-
-
-def _split_of(path, **options):
-    return {item["id"]: name for name in SPLITS for item in _open(path, name, **options)}
-
-
-def _errors(path, **fields):
-    return [(f.file, f.reason) for f in _audit(path, **fields).errors]
-
-
-def _warnings(path, **fields):
-    return [(f.file, f.reason) for f in _audit(path, **fields).warnings]
-
-
-def _plant(root, number=3):
-    """Bad files: one unreadable, one empty, one with a mask of another size, `number` >= 3."""
-    (root / "images/crack/text.png").write_text("not a picture")
-    (root / "images/normal/empty.bmp").touch()
-    _save(root / "masks/crack/c0.png", np.full((10, 10), 255, np.uint8))
-    for i in range(number - 3):
-        (root / f"images/normal/empty{i}.png").touch()
+from tests.data.folders import (
+    audit_of,
+    errors_of,
+    make,
+    open_split,
+    picture,
+    plant,
+    save,
+    warnings_of,
+)
 
 
 def test_reads_every_format_with_one_contract(tmp_path):
-    _make(tmp_path, normal=2, crack=2, masks=False)
+    make(tmp_path, normal=2, crack=2, masks=False)
     folder = tmp_path / "images/Ünter grad 裂纹"
-    colour = np.stack([_picture(i) for i in range(3)], axis=-1)
-    _save(folder / "a b.png", (_picture(11).astype(np.uint16)) * 257)
-    _save(folder / "rot é.jpg", colour)
-    _save(folder / "c.BMP", _picture(2, (30, 7)))
-    _save(folder / "d.tiff", colour[:9])
-    _save(folder / "e.tif", _picture(13).astype(np.uint16) * 257)
+    colour = np.stack([picture(i) for i in range(3)], axis=-1)
+    save(folder / "a b.png", (picture(11).astype(np.uint16)) * 257)
+    save(folder / "rot é.jpg", colour)
+    save(folder / "c.BMP", picture(2, (30, 7)))
+    save(folder / "d.tiff", colour[:9])
+    save(folder / "e.tif", picture(13).astype(np.uint16) * 257)
     for channels in (1, 3):
-        source = _open(tmp_path, "train+val+test", channels=channels)
+        source = open_split(tmp_path, "train+val+test", channels=channels)
         assert source.classes == ("normal", "crack", "Ünter grad 裂纹")
         assert len(source) == 9 and source.skipped == 0
         assert source.labels.dtype == np.int32 and source.sizes.dtype == np.int32
@@ -94,76 +44,33 @@ def test_reads_every_format_with_one_contract(tmp_path):
             assert item["label"] == source.labels[i]
         ids = {item["id"] for item in source}
         assert "Ünter grad 裂纹/a b.png" in ids and "Ünter grad 裂纹/rot é.jpg" in ids
-    report = _audit(tmp_path)
+    report = audit_of(tmp_path)
     assert report.formats == {"16-bit grey": 2, "8-bit RGB": 2, "8-bit grey": 5}
     assert report.sizes == {"height": (9, 20, 30), "width": (7, 24, 24)}
 
 
 def test_sixteen_bits_scale_by_the_full_range(tmp_path):
-    _make(tmp_path, masks=False)
+    make(tmp_path, masks=False)
     values = np.asarray([[0, 128, 129, 257], [32767, 32768, 65278, 65535]], np.uint16)
-    _save(tmp_path / "images/crack/wide.png", values)
-    items = {item["id"]: item for item in _open(tmp_path, "train+val+test")}
+    save(tmp_path / "images/crack/wide.png", values)
+    items = {item["id"]: item for item in open_split(tmp_path, "train+val+test")}
     expected = [[0, 0, 1, 1], [127, 128, 254, 255]]
     np.testing.assert_array_equal(items["crack/wide.png"]["image"][..., 0], expected)
 
 
 def test_masks_of_defects_normals_and_gaps(tmp_path):
-    _make(tmp_path)
+    make(tmp_path)
     (tmp_path / "masks/crack/c5.png").unlink()
     mask = np.zeros((20, 24), np.uint8)
     mask[0, 0], mask[1, 1], mask[0, 1] = 101, 200, 100
     (tmp_path / "masks/crack/c4.png").unlink()
-    _save(tmp_path / "masks/crack/c4.bmp", mask)
-    items = {item["id"]: item for item in _open(tmp_path, "train+val+test")}
+    save(tmp_path / "masks/crack/c4.bmp", mask)
+    items = {item["id"]: item for item in open_split(tmp_path, "train+val+test")}
     assert set(np.unique(items["crack/c0.png"]["mask"])) == {0, 255}
     np.testing.assert_array_equal(np.argwhere(items["crack/c4.png"]["mask"]), [[0] * 3, [1, 1, 0]])
     assert items["crack/c4.png"]["has_mask"] and not items["crack/c5.png"]["has_mask"]
     assert items["normal/n0.png"]["has_mask"] and not items["normal/n0.png"]["mask"].any()
-    assert _warnings(tmp_path) == [("images/crack/c5.png", "no mask")]
-
-
-def test_splits_are_stratified_disjoint_and_complete(tmp_path):
-    _make(tmp_path, normal=40, crack=20, masks=False)
-    counts = _audit(tmp_path).counts
-    assert counts["normal"] == {"train": 28, "val": 6, "test": 6}
-    assert counts["crack"] == {"train": 14, "val": 3, "test": 3}
-    assert len(_split_of(tmp_path)) == 60
-    assert _split_of(tmp_path) != _split_of(tmp_path, seed=1)
-
-
-def test_the_smallest_class_trains_and_validates(tmp_path):
-    _make(tmp_path, crack=2)
-    assert _audit(tmp_path).counts["crack"] == {"train": 1, "val": 1, "test": 0}
-    source = _open(tmp_path, "test", fractions=(0.5, 0.5, 0))
-    assert len(source) == 0 and source.sizes.shape == (0, 2)
-
-
-def test_groups_stay_together_across_classes(tmp_path):
-    for tile in range(12):
-        for shot in range(3):
-            kind = "crack" if tile % 2 and shot else "normal"
-            seed = 10 * tile + shot
-            _save(tmp_path / f"images/{kind}/exp{shot}_tile{tile}.png", _picture(seed))
-    seen = collections.defaultdict(set)
-    for name, split in _split_of(tmp_path, group="_tile([0-9]+)$").items():
-        seen[name.split("_")[1]].add(split)
-    assert len(seen) == 12 and all(len(found) == 1 for found in seen.values())
-    assert _audit(tmp_path, group="_tile([0-9]+)$").num_groups == 12
-
-
-def test_copies_and_mirror_images_share_a_split(tmp_path):
-    _make(tmp_path, masks=False)
-    flips = (lambda a: a, np.flipud, np.fliplr, lambda a: a[::-1, ::-1])
-    for i, flip in enumerate(flips):
-        _save(tmp_path / f"images/normal/copy{i}.bmp", np.ascontiguousarray(flip(_picture(0))))
-    grey = _picture(0)
-    _save(tmp_path / "images/normal/rgb.png", np.stack([grey] * 3, axis=-1))
-    found = _split_of(tmp_path)
-    same = {found[f"normal/copy{i}.bmp"] for i in range(4)} | {found["normal/n0.png"]}
-    assert len(same | {found["normal/rgb.png"]}) == 1
-    warnings = dict(_warnings(tmp_path))
-    assert warnings["images/normal/rgb.png"] == "duplicate" and not _errors(tmp_path)
+    assert warnings_of(tmp_path) == [("images/crack/c5.png", "no mask")]
 
 
 @pytest.mark.parametrize(
@@ -171,93 +78,38 @@ def test_copies_and_mirror_images_share_a_split(tmp_path):
     [("normal", "; take one of them out"), ("dent", "put it into images/crack+dent/ alone")],
 )
 def test_one_picture_under_two_labels_is_an_error_inside_a_split(tmp_path, name, remedy):
-    _make(tmp_path)
+    make(tmp_path)
     for i in range(3):
-        _save(tmp_path / f"images/dent/d{i}.png", _picture(200 + i))
-    _save(tmp_path / f"images/{name}/again.png", _picture(100)[::-1])
-    (found,) = _audit(tmp_path).errors
+        save(tmp_path / f"images/dent/d{i}.png", picture(200 + i))
+    save(tmp_path / f"images/{name}/again.png", picture(100)[::-1])
+    (found,) = audit_of(tmp_path).errors
     first, second = ("crack", "normal") if name == "normal" else ("dent", "crack")
     assert found.reason == f"label conflict: {first} and {second}"
     assert found.detail.startswith("mirror image as images/") and remedy in found.detail
-    source = _open(tmp_path, "train+val+test", skip_bad=True)
+    source = open_split(tmp_path, "train+val+test", skip_bad=True)
     assert source.skipped == 1 and len(source) == 15
 
 
-def _write_table(root, rows):
-    (root / "splits.csv").write_text("file,split\n" + "".join(f"{a},{b}\n" for a, b in rows))
-
-
-def _rows(root):
-    files = sorted((root / "images").glob("*/*"))
-    return [(f"{file.parent.name}/{file.name}", SPLITS[i % 3]) for i, file in enumerate(files)]
-
-
-def test_splits_csv_decides(tmp_path):
-    rows = _rows(_make(tmp_path))
-    _write_table(tmp_path, [("images/" + rows[0][0], rows[0][1]), *rows[1:]])
-    assert _split_of(tmp_path) == dict(rows)
-    assert _split_of(tmp_path, seed=5) == dict(rows)
-    assert len(_open(tmp_path, "train+val")) == 8
-
-
-def test_splits_csv_faults(tmp_path):
-    rows = _rows(_make(tmp_path))
-    rows[0] = (rows[0][0], "trian")
-    _write_table(tmp_path, [*rows[:-1], ("crack/gone.png", "train"), (rows[2][0], "val")])
-    found = [(f.file, f.reason, f.detail) for f in _audit(tmp_path).errors]
-    assert [(file, reason) for file, reason, _ in found] == [
-        ("splits.csv:13", "unknown file"),
-        ("images/crack/c0.png", "unknown split"),
-        ("images/crack/c2.png", "unknown split"),
-        ("images/normal/n5.png", "unknown split"),
-    ]
-    assert "did you mean 'train'" in found[1][2]
-    assert _open(tmp_path, skip_bad=True).skipped == 3
-    (tmp_path / "splits.csv").write_text("name,part\n")
-    with pytest.raises(ConfigError, match="first line must be: file,split"):
-        _open(tmp_path)
-
-
-def test_copies_across_splits_leave_train_first(tmp_path):
-    _make(tmp_path, normal=9, crack=9)
-    _save(tmp_path / "images/normal/copy of n1.png", _picture(1)[:, ::-1].copy())
-    _save(tmp_path / "images/crack/like n2.png", _picture(2))
-    rows = dict(_rows(tmp_path))
-    rows |= {"normal/copy of n1.png": "train", "normal/n1.png": "val"}
-    rows |= {"crack/like n2.png": "test", "normal/n2.png": "val"}
-    _write_table(tmp_path, rows.items())
-    assert _errors(tmp_path) == [
-        ("images/normal/copy of n1.png", "cross-split duplicate"),
-        ("images/normal/n2.png", "label conflict: normal and crack"),
-    ]
-    with pytest.raises(ConfigError, match=r"^2 files in .* fail the audit"):
-        _open(tmp_path)
-    source = _open(tmp_path, "train+val+test", skip_bad=True)
-    ids = {item["id"] for item in source}
-    assert source.skipped == 2 and len(ids) == 18
-    assert "normal/n1.png" in ids and "crack/like n2.png" in ids and "normal/n2.png" not in ids
-
-
 def test_every_bad_file_is_named_with_its_reason(tmp_path):
-    _make(tmp_path)
-    _plant(tmp_path)
+    make(tmp_path)
+    plant(tmp_path)
     cut = tmp_path / "images/normal/cut.jpg"
-    _save(cut, _picture(7, (64, 64)))
+    save(cut, picture(7, (64, 64)))
     cut.write_bytes(cut.read_bytes()[:-600])
-    _save(tmp_path / "images/normal/thin.png", _picture(8, (9, 1)))
-    _save(tmp_path / "images/loose.png", _picture(9))
+    save(tmp_path / "images/normal/thin.png", picture(8, (9, 1)))
+    save(tmp_path / "images/loose.png", picture(9))
     mask = np.full((20, 24), 255, np.uint8)
-    _save(tmp_path / "masks/crack/gone.png", mask)
-    _save(tmp_path / "masks/dent/d.png", mask)
-    _save(tmp_path / "masks/normal/n0.png", mask)
-    _save(tmp_path / "masks/crack/c1.bmp", mask)
-    _save(tmp_path / "masks/crack/c2.png", np.vstack([mask[:10] // 2, mask[10:]]))
-    _save(tmp_path / "masks/crack/c3.png", mask * 0)
+    save(tmp_path / "masks/crack/gone.png", mask)
+    save(tmp_path / "masks/dent/d.png", mask)
+    save(tmp_path / "masks/normal/n0.png", mask)
+    save(tmp_path / "masks/crack/c1.bmp", mask)
+    save(tmp_path / "masks/crack/c2.png", np.vstack([mask[:10] // 2, mask[10:]]))
+    save(tmp_path / "masks/crack/c3.png", mask * 0)
     (tmp_path / "images/crack/notes.txt").write_text("x")
     (tmp_path / "images/crack/.hidden.png").write_text("x")
     (tmp_path / "images/crack/Thumbs.db").write_text("x")
     (tmp_path / "images/crack/nested").mkdir()
-    assert sorted(_errors(tmp_path)) == [
+    assert sorted(errors_of(tmp_path)) == [
         ("images/crack/text.png", "unreadable"),
         ("images/loose.png", "unknown label"),
         ("images/normal/cut.jpg", "unreadable"),
@@ -270,16 +122,16 @@ def test_every_bad_file_is_named_with_its_reason(tmp_path):
         ("masks/dent/d.png", "unknown label"),
         ("masks/normal/n0.png", "mask on a normal image"),
     ]
-    assert sorted(_warnings(tmp_path)) == [
+    assert sorted(warnings_of(tmp_path)) == [
         ("images/crack/nested", "folder in a class folder"),
         ("images/crack/notes.txt", "unsupported file type"),
         ("images/crack/text.png", "no mask"),
         ("masks/crack/c3.png", "zero-area mask"),
     ]
-    lines = _audit(tmp_path).lines()
+    lines = audit_of(tmp_path).lines()
     assert "error: masks/crack/c0.png: wrong-size mask: 10x10 for an image of 24x20" in lines
     assert not any(str(tmp_path) in line for line in lines)
-    source = _open(tmp_path, "train+val+test", skip_bad=True)
+    source = open_split(tmp_path, "train+val+test", skip_bad=True)
     assert source.skipped == 11
     items = {item["id"]: item for item in source}
     assert not items.keys() & {"crack/c0.png", "crack/c2.png", "normal/n0.png"}
@@ -287,63 +139,55 @@ def test_every_bad_file_is_named_with_its_reason(tmp_path):
 
 
 def test_the_complaint_is_capped_and_names_the_remedy(tmp_path):
-    _make(tmp_path)
-    _plant(tmp_path, number=25)
+    make(tmp_path)
+    plant(tmp_path, number=25)
     with pytest.raises(ConfigError) as caught:
-        _open(tmp_path, group="n(.)")
+        open_split(tmp_path, group="n(.)")
     lines = str(caught.value).split("\n")
     assert lines[0].startswith(f"25 files in {tmp_path} fail the audit; ")
     assert f"python -m dtgan.audit --path={tmp_path} --group='n(.)'" in lines[0]
     assert "--config.data.skip_bad=True" in lines[0]
     assert len(lines) == 22 and lines[-1] == "  ... and 5 more"
-    assert _open(tmp_path, skip_bad=True).skipped == 25
+    assert open_split(tmp_path, skip_bad=True).skipped == 25
 
 
 def test_skip_bad_still_needs_two_images_a_class(tmp_path):
-    _make(tmp_path, crack=2, masks=False)
+    make(tmp_path, crack=2, masks=False)
     (tmp_path / "images/crack/c0.png").write_bytes(b"")
     with pytest.raises(ConfigError, match="class 'crack' has 1 image; every class needs"):
-        _open(tmp_path, skip_bad=True)
-
-
-def test_a_class_of_one_group_cannot_validate(tmp_path):
-    _make(tmp_path, crack=1)
-    _save(tmp_path / "images/crack/again.png", _picture(100))
-    assert _errors(tmp_path) == [("images/crack/", "class without an image in val")]
-    with pytest.raises(ConfigError, match="class without an image in val"):
-        _open(tmp_path, skip_bad=True)
+        open_split(tmp_path, skip_bad=True)
 
 
 def test_fingerprint_is_of_content_alone(tmp_path):
-    first = _open(_make(tmp_path / "one"))
+    first = open_split(make(tmp_path / "one"))
     shutil.copytree(tmp_path / "one", tmp_path / "elsewhere/two")
-    second = _open(tmp_path / "elsewhere/two", "val", channels=3)
+    second = open_split(tmp_path / "elsewhere/two", "val", channels=3)
     assert first.fingerprint == second.fingerprint and len(first.fingerprint) == 16
     assert int(first.fingerprint, 16) >= 0
     mask = np.zeros((20, 24), np.uint8)
     mask[0, 0] = 255
-    changes = {"masks/crack/c0.png": mask, "images/normal/n0.png": _picture(50)}
+    changes = {"masks/crack/c0.png": mask, "images/normal/n0.png": picture(50)}
     for name, array in changes.items():
-        _save(tmp_path / "elsewhere/two" / name, array)
-        third = _open(tmp_path / "elsewhere/two")
+        save(tmp_path / "elsewhere/two" / name, array)
+        third = open_split(tmp_path / "elsewhere/two")
         assert third.fingerprint not in (first.fingerprint, second.fingerprint)
         second = third
-    assert _open(tmp_path / "one", seed=1).fingerprint != first.fingerprint
+    assert open_split(tmp_path / "one", seed=1).fingerprint != first.fingerprint
 
 
 def test_splits_of_one_set_share_one_audit(tmp_path):
-    _make(tmp_path)
+    make(tmp_path)
     before = audit._audit.cache_info().misses
     for split in SPLITS:
-        _open(tmp_path, split)
+        open_split(tmp_path, split)
     assert audit._audit.cache_info().misses == before + 1
     (tmp_path / "images/crack/c0.png").rename(tmp_path / "images/crack/c0 new.png")
-    assert ("images/crack/c0 new.png", "no mask") in _warnings(tmp_path)
+    assert ("images/crack/c0 new.png", "no mask") in warnings_of(tmp_path)
 
 
 def _one_image(root):
     shutil.rmtree(root / "images/crack")
-    _save(root / "images/crack/c0.png", _picture(100))
+    save(root / "images/crack/c0.png", picture(100))
 
 
 @pytest.mark.parametrize(
@@ -367,11 +211,11 @@ def _one_image(root):
     ],
 )
 def test_mistakes_are_one_clear_line(tmp_path, spoil, options, message):
-    root = _make(tmp_path / "set")
+    root = make(tmp_path / "set")
     if spoil:
         spoil(root)
     with pytest.raises(ConfigError, match=message) as caught:
-        _open(root, **options)
+        open_split(root, **options)
     assert "\n" not in str(caught.value)
 
 
@@ -379,32 +223,32 @@ def test_16_bit_pictures_of_a_camera_are_warned_of_once_for_the_set(tmp_path):
     for i in range(6):
         for name in ("normal", "crack"):
             bright = 1 if i else 8  # the greatest value is in two files alone
-            wide = _picture(i + 10 * (name == "crack")).astype(np.uint16) * bright
-            _save(tmp_path / f"images/{name}/{i}.png", wide)
-    (finding,) = _audit(tmp_path).warnings
+            wide = picture(i + 10 * (name == "crack")).astype(np.uint16) * bright
+            save(tmp_path / f"images/{name}/{i}.png", wide)
+    (finding,) = audit_of(tmp_path).warnings
     assert finding.reason == "nearly black"
     assert finding.detail.startswith("12 16-bit pictures use 0..20")
     assert finding.detail.endswith("of 0..65535; a 12-bit camera? --config.data.range=4095")
-    assert not _warnings(tmp_path, range=4095)
-    errors = _audit(tmp_path, range=1023).errors
+    assert not warnings_of(tmp_path, range=4095)
+    errors = audit_of(tmp_path, range=1023).errors
     assert {f.reason for f in errors} == {"value out of range"} and len(errors) == 2
     assert "above data.range=1023; --config.data.range=4095, or write" in errors[0].detail
-    dark = _open(tmp_path, "train+val+test")
-    bright = _open(tmp_path, "train+val+test", range=4095)
+    dark = open_split(tmp_path, "train+val+test")
+    bright = open_split(tmp_path, "train+val+test", range=4095)
     assert dark.fingerprint != bright.fingerprint
     assert max(item["image"].max() for item in dark) < 9
     assert max(item["image"].max() for item in bright) > 120
     for value in (0, 65536):
         with pytest.raises(ConfigError, match=f"data.range={value} is not in 1..65535"):
-            _audit(tmp_path, range=value)
+            audit_of(tmp_path, range=value)
 
 
 def test_values_that_are_no_brightness_are_errors(tmp_path):
-    _make(tmp_path)
-    _save(tmp_path / "images/crack/below.tif", _picture(1).astype(np.int32) - 9)
-    _save(tmp_path / "images/crack/above.tif", _picture(2).astype(np.int32) * 1000)
-    _save(tmp_path / "images/crack/float.tif", _picture(3).astype(np.float32))
-    assert _errors(tmp_path) == [
+    make(tmp_path)
+    save(tmp_path / "images/crack/below.tif", picture(1).astype(np.int32) - 9)
+    save(tmp_path / "images/crack/above.tif", picture(2).astype(np.int32) * 1000)
+    save(tmp_path / "images/crack/float.tif", picture(3).astype(np.float32))
+    assert errors_of(tmp_path) == [
         ("images/crack/float.tif", "unreadable"),
         ("images/crack/above.tif", "value out of range"),
         ("images/crack/below.tif", "value out of range"),
@@ -413,7 +257,7 @@ def test_values_that_are_no_brightness_are_errors(tmp_path):
 
 @pytest.mark.parametrize("tag", [3, 6])
 def test_masks_are_of_the_picture_as_viewers_show_it(tmp_path, tag):
-    _make(tmp_path)
+    make(tmp_path)
     exif = Image.Exif()
     exif[0x0112] = tag
     stored = np.full((24, 20) if tag == 6 else (20, 24), 200, np.uint8)
@@ -421,80 +265,80 @@ def test_masks_are_of_the_picture_as_viewers_show_it(tmp_path, tag):
     upright[3:6, 4:9] = 20  # where the mask is
     stored = np.rot90(upright, {3: 2, 6: 1}[tag])
     Image.fromarray(stored).save(tmp_path / "images/crack/c0.png", exif=exif)
-    (item,) = (i for i in _open(tmp_path, "train+val+test") if i["id"] == "crack/c0.png")
+    (item,) = (i for i in open_split(tmp_path, "train+val+test") if i["id"] == "crack/c0.png")
     np.testing.assert_array_equal(item["mask"] == 255, item["image"] < 100)
 
 
 def test_a_mask_in_the_layout_of_the_file_names_the_tag(tmp_path):
-    _make(tmp_path)
+    make(tmp_path)
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(_picture(100)).save(tmp_path / "images/crack/c0.png", exif=exif)
-    (finding,) = _audit(tmp_path).errors
+    Image.fromarray(picture(100)).save(tmp_path / "images/crack/c0.png", exif=exif)
+    (finding,) = audit_of(tmp_path).errors
     assert finding.detail == "24x20 for an image of 20x24, which its EXIF orientation 6 turns"
 
 
 def test_pages_and_large_files_are_told(tmp_path):
-    _make(tmp_path, masks=False)
-    frames = [Image.fromarray(_picture(50 + k, (40, 40))) for k in range(5)]
+    make(tmp_path, masks=False)
+    frames = [Image.fromarray(picture(50 + k, (40, 40))) for k in range(5)]
     frames[0].save(tmp_path / "images/crack/stack.tif", save_all=True, append_images=frames[1:])
-    (finding,) = _audit(tmp_path).warnings
+    (finding,) = audit_of(tmp_path).warnings
     assert str(finding) == (
         "images/crack/stack.tif: several pages: 5 of them, of which the first is read; save each "
         "as its own file"
     )
-    (finding,) = _audit(tmp_path, max_megapixels=0.001).errors
+    (finding,) = audit_of(tmp_path, max_megapixels=0.001).errors
     assert str(finding).startswith(
         "images/crack/stack.tif: too large: 0.002 megapixels, above data.max_megapixels=0.001; "
         "raise it (--config.data.max_megapixels=0.002"
     )
     with pytest.raises(ConfigError, match=r"data.max_megapixels=0 is not above 0"):
-        _audit(tmp_path, max_megapixels=0.0)
+        audit_of(tmp_path, max_megapixels=0.0)
 
 
 def test_a_class_of_webp_is_read_and_one_of_unread_files_is_named(tmp_path):
-    _make(tmp_path, masks=False)
+    make(tmp_path, masks=False)
     for k in range(4):
-        _save(tmp_path / f"images/dent/d{k}.WebP", _picture(200 + k))
-    assert sum(_audit(tmp_path).counts["dent"].values()) == 4
+        save(tmp_path / f"images/dent/d{k}.WebP", picture(200 + k))
+    assert sum(audit_of(tmp_path).counts["dent"].values()) == 4
     for k in range(6):
         (tmp_path / "images/rust").mkdir(exist_ok=True)
         (tmp_path / f"images/rust/r{k}.xyz").write_text("x")
     with pytest.raises(ConfigError) as error:
-        _audit(tmp_path)
+        audit_of(tmp_path)
     assert str(error.value).startswith(
         "class 'rust' has 6 files of a type that is not read (.xyz); read are .png .jpg"
     )
-    _save(tmp_path / "images/rust/r.png", _picture(300))
+    save(tmp_path / "images/rust/r.png", picture(300))
     with pytest.raises(ConfigError, match=r"'rust' has 1 image and 6 files of a type that is not"):
-        _audit(tmp_path)
+        audit_of(tmp_path)
 
 
 def test_masks_with_the_endings_of_labelling_tools_belong_to_their_pictures(tmp_path):
-    _make(tmp_path)
+    make(tmp_path)
     names = ("_mask", "_GT", "-Mask", "_label", "_SEG", " mask")
     for k, ending in enumerate(names):
         mask = tmp_path / f"masks/crack/c{k}.png"
         mask.rename(mask.with_stem(f"c{k}{ending}"))
-    report = _audit(tmp_path)
+    report = audit_of(tmp_path)
     assert not report.errors and not report.warnings
     assert sum(record.mask is not None for record in report.records) == 6
-    _save(tmp_path / "masks/crack/c0.png", np.full((20, 24), 255, np.uint8))
-    assert _errors(tmp_path) == [("masks/crack/c0_mask.png", "second mask")]
+    save(tmp_path / "masks/crack/c0.png", np.full((20, 24), 255, np.uint8))
+    assert errors_of(tmp_path) == [("masks/crack/c0_mask.png", "second mask")]
     # The picture with the ending in its own name has the exact match.
     (tmp_path / "masks/crack/c0.png").unlink()
-    _save(tmp_path / "images/crack/c0_mask.png", _picture(400))
-    assert ("images/crack/c0_mask.png", "looks like a mask") in _errors(tmp_path)
+    save(tmp_path / "images/crack/c0_mask.png", picture(400))
+    assert ("images/crack/c0_mask.png", "looks like a mask") in errors_of(tmp_path)
 
 
 def test_masks_among_the_pictures_are_errors(tmp_path):
-    _make(tmp_path, masks=False)
+    make(tmp_path, masks=False)
     mask = np.zeros((20, 24), np.uint8)
     mask[3:6, 4:9] = 255
-    _save(tmp_path / "images/crack/c0_mask.bmp", mask)
-    _save(tmp_path / "images/crack/c1_GT.png", mask)
-    _save(tmp_path / "images/crack/lone_mask.png", _picture(7))
-    found = _audit(tmp_path).errors
+    save(tmp_path / "images/crack/c0_mask.bmp", mask)
+    save(tmp_path / "images/crack/c1_GT.png", mask)
+    save(tmp_path / "images/crack/lone_mask.png", picture(7))
+    found = audit_of(tmp_path).errors
     assert [str(f) for f in found] == [
         "images/crack/c0_mask.bmp: looks like a mask: of c0.png; move it to masks/crack/, or "
         "rename it",
@@ -504,38 +348,17 @@ def test_masks_among_the_pictures_are_errors(tmp_path):
 
 
 def test_a_comma_in_a_class_name_is_refused(tmp_path):
-    _make(tmp_path)
-    _save(tmp_path / "images/dent, deep/a.png", _picture(7))
+    make(tmp_path)
+    save(tmp_path / "images/dent, deep/a.png", picture(7))
     with pytest.raises(ConfigError, match=r"'dent, deep' has a comma .*; rename the folder"):
-        _audit(tmp_path)
+        audit_of(tmp_path)
 
 
 def test_files_of_viewers_and_archives_are_no_classes(tmp_path):
-    _make(tmp_path)
+    make(tmp_path)
     for name in ("images/.ipynb_checkpoints/a.png", "images/__MACOSX/._a.png", "images/._b.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
     (tmp_path / "masks/crack/._c0.png").write_text("x")
-    report = _audit(tmp_path)
+    report = audit_of(tmp_path)
     assert report.classes == ("normal", "crack") and not report.errors and not report.warnings
-
-
-def test_folds_test_each_image_once_whatever_splits_csv_says(tmp_path):
-    _make(tmp_path, normal=9, crack=7)
-    (tmp_path / "splits.csv").write_text("file,split\nnormal/n0.png,train\n")
-    tested = []
-    for part in range(3):
-        found = _split_of(tmp_path, fold=f"{part}/3")
-        assert len(found) == 16 and set(found.values()) == set(SPLITS)
-        tested += [name for name, split in found.items() if split == "test"]
-    assert len(tested) == len(set(tested)) == 16
-    assert _warnings(tmp_path, fold="0/3")[0] == ("splits.csv", "not used")
-    prints = {_audit(tmp_path, fold=f"{part}/3").fingerprint for part in range(3)}
-    assert len(prints) == 3
-
-
-@pytest.mark.parametrize("fold", ["3/3", "-1/3", "0/1", "1", "a/b"])
-def test_a_fold_that_is_none_is_refused(tmp_path, fold):
-    _make(tmp_path)
-    with pytest.raises(ConfigError, match="is not k/K with 0 <= k < K and K >= 2; for example"):
-        _audit(tmp_path, fold=fold)
