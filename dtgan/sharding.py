@@ -30,13 +30,14 @@ def put_batch(batch, mesh):
 def map_rows(program, rows, mesh, batch_size):
     """Apply a jitted function to rows {name: uint8 or other array [N, ...]} in batches.
 
-    program: {name: [B, ...]} -> {name: array [B, ...]}, both split over the devices of `mesh`. All
-    batches have one size, a multiple of the number of devices, the last one padded with zeros.
+    program: {name: [B, ...]} -> {name: array [B, ...]}, both split over the devices of `mesh`. B is
+    batch_size, rounded up to a multiple of the number of devices, however many rows there are: one
+    program serves all; the last batch is padded with zeros.
     Yields {name: NumPy array} of at most batch_size rows; for N = 0 one result without rows, so
     that callers still learn names and shapes.
     """
     count, devices = len(next(iter(rows.values()))), mesh.devices.size
-    batch_size = -(-min(batch_size, max(count, 1)) // devices) * devices
+    batch_size = -(-max(batch_size, 1) // devices) * devices
     for start in range(0, max(count, 1), batch_size):
         batch = {name: array[start : start + batch_size] for name, array in rows.items()}
         here = min(batch_size, count - start)

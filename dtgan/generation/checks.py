@@ -101,23 +101,12 @@ def look(sampler, source, cached, labels, threshold, strength=1.0):
 
 def _removed(sampler, x1, strength):
     """Draw the defects of images on their own surfaces: (matte [N, R, R, 1], uint8 without)."""
-    rows = filled(len(x1["image"]), RENDER)
-    batch = {name: x1[name][rows] for name in ("image", "mask", "label")}
-    request = requests.of_pairs(
-        sampler.method.needs, sampler.classes, batch | {"normal": batch["image"]}
-    )
+    batch = {name: x1[name] for name in ("image", "mask", "label")} | {"normal": x1["image"]}
+    request = requests.of_pairs(sampler.method.needs, sampler.classes, batch)
     if strength != 1.0:
-        request["strength"] = np.full(len(rows), strength, np.float32)
+        request["strength"] = np.full(len(x1["image"]), strength, np.float32)
     drawn = sampler(request, outputs=("mask", "removed"), batch_size=RENDER)
-    num = len(x1["image"])
-    return drawn["mask"][:num], images.to_uint8(drawn["removed"][:num])
-
-
-def filled(num, size):
-    """List row numbers 0 .. num - 1, then 0 again, up to a multiple of `size`."""
-    rows = np.zeros(-(-num // size) * size, int)
-    rows[:num] = np.arange(num)
-    return rows
+    return drawn["mask"], images.to_uint8(drawn["removed"])
 
 
 class Visibility:
@@ -168,5 +157,4 @@ class Recognition:
 
     def __call__(self, image, label):
         """Classify images: bool [N], whether each is called by its label."""
-        logits = self._classify(image[filled(len(image), RENDER)], RENDER)[: len(image)]
-        return np.argmax(logits, axis=-1) == np.asarray(label)
+        return np.argmax(self._classify(image, RENDER), axis=-1) == np.asarray(label)

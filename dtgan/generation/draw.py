@@ -9,7 +9,7 @@ from dtgan.annotations import instances
 from dtgan.config import ConfigError
 from dtgan.data import pipeline
 from dtgan.generation import records, tally, vary
-from dtgan.generation.checks import RENDER, filled
+from dtgan.generation.checks import RENDER
 from dtgan.sampling import requests
 
 ATTEMPTS = 60  # at an image, before the class is given up
@@ -117,11 +117,10 @@ class Drawer:
 
     def _render(self, entries, size):
         """Draw the pictures of at most `size` entries, of as many defects each."""
-        rows = filled(len(entries), size)
-        batch, request = self._request([entries[row].candidate for row in rows])
         settings, candidates = self._plan.settings, [entry.candidate for entry in entries]
+        batch, request = self._request(candidates)
         # The noise of an attempt is its own.
-        numbers = np.array([c.number * ATTEMPTS + c.attempt for c in candidates])[rows]
+        numbers = np.array([c.number * ATTEMPTS + c.attempt for c in candidates])
         drawn = self._sampler(
             request,
             pipeline.stream_seed(settings.seed, "noise"),
