@@ -56,12 +56,12 @@ def describe(sampler, source):
         )
     found = []
     for start in range(0, len(source), RENDER):
-        rows = np.minimum(np.arange(start, start + RENDER), len(source) - 1)
+        rows = np.arange(start, min(start + RENDER, len(source)))
         image = pipeline.load_records(sampler.config, source, rows)["image"]
-        grey = image.astype(np.float64).reshape(RENDER, -1)
-        codes = np.asarray(sampler.codes(image)["texture"], np.float64)
+        grey = image.astype(np.float64).reshape(len(rows), -1)
+        codes = np.asarray(sampler.codes(image, RENDER)["texture"], np.float64)
         found.append((codes, grey.mean(1, keepdims=True), np.log(1.0 + grey.std(1, keepdims=True))))
-    return [np.concatenate(part)[: len(source)] for part in zip(*found, strict=True)]
+    return [np.concatenate(part) for part in zip(*found, strict=True)]
 
 
 class Limits:

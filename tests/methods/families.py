@@ -2,8 +2,10 @@
 
 import jax
 import numpy as np
+import pytest
 
-from dtgan.config import base_config
+from dtgan import sharding
+from dtgan.config import ConfigError, base_config, validate
 from dtgan.data import pipeline
 from dtgan.data.procedural import CLASSES
 from dtgan.methods.registry import METHODS, make_method
@@ -31,6 +33,17 @@ def batch_of(config, reads, seed=0):
     return {name: batch[name] for name in reads}
 
 
+def refusal(name, field, value):
+    """The one line that a family's config gets for a value of a field."""
+    config = base_config(name)
+    group, key = field.split(".")
+    config[group][key] = value
+    with pytest.raises(ConfigError) as error:
+        validate(config)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
 def start(config):
     """(Method, its state of step 0)."""
     method = make_method(config, CLASSES)
@@ -41,6 +54,33 @@ def start(config):
 def run_of(method, name):
     """The function of a phase."""
     return next(phase.run for phase in method.phases if phase.name == name)
+
+
+def on_eight_devices(run, state, batch):
+    """Run a phase with its rows split over eight devices: (new state, losses, HLO text)."""
+    mesh = sharding.make_mesh()
+    assert mesh.size == 8
+    whole, rows = sharding.replicated(mesh), sharding.split(mesh)
+    inputs = jax.device_put(state, whole), sharding.put_batch(batch, mesh)
+    jitted = jax.jit(run, in_shardings=(whole, rows), out_shardings=whole)
+    program = jitted.lower(*inputs).compile()
+    return *program(*inputs), program.as_text()
+
+
+def assert_same_step(one, eight, nets, atol=0.0):
+    """Compare (state, losses) of one device and of eight: losses, and the gradients of `nets`.
+
+    Gradients by Adam's mean of them; parameters after Adam magnify rounding.
+    """
+    (state, losses), (spread, found) = one, eight
+    for name, value in losses.items():
+        np.testing.assert_allclose(float(found[name]), float(value), rtol=3e-5, atol=atol)
+    for name in nets:
+        ours, theirs = (jax.tree.leaves(s.nets[name].opt_state[0].mu) for s in (state, spread))
+        scale = max(float(np.abs(g).max()) for g in ours)
+        assert scale > 0
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(np.asarray(b), np.asarray(a), rtol=1e-5, atol=1e-5 * scale)
 
 
 def leaves(net):

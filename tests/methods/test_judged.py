@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dtgan import sharding
 from dtgan.config import ConfigError
 from dtgan.data import catalog, pipeline
 from dtgan.data.procedural import CLASSES
@@ -15,7 +14,17 @@ from dtgan.methods.base import Donor, Method
 from dtgan.methods.judges import HEADS, NAMES
 from dtgan.methods.registry import make_method
 from dtgan.training import collectives
-from tests.methods.families import JUDGED, batch_of, leaves, moved, run_of, start, tiny
+from tests.methods.families import (
+    JUDGED,
+    assert_same_step,
+    batch_of,
+    leaves,
+    moved,
+    on_eight_devices,
+    run_of,
+    start,
+    tiny,
+)
 
 
 class Step(NamedTuple):
@@ -63,25 +72,12 @@ def test_every_parameter_gets_a_gradient(one_step):
 
 
 def test_one_and_eight_devices_give_the_same_gradients(one_step):
-    mesh = sharding.make_mesh()
-    assert mesh.size == 8
-    whole, rows = sharding.replicated(mesh), sharding.split(mesh)
-    jitted = jax.jit(
-        run_of(one_step.method, "step"), in_shardings=(whole, rows), out_shardings=whole
-    )
-    inputs = jax.device_put(one_step.before, whole), sharding.put_batch(one_step.batch, mesh)
-    step = jitted.lower(*inputs).compile()
+    run = run_of(one_step.method, "step")
+    spread, found, text = on_eight_devices(run, one_step.before, one_step.batch)
     # Gradients and means alone travel: every chip keeps its own pairs.
-    assert set(collectives.collectives(step.as_text())) == {"all-reduce"}
-    spread, spread_losses = step(*inputs)
-    for name, value in one_step.losses.items():
-        np.testing.assert_allclose(float(spread_losses[name]), float(value), rtol=3e-5)
-    for name, net in one_step.after.nets.items():
-        ours = jax.tree.leaves(net.opt_state[0].mu)
-        theirs = jax.tree.leaves(spread.nets[name].opt_state[0].mu)
-        scale = max(float(jnp.abs(g).max()) for g in ours)
-        for a, b in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(np.asarray(b), np.asarray(a), rtol=1e-5, atol=1e-5 * scale)
+    assert set(collectives.collectives(text)) == {"all-reduce"}
+    one = one_step.after, one_step.losses
+    assert_same_step(one, (spread, found), one_step.after.nets)
 
 
 @pytest.mark.parametrize("name", JUDGED)
