@@ -86,9 +86,18 @@ class Drawer:
             if rows == wanted or all(tried[number] == ATTEMPTS for number in waiting):
                 return found
             if tried[number] < ATTEMPTS:
-                found.append(self._plan.candidate(number, tried[number]))
+                found.append(self._fitted(self._plan.candidate(number, tried[number])))
                 tried[number] += 1
                 rows += not self._cut(found[-1])
+
+    def _fitted(self, candidate):
+        """Keep the variations within what their pictures allow; see `vary.fit`."""
+        masks = self._checks.masks
+        fitted = (
+            (index, vary.fit(variation, masks[index]) if index in masks else variation)
+            for index, variation in candidate.defects
+        )
+        return candidate._replace(defects=tuple(fitted))
 
     def _cut(self, candidate):
         """Tell whether too much of a defect leaves the picture."""
@@ -173,7 +182,7 @@ class Drawer:
                 "its class out with --classes"
             )
         known = self._checks.masks.get(index, x1["mask"][0])
-        return vary.warp(x1["image"][0], x1["mask"][0], variation, vary.middle(known))
+        return vary.warp(x1["image"][0], x1["mask"][0], variation, known)
 
     def _judge(self, entries):
         """Say of entries why they are refused, and what the checks measure of those that are not.

@@ -144,11 +144,6 @@ class Plan:
             surface = int(self._surfaces[turn])
         return defect, surface
 
-    @property
-    def moves(self):
-        """Whether defects are drawn elsewhere than where they are in their image."""
-        return self._ranges._replace(strength=(1.0, 1.0), two=0.0) != vary.Ranges()
-
     def candidate(self, number, attempt):
         """Choose all that an attempt at an image is made of."""
         defect, surface = self.pair(number, attempt)

@@ -1,8 +1,9 @@
 """Variety: where, how large, how turned, how strong and of which outline a defect is drawn.
 
 A defect image x1 and its mask are warped before the model sees them, so that mask, light and box of
-the hybrid are true: out(p) = x1(A^-1 (p - c - shift) + c + elastic), A = rotation x scale x flip, c
-the middle of the defect. What leaves the picture by that is known before anything is drawn.
+the hybrid are true: out(p) = x1(A^-1 (p - c - shift) + c + elastic), A = rotation x scale, c the
+middle of the defect, x1 mirrored as a whole before. What leaves the picture by that is known before
+anything is drawn, and what the picture lacks never shows the defect again (`fit`).
 """
 
 from typing import NamedTuple
@@ -138,12 +139,29 @@ def draw(among, data, rng):
     )
 
 
-def middle(mask):
-    """Find the middle of a mask [R, R, 1] in pixels (y, x); of the picture where it is empty."""
-    ys, xs = np.nonzero(mask[..., 0])
-    if not len(ys):
-        return np.full(2, (len(mask) - 1) / 2)
-    return np.array([ys.mean(), xs.mean()])
+def fit(variation, mask):
+    """Keep a variation from tearing a defect off its border, or from showing a mirrored copy of it.
+
+    What the picture lacks is mirrored at its borders, so a defect moves or shrinks away from a
+    border by no more than its gap to it: a bite out of the edge stays one. One that touches both
+    sides does not shrink. mask: [R, R, 1], of the defect in its picture; empty = nothing is kept.
+    """
+    mask = _flipped(mask, variation)
+    points, side = np.argwhere(mask[..., 0]), len(mask)
+    if not len(points):
+        return variation
+    shift, scale = [], []
+    for axis in (0, 1):
+        own, size = points[:, axis], variation.scale[axis]
+        gaps = own.min(), side - 1 - own.max()
+        ahead, behind = own.mean() + 0.5, side - 0.5 - own.mean()  # of the middle, to each border
+        # The border comes to lie at (1 - size) ahead + shift; the copy begins size gap beyond it.
+        inward = [size * g - (1 - size) * way for g, way in zip(gaps, (ahead, behind), strict=True)]
+        if sum(inward) < 0:
+            size, inward = max(size, 1.0), gaps
+        scale.append(float(size))
+        shift.append(float(np.clip(variation.shift[axis] * side, -inward[1], inward[0]) / side))
+    return variation._replace(shift=tuple(shift), scale=tuple(scale))
 
 
 def lost(mask, variation):
@@ -151,26 +169,28 @@ def lost(mask, variation):
 
     The elastic displacement is left out. 0 for an empty mask.
     """
+    mask = _flipped(mask, variation)
     points, side = np.argwhere(mask[..., 0]), len(mask)
     if not len(points):
         return 0.0
-    centre = middle(mask)
+    centre = _middle(mask)
     moved = (points - centre) @ _matrix(variation).T + centre + np.multiply(variation.shift, side)
     return float(np.mean(np.any((moved < -0.5) | (moved > side - 0.5), axis=1)))
 
 
-def warp(image, mask, variation, centre):
+def warp(image, mask, variation, own=None):
     """Apply a variation to uint8 image [R, R, C] and mask [R, R, 1]: the same shapes.
 
-    centre: (y, x) that scale and rotation keep, see `middle`. The image is mirrored at its borders,
-    the mask is not. Strength is the model's to apply.
+    own: mask of the defect, whose middle scale and rotation keep; by default `mask`. The image is
+    mirrored at its borders, the mask is not. Strength is the model's to apply.
     """
     if variation.elastic is None and variation._replace(strength=1.0) == Variation():
         return image, mask
-    side, back = len(image), np.linalg.inv(_matrix(variation))
+    image, mask, own = (_flipped(x, variation) for x in (image, mask, mask if own is None else own))
+    side, back, centre = len(image), np.linalg.inv(_matrix(variation)), _middle(own)
     out = np.indices((side, side), np.float64).reshape(2, -1)
-    origin = np.add(centre, np.multiply(variation.shift, side))
-    at = (back @ (out - origin[:, None]) + np.asarray(centre)[:, None]).reshape(2, side, side)
+    origin = centre + np.multiply(variation.shift, side)
+    at = (back @ (out - origin[:, None]) + centre[:, None]).reshape(2, side, side)
     if variation.elastic is not None:
         zoom = (1, side / KNOTS, side / KNOTS)
         at += side * ndimage.zoom(variation.elastic, zoom, order=3, mode="nearest", grid_mode=True)
@@ -178,13 +198,27 @@ def warp(image, mask, variation, centre):
         ndimage.map_coordinates(channel.astype(np.float32), at, order=3, mode="reflect")
         for channel in np.moveaxis(image, -1, 0)
     ]
-    inside = ndimage.map_coordinates((mask[..., 0] > 127).astype(np.float32), at, order=1)
+    marked = (mask[..., 0] > 127).astype(np.float32)
+    inside = ndimage.map_coordinates(marked, at, order=1, mode="grid-constant")
     image = np.clip(np.round(np.stack(warped, axis=-1)), 0, 255).astype(np.uint8)
     return image, np.where(inside > INSIDE, np.uint8(255), np.uint8(0))[..., None]
 
 
+def _flipped(picture, variation):
+    """Mirror a picture [R, R, C] about its own middle, so that nothing beyond it is needed."""
+    return np.flip(picture, [axis for axis in (0, 1) if variation.flip[axis]])
+
+
+def _middle(mask):
+    """Find the middle of a mask [R, R, 1] in pixels (y, x); of the picture where it is empty."""
+    ys, xs = np.nonzero(mask[..., 0])
+    if not len(ys):
+        return np.full(2, (len(mask) - 1) / 2)
+    return np.array([ys.mean(), xs.mean()])
+
+
 def _matrix(variation):
-    """Return A, rotation x scale x flip, on (y, x)."""
-    angle, flip = np.deg2rad(variation.rotate), np.where(variation.flip, -1.0, 1.0)
+    """Return A, rotation x scale, on (y, x)."""
+    angle = np.deg2rad(variation.rotate)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return turn * (np.array(variation.scale) * flip)
+    return turn * np.array(variation.scale)

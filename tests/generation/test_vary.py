@@ -5,7 +5,7 @@ import pytest
 
 from dtgan.config import ConfigError, base_config
 from dtgan.generation import vary
-from dtgan.generation.vary import Variation, lost, middle, warp
+from dtgan.generation.vary import Variation, fit, lost, warp
 from dtgan.methods.base import Method
 
 SIDE = 32
@@ -27,19 +27,45 @@ def method(**fields):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_nothing_drawn_changes_nothing(channels):
     image, mask = picture(channels=channels)
-    same = warp(image, mask, Variation(strength=2.0), middle(mask))
+    same = warp(image, mask, Variation(strength=2.0))
     assert same[0] is image and same[1] is mask
 
 
 def test_whole_pixels_are_moved_and_flipped_exactly():
     image, mask = picture()
-    moved, where = warp(image, mask, Variation(shift=(4 / SIDE, -3 / SIDE)), middle(mask))
+    moved, where = warp(image, mask, Variation(shift=(4 / SIDE, -3 / SIDE)))
     np.testing.assert_array_equal(moved[4:, :-3], image[:-4, 3:])
     np.testing.assert_array_equal(where[4:, :-3], mask[:-4, 3:])
     assert not where[:4].any()  # the image is mirrored there, the mask is not
-    flipped, where = warp(image, mask, Variation(flip=(True, False)), middle(mask))
-    np.testing.assert_array_equal(where, mask)  # about its own middle, 11.5
-    np.testing.assert_array_equal(flipped[:24], image[23::-1])
+    flipped, where = warp(image, mask, Variation(flip=(True, False)))
+    np.testing.assert_array_equal(where, mask[::-1])  # the whole picture: nothing is made up
+    np.testing.assert_array_equal(flipped, image[::-1])
+
+
+@pytest.mark.parametrize("rows", [(0, 6), (1, 8), (10, 14), (20, 32), (0, 32)])
+@pytest.mark.parametrize("flip", [False, True])
+def test_no_mirrored_copy_shows_and_a_bite_stays_at_its_border(rows, flip):
+    """With the mask as the image, which is mirrored: all that is bright is of the mask itself."""
+    mask = np.zeros((SIDE, SIDE, 1), np.uint8)
+    mask[slice(*rows), 12:18] = 255
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        drawn = Variation(tuple(rng.uniform(-0.4, 0.4, 2)), tuple(rng.uniform(0.6, 1.6, 2)))
+        fitted = fit(drawn._replace(flip=(flip, False)), mask)
+        image, where = warp(mask, mask, fitted)
+        assert not np.any((image > 191) & (where == 0))
+        if lost(mask, fitted) == 0:
+            seen = where[::-1] if flip else where
+            touches = seen[0].any(), seen[-1].any()
+            assert touches >= (rows[0] == 0, rows[1] == SIDE)
+    assert fit(Variation(), mask) == Variation()
+    free = Variation(shift=(0.0, 0.1), scale=(1.0, 0.9))
+    assert fit(free, mask) == free
+
+
+def test_an_unknown_mask_keeps_a_variation_as_it_is():
+    drawn = Variation(shift=(0.3, -0.3), scale=(0.7, 0.7))
+    assert fit(drawn, np.zeros((SIDE, SIDE, 1), np.uint8)) == drawn
 
 
 def test_size_and_direction_are_those_of_the_mask():
@@ -49,7 +75,7 @@ def test_size_and_direction_are_those_of_the_mask():
         (Variation(rotate=90.0), 12, 4),
         (Variation(rotate=180.0), 4, 12),
     ):
-        rows, columns = np.nonzero(warp(mask, mask, variation, middle(mask))[1][..., 0])
+        rows, columns = np.nonzero(warp(mask, mask, variation)[1][..., 0])
         assert abs(np.ptp(rows) + 1 - height) <= 1 and abs(np.ptp(columns) + 1 - width) <= 1
         assert abs(rows.mean() - 11.5) < 1 and abs(columns.mean() - 13.5) < 1
 
@@ -58,7 +84,7 @@ def test_a_stroke_of_a_pixel_stays_whole():
     mask = np.zeros((SIDE, SIDE, 1), np.uint8)
     mask[16, 4:28] = 255
     for variation in (Variation(shift=(0.5 / SIDE, 0.0)), Variation(rotate=7.0)):
-        found = warp(mask, mask, variation, middle(mask))[1][..., 0]
+        found = warp(mask, mask, variation)[1][..., 0]
         columns = np.flatnonzero(found.any(0))
         assert np.all(np.diff(columns) == 1) and len(columns) >= 22
 
@@ -66,7 +92,7 @@ def test_a_stroke_of_a_pixel_stays_whole():
 def test_an_outline_is_bent_and_the_image_with_it():
     mask = picture()[1]
     knots = 0.05 * np.random.default_rng(1).standard_normal((2, vary.KNOTS, vary.KNOTS))
-    image, bent = warp(mask, mask, Variation(elastic=knots), middle(mask))
+    image, bent = warp(mask, mask, Variation(elastic=knots))
     assert np.any(bent != mask) and np.mean((image > 127) != (bent > 127)) < 0.03
 
 
