@@ -7,7 +7,7 @@ import pathlib
 import time
 
 from dtgan.config import ConfigError
-from dtgan.evaluation import copying, distribution, fakes, probes, transfer
+from dtgan.evaluation import copying, distribution, fakes, probes, transfer, translation
 from dtgan.evaluation.context import settings_json
 from dtgan.runs import checkpoints
 from dtgan.sampling.sampler import load
@@ -28,13 +28,14 @@ def score(context, workdir, step, cache):
     synthetic = fakes.synthesise(context, sampler, digest, cache)
     log.info("step %d: distances to real images (%s)", step, context.extractor.name)
     scores = distribution.distribution(context, synthetic.records, cache)
-    log.info("step %d: transfer error and probes", step)
+    log.info("step %d: errors on pairs, and probes", step)
     moved, moved_notes = transfer.transfer_scores(context, sampler)
+    painted, painted_notes = translation.translation_scores(context, sampler)
     probed, probe_notes = probes.probe_scores(context, sampler)
     log.info("step %d: copies of training images", step)
     threshold = moved["mask_threshold"] if moved else None
     copies, picture = copying.copy_scores(context, sampler.method, synthetic, threshold, cache)
-    notes = scores.pop("notes") | moved_notes | probe_notes
+    notes = scores.pop("notes") | moved_notes | painted_notes | probe_notes
     if context.settings.split in context.config.data.split.split("+"):
         notes["data.split"] = f"the run was trained on {context.config.data.split!r}: not held out"
     report = {
@@ -42,6 +43,7 @@ def score(context, workdir, step, cache):
         **identity(context, digest),
         **scores,
         "transfer": moved,
+        "translation": painted,
         "probes": probed,
         "copies": copies,
         "findings": context.findings,

@@ -62,7 +62,7 @@ def scalars(report, prefix="eval"):
         elif isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
             found[name] = float(value)
 
-    for part in ("overall", "per_class", "floor", "transfer", "probes", "copies"):
+    for part in ("overall", "per_class", "floor", "transfer", "translation", "probes", "copies"):
         walk(f"{prefix}/{part}", report.get(part) or {})
     return found
 
@@ -74,6 +74,7 @@ def table(report):
         _distribution(report),
         _classifier(report),
         _transfer(report["transfer"]),
+        _translation(report["translation"]),
         _probes(report["probes"]),
         _copies(report["copies"]),
         ["caveats:", *(f"  {key}: {text}" for key, text in _brief(report["notes"]))],
@@ -130,6 +131,22 @@ def _transfer(transfer):
     if transfer["mask_miou"]:
         lines.append(f"mask IoU, mean over the classes: {transfer['mask_miou']:.3f}")
     return lines
+
+
+def _translation(translation):
+    if translation is None:
+        return []
+    rows = [
+        (title, {"value": translation[name], "ci95": translation[f"{name}_ci95"]})
+        for name, title in (
+            ("change_mae", "changed, grey levels"),
+            ("painted", "painted, share of pixels"),
+            ("background_mae", "changed elsewhere, grey levels"),
+            ("removal_skill", "removal skill"),
+        )
+    ]
+    spec = [("mean", "value", 3), ("95 %", "ci95", 3)]
+    return columns(f"translation, {translation['num_pairs']} pairs", rows, spec)
 
 
 def _probes(probes):

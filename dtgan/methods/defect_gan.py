@@ -50,13 +50,26 @@ class DefectGAN:
 
     # --- forward passes ---------------------------------------------------------------------------
 
-    def paint(self, params, key, *pairs):
-        """Apply G to several (x, labels [N, A]) in one pass -> a Painted for each."""
-        x, y = (join(*parts) for parts in zip(*pairs, strict=True))
-        noise = self.G.draw_noise(key, len(x), x.shape[1])
-        image, m = self.G.apply(params, x, y[:, None, None], noise)
-        m = [None] * len(pairs) if m is None else part(m, len(pairs))
-        return tuple(map(Painted, part(image, len(pairs)), m))
+    def paint(self, params, key, *asked):
+        """Apply G to several (x, labels [N, A], limit) in one pass -> a Painted for each.
+
+        limit: float32 [N, R, R, 1], 1 where the labels shall show and 0 where "normal" shall, or
+        None for everywhere.
+        """
+        x, labels_of, limits = zip(*asked, strict=True)
+        x, y, limit, count = join(*x), join(*labels_of)[:, None, None], None, len(asked)
+        if any(place is not None for place in limits):
+            everywhere = jnp.ones((len(x) // count, *x.shape[1:3], 1))
+            limit = join(*(everywhere if place is None else place for place in limits))
+            y = jnp.where(limit > 0, y, jnp.asarray(self.labels_of[NORMAL_LABEL])[None, None, None])
+        image, m = self.G.apply(params, x, y, self.G.draw_noise(key, len(x), x.shape[1]), limit)
+        m = [None] * count if m is None else part(m, count)
+        return tuple(map(Painted, part(image, count), m))
+
+    def limit(self, key, n):
+        """Choose where y' shall show, [N, R, R, 1] of 1 and 0, for defective or normal images n."""
+        share = self.config.model.places
+        return boxes(key("places"), len(n), n.shape[1], share) if share else None
 
     def targets(self, batch, key):
         """Look up y, y0 and y' of a batch; y' are labels of other defects of it: [N, A] each."""
@@ -84,7 +97,9 @@ class DefectGAN:
         d, n, _ = inputs(batch)
         key = functools.partial(step_key, state)
         y, y0, wanted = self.targets(batch, key)
-        painted = self.paint(state.nets["G"].params, key("d_noise"), (n, wanted), (d, y0))
+        painted = self.paint(
+            state.nets["G"].params, key("d_noise"), (n, wanted, self.limit(key, n)), (d, y0, None)
+        )
         fake = join(*(x.image for x in painted))
         (total, terms), grads = jax.value_and_grad(self.d_loss, has_aux=True)(
             state.nets["D"].params, join(d, n), fake, join(y, y0), key
@@ -96,9 +111,11 @@ class DefectGAN:
 
     def g_loss(self, params, critic, d, n, y, y0, wanted, key):
         """Compute L_G; y, y0, wanted: labels of d, of "normal", and asked for."""
-        painted, removed = self.paint(params, key("g_noise"), (n, wanted), (d, y0))  # d', n'
+        painted, removed = self.paint(  # d', n'
+            params, key("g_noise"), (n, wanted, self.limit(key, n)), (d, y0, None)
+        )
         restored, again = self.paint(  # n^, d^
-            params, key("back_noise"), (painted.image, y0), (removed.image, y)
+            params, key("back_noise"), (painted.image, y0, None), (removed.image, y, None)
         )
         src, cls = self.D.apply(critic, join(painted.image, removed.image))
         terms = {
@@ -147,13 +164,13 @@ class DefectGAN:
         Returns image d', its mask m_d, clean = n, and removed = n' of d.
         """
         n, y = to_float(request["surface"]), request["labels"][:, None, None]
-        noise = [noise[name] for name in sorted(noise)]
+        noise, limit = [noise[name] for name in sorted(noise)], None
         normal = jnp.asarray(self.labels_of[NORMAL_LABEL])[None, None, None]
         if "where" in request:
             shown = y * (request["where"].astype(jnp.float32) / 255.0)
-            free = 1.0 - jnp.max(shown * (1.0 - normal), axis=-1, keepdims=True)
-            y = jnp.where(normal > 0, normal * free, shown)
-        image, m = self.G.apply(ema["G"], n, y, noise)
+            limit = jnp.max(shown * (1.0 - normal), axis=-1, keepdims=True)
+            y = jnp.where(normal > 0, normal * (1.0 - limit), shown)
+        image, m = self.G.apply(ema["G"], n, y, noise, limit)
         drawn = {"image": image, "clean": n}
         if m is not None:
             drawn["mask"] = m
@@ -166,6 +183,21 @@ class DefectGAN:
         """Compute log-likelihoods of the classes, up to a constant, from D's labels: [N, K]."""
         _, cls = self.D.apply(nets["D"].params, to_float(image))
         return cls @ jnp.asarray(self.labels_of).T
+
+
+def boxes(key, num, side, share):
+    """Draw masks float32 [num, side, side, 1]: 1 in a box at random; 1 - share of them are all 1.
+
+    The sides of a box are an eighth of the image's to all of it.
+    """
+    keys = jax.random.split(key, 3)
+    size = jax.random.randint(keys[0], (num, 2, 1), side // 8, side + 1)
+    first = jnp.floor(jax.random.uniform(keys[1], (num, 2, 1)) * (side - size + 1))
+    pixel = jnp.arange(side)[None, None]
+    inside = (pixel >= first) & (pixel < first + size)
+    box = inside[:, 0, :, None] & inside[:, 1, None, :]
+    free = jax.random.uniform(keys[2], (num, 1, 1)) >= share
+    return (box | free)[..., None].astype(jnp.float32)
 
 
 def make(config, classes):

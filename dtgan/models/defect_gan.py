@@ -60,7 +60,8 @@ class Unit(nn.Module):
 class Generator(nn.Module):
     """G: image x [N, R, R, C] and class map A -> Painted.
 
-    A: [N, h, w, number of labels], or [N, 1, 1, ...] for the same everywhere.
+    A: [N, h, w, number of labels], or [N, 1, 1, ...] for the same everywhere. limit: [N, R, R, 1],
+    0 where m shall be 0, or None.
       scc: A enters by SPADE where the image is made, in the second half of the residual blocks and
         both up-blocks; else it is concatenated to x
       ani: noise of a learned strength after every convolution
@@ -76,7 +77,7 @@ class Generator(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, labels, noise=None):
+    def __call__(self, x, labels, noise=None, limit=None):
         ch, noise = self.ch, iter(noise or [None] * len(self.noise_sides(x.shape[1])))
 
         def unit(name, y, features, kernel=3, spade=False, **how):
@@ -105,6 +106,7 @@ class Generator(nn.Module):
         if not self.lwc:
             return Painted(jnp.tanh(y), None)
         f, m = jnp.tanh(y[..., :-1]), nn.sigmoid(y[..., -1:] + M_START)
+        m = m if limit is None else m * limit
         return Painted(x * (1.0 - m) + f * m, m)
 
     def noise_sides(self, res):

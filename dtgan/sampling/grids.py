@@ -5,35 +5,54 @@ import numpy as np
 from dtgan import images
 from dtgan.sampling import requests
 
-TRUTH = "true x3"
-_OF_DEFECT = {"x1r": "rec", "x1a": "removed"}  # columns that show what becomes of x1
+# Titles of the columns, by what they show. A transfer carries the defect of x1 to the surface x2; a
+# translation makes a normal n of a defective d, and a defective d' of another n.
+_TRANSFER = {
+    "defect": "x1",
+    "mask": "mask",
+    "rec": "x1r",
+    "removed": "x1a",
+    "surface": "x2",
+    "clean": "x4 anchor",
+    "image": "x3 hybrid",
+    "truth": "true x3",
+    "change": "|x3 - x2|",
+}
+_TRANSLATION = {
+    "defect": "d",
+    "removed": "n' restored",
+    "surface": "n",
+    "image": "d' painted",
+    "mask": "mask",
+    "change": "|d' - n|",
+}
 
 
 def sample_grid(method, batch, drawn):
     """Lay out the images of a batch as a sheet, uint8 [H, W, C]: a row a pair, titled columns.
 
-    x1, mask, x1r, x1a, x2, x4, x3, (truth,) |x3 - x2|, as far as the `Method` needs them and they
-    were drawn; where it gives an image alone, the images side by side. batch: of `pairs.Pairs`, or
-    {}. drawn: of a request by `requests.in_full`.
+    For a `Method` that transfers: x1, mask, x1r, x1a, x2, x4, x3, truth, |x3 - x2|; for one that
+    translates: d, n', n, d', mask, |d' - n|; as far as they were drawn. Where it gives an image
+    alone, the images side by side. batch: of `pairs.Pairs`, or {}. drawn: of a request by
+    `requests.in_full`.
     """
-    x3 = images.to_uint8(drawn["image"])
-    columns = {}
-    if {"defect", *_OF_DEFECT.values()} & {*method.needs, *drawn}:
-        columns["x1"] = batch["image"]
-    if "mask" in method.gives:
-        columns["mask"] = np.broadcast_to(images.to_uint8(2.0 * drawn["mask"] - 1.0), x3.shape)
-    for title, name in _OF_DEFECT.items():
+    image, shown = images.to_uint8(drawn["image"]), {"image": images.to_uint8(drawn["image"])}
+    for name in ("rec", "removed", "clean"):
         if name in drawn:
-            columns[title] = images.to_uint8(drawn[name])
+            shown[name] = images.to_uint8(drawn[name])
+    if {"defect", "rec", "removed"} & {*method.needs, *drawn}:
+        shown["defect"] = batch["image"]
     if "surface" in method.needs:
-        columns["x2"] = batch["normal"]
-    if "clean" in method.gives:
-        columns["x4 anchor"] = images.to_uint8(drawn["clean"])
-    columns["x3 hybrid" if method.transfers else "image"] = x3
+        shown["surface"] = batch["normal"]
+        difference = image.astype(np.int16) - batch["normal"]
+        shown["change"] = np.abs(difference).astype(np.uint8)
     if method.transfers and batch["truth"] is not None:
-        columns[TRUTH] = batch["truth"]
-    if "surface" in method.needs:
-        columns["|x3 - x2|"] = np.abs(x3.astype(np.int16) - batch["normal"]).astype(np.uint8)
+        shown["truth"] = batch["truth"]
+    if "mask" in method.gives:
+        mask = images.to_uint8(2.0 * drawn["mask"] - 1.0)
+        shown["mask"] = np.broadcast_to(mask, image.shape)
+    titles = _TRANSFER if method.transfers else _TRANSLATION
+    columns = {title: shown[name] for name, title in titles.items() if name in shown}
     cells = np.stack(list(columns.values()), axis=1)
     scale = max(1, 96 // cells.shape[2])
     cells = cells.repeat(scale, axis=2).repeat(scale, axis=3)

@@ -16,7 +16,7 @@ from dtgan.data import catalog
 from dtgan.data.procedural import CLASSES
 from dtgan.images import to_uint8
 from dtgan.methods.base import Donor
-from dtgan.methods.defect_gan import DefectGAN, make
+from dtgan.methods.defect_gan import DefectGAN, boxes, make
 from dtgan.methods.registry import make_method
 from dtgan.sampling import requests, sampler
 from dtgan.training.loop import train_and_evaluate
@@ -36,7 +36,7 @@ SEVERAL = ("normal", "crack", "crack+spot")
 
 
 def small(**fields):
-    return tiny("defect_gan", model__blocks=1, **fields)
+    return tiny("defect_gan", **{"model__blocks": 1, "model__places": 0.5, **fields})
 
 
 class Step(NamedTuple):
@@ -118,11 +118,46 @@ def test_labels_of_several_defects_and_the_labels_asked_for():
     assert np.any(np.asarray(wanted) != np.asarray(y))
 
 
+def test_places_drawn_in_training_are_boxes():
+    """A box has sides of an eighth to all of the image; who gets none may paint everywhere."""
+    drawn = np.asarray(boxes(jax.random.key(0), 400, 32, 0.75))[..., 0]
+    assert set(np.unique(drawn)) == {0, 1}
+    rows, columns = drawn.max(2), drawn.max(1)
+    assert_array_equal(drawn, rows[:, :, None] * columns[:, None, :])
+    for line in (rows, columns):
+        assert np.all(np.abs(np.diff(line, prepend=0, append=0)).sum(1) == 2)  # one stretch
+        assert line.sum(1).min() == 4 and line.sum(1).max() == 32
+        assert line[:, 0].any() and line[:, -1].any()
+    assert 0.2 < np.mean(drawn.all((1, 2))) < 0.3
+    assert np.all(boxes(jax.random.key(1), 8, 32, 0.0) == 1)
+
+
+def test_nothing_is_painted_outside_a_limit(one_step):
+    """And a limit that is everywhere changes nothing."""
+    m, params = DefectGAN(one_step.config, CLASSES), one_step.before.nets["G"].params
+    n = images.to_float(jnp.asarray(one_step.batch["normal"]))
+    y, limit = jnp.asarray(m.labels_of)[one_step.batch["label"]], jnp.zeros((8, 32, 32, 1))
+    paint = jax.jit(lambda *asked: m.paint(params, jax.random.key(4), *asked))
+    placed, free = paint((n, y, limit.at[:, 4:20, 8:].set(1.0)), (n, y, None))
+    outside = np.ones((32, 32), bool)
+    outside[4:20, 8:] = False
+    assert_array_equal(placed.image[:, outside], n[:, outside])
+    assert not np.any(placed.m[:, outside]) and np.all(placed.m[:, ~outside] > 0)
+    (whole,) = paint((n, y, limit + 1.0))
+    (same,) = paint((n, y, None))
+    assert_allclose(whole.image, same.image, atol=1e-5)
+    assert np.all(free.m > 0)
+
+
 def test_switches_of_table_2():
     """Of nothing StarGAN is left, with its own weights; no family but the full one has a mask."""
     star = cli.read_config("configs/defect_gan.py:scc=0,ani=0,lwc=0,sc=0")
     assert (star.loss.cls_g, star.loss.rec, star.loss.sd_con) == (1, 10, 0)
     validate(star)
+    star.model.places = 0.5
+    with pytest.raises(ConfigError, match="a place needs the class map and the mask"):
+        validate(star)
+    star.model.places = 0.0
     method = make(star, SEVERAL)
     assert "mask" not in method.gives and method.noise is None and not method.keeps_surface
     spade = cli.read_config("configs/defect_gan.py:ani=0,lwc=0,sc=0")
@@ -136,6 +171,7 @@ def test_switches_of_table_2():
     [
         ("model.lwc", False, "loss.sd_cyc=5.0 is of the mask, .* set loss.sd_cyc=0"),
         ("model.blocks", 0, "model.blocks=0 is below 1"),
+        ("model.places", 1.5, "model.places=1.5 is not between 0 and 1"),
         ("optim.n_critic", 0, "optim.n_critic=0 is below 1"),
         ("optim.ema", 1.0, "optim.ema=1.0 is not below 1"),
         ("optim.decay_from", 1.5, "optim.decay_from=1.5 is outside 0..1"),
@@ -177,7 +213,7 @@ def folder(tmp_path_factory):
 def config_of(folder):
     config = base_config("defect_gan")
     shrink(config)
-    config.model.blocks, config.optim.n_critic = 1, 2
+    config.model.blocks, config.model.places, config.optim.n_critic = 1, 0.5, 2
     config.data.source, config.data.path, config.data.batch_size = "folder", str(folder), 8
     return config
 
@@ -228,7 +264,9 @@ def test_places_of_labels(drawer, folder):
     whole = {**plain, "where": np.full((3, 32, 32, 3), 255, np.uint8)}
     assert_allclose(drawer(whole)["image"], drawer(plain)["image"], atol=1e-5)
     half = ask(classes=("crack",), where=np.arange(32)[:, None] + np.zeros((1, 32)) < 16)
-    assert np.abs(drawer(half)["image"] - drawer(plain)["image"]).max() > 1e-3
+    upper = drawer(half)
+    assert_array_equal(to_uint8(upper["image"])[:, 16:], half["surface"][:, 16:])
+    assert np.abs(upper["image"] - drawer(plain)["image"])[:, :16].max() > 1e-3
     restored = drawer({**plain, "defect": plain["surface"]})
     assert restored["removed"].shape == restored["image"].shape
     with pytest.raises(ConfigError, match="'removed' is made of a defect image"):

@@ -14,6 +14,9 @@ FIELDS = merge(
             "scc": True,  # the class map enters by SPADE; else concatenated to the image
             "ani": True,  # adaptive noise after every convolution
             "lwc": True,  # layer-wise composition: f is painted over the image where m says
+            # Share of normal images for which the map says where, a box at random, while training;
+            # 0 in the paper.
+            "places": 0.0,
         },
         "loss": {  # one weight per term, logged under the same name
             "adv_d": 1.0,  # Wasserstein
@@ -42,6 +45,13 @@ def check(config):
     for group, name in (("model", "ch"), ("model", "blocks"), ("optim", "n_critic")):
         if config[group][name] < 1:
             raise ConfigError(f"{group}.{name}={config[group][name]} is below 1")
+    if not 0 <= config.model.places <= 1:
+        raise ConfigError(f"model.places={config.model.places} is not between 0 and 1")
+    if config.model.places and not (config.model.scc and config.model.lwc):
+        raise ConfigError(
+            f"model.places={config.model.places}: a place needs the class map and the mask, "
+            "model.scc=True and model.lwc=True; or set model.places=0"
+        )
     for name in ("b1", "b2", "ema"):
         if config.optim[name] >= 1:
             raise ConfigError(f"optim.{name}={config.optim[name]} is not below 1; for example 0.5")
