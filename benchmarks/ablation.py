@@ -1,6 +1,7 @@
-"""The parts of the layered model, one after the other: same data, steps, seeds and test pairs.
+"""The parts of a model, one after the other: same data, steps, seeds and test images.
 
     python benchmarks/ablation.py --out=runs/ablation --steps=400 --seeds=3 --jobs=2
+    python benchmarks/ablation.py --of=defect_gan --out=runs/table2 --steps=3000 --seeds=3 --jobs=2
 
 trains and evaluates every row and seed in its own process (OUT/<row>-<seed>, each resumes), then
 prints a table of means with 95 % intervals over seeds and writes OUT/ablation.json. `--rows` takes
@@ -8,6 +9,7 @@ some of the rows; `--table` prints what is there.
 """
 
 import argparse
+import collections
 import concurrent.futures
 import json
 import pathlib
@@ -25,28 +27,55 @@ BARE = {
     "augment.prob": 0.0,
 }
 DISCIPLINE = {"loss.anchor": 1.0, "loss.area": 1.0, "loss.smooth": 0.1}
-ROWS = {  # name -> (argument, fields); each adds to the one before, the last takes away
-    "faithful": ("method=dtgan", {}),
-    "learned_anchor": ("method=dtgan,anchor=learned", {}),
-    "composition": ("", BARE),
-    "removal": ("", BARE | {"model.removal": True}),
-    "discipline": ("", BARE | {"model.removal": True} | DISCIPLINE),
-    "rehearsal": ("", {"loss.present": 0.0, "augment.prob": 0.0}),
-    "augmentation": ("", {"loss.present": 0.0}),
-    "presence": ("", {}),
-    "mask_supervision": ("", {"loss.mask": 1.0}),
-    "no_gan": ("", {f"loss.{name}": 0.0 for name in ("adv_g", "cooccur_g", "cls_g", "feature")}),
-}
-FIGURES = {  # heading -> path in the report
-    "skill": ("transfer", "skill"),
-    "mask IoU": ("transfer", "mask_iou"),
-    "background": ("transfer", "background_mae"),
-    "removal": ("transfer", "removal_skill"),
-    "class from z_t": ("probes", "class_from_texture", "accuracy"),
-    "family from z_s": ("probes", "family_from_structure", "accuracy"),
-    "KID x1e3": ("overall", "kid_x1e3"),
-    "copies": ("copies", "rate"),
-}
+Table = collections.namedtuple("Table", "config rows figures")  # of one model
+
+LAYERED = Table(
+    "configs/quickstart.py",
+    {  # name -> (argument, fields); each adds to the one before, the last takes away
+        "faithful": ("method=dtgan", {}),
+        "learned_anchor": ("method=dtgan,anchor=learned", {}),
+        "composition": ("", BARE),
+        "removal": ("", BARE | {"model.removal": True}),
+        "discipline": ("", BARE | {"model.removal": True} | DISCIPLINE),
+        "rehearsal": ("", {"loss.present": 0.0, "augment.prob": 0.0}),
+        "augmentation": ("", {"loss.present": 0.0}),
+        "presence": ("", {}),
+        "mask_supervision": ("", {"loss.mask": 1.0}),
+        "no_gan": ("", {f"loss.{n}": 0.0 for n in ("adv_g", "cooccur_g", "cls_g", "feature")}),
+    },
+    {  # heading -> path in the report
+        "skill": ("transfer", "skill"),
+        "mask IoU": ("transfer", "mask_iou"),
+        "background": ("transfer", "background_mae"),
+        "removal": ("transfer", "removal_skill"),
+        "class from z_t": ("probes", "class_from_texture", "accuracy"),
+        "family from z_s": ("probes", "family_from_structure", "accuracy"),
+        "KID x1e3": ("overall", "kid_x1e3"),
+        "copies": ("copies", "rate"),
+    },
+)
+DEFECT_GAN = Table(  # the paper's table 2: its maps say the same everywhere
+    "configs/defect_gan.py",
+    {
+        "none": ("quick,scc=0,ani=0,lwc=0,sc=0", {}),
+        "scc": ("quick,ani=0,lwc=0,sc=0", {}),
+        "scc_ani": ("quick,lwc=0,sc=0", {}),
+        "scc_lwc": ("quick,ani=0,sc=0", {"model.places": 0.0}),
+        "scc_lwc_sc": ("quick,ani=0", {"model.places": 0.0}),
+        "all": ("quick", {"model.places": 0.0}),
+        "all_places": ("quick", {}),
+    },
+    {
+        "FID": ("overall", "fid"),
+        "floor": ("floor", "overall", "fid"),
+        "KID x1e3": ("overall", "kid_x1e3"),
+        "recognised": ("overall", "recognised"),
+        "changed": ("translation", "change_mae"),
+        "background": ("translation", "background_mae"),
+        "removal": ("translation", "removal_skill"),
+    },
+)
+TABLES = {"layered": LAYERED, "defect_gan": DEFECT_GAN}
 
 
 def main(argv=None):
@@ -54,18 +83,22 @@ def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--of", choices=TABLES, default="layered", help="whose parts")
     parser.add_argument("--out", required=True, help="directory of all runs")
-    parser.add_argument("--config", default="configs/quickstart.py", help="config file")
+    parser.add_argument("--config", default="", help="config file; default that of the table")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--num_fake", type=int, default=1000)
     parser.add_argument("--jobs", type=int, default=1, help="processes at once, a core each")
-    parser.add_argument("--rows", default=",".join(ROWS), help="rows, separated by commas")
+    parser.add_argument("--rows", default="", help="rows, separated by commas; default all")
     parser.add_argument("--table", action="store_true", help="run nothing")
     args = parser.parse_args(argv)
-    unknown = set(args.rows.split(",")) - set(ROWS)
+    rows = TABLES[args.of].rows
+    args.config = args.config or TABLES[args.of].config
+    args.rows = args.rows or ",".join(rows)
+    unknown = set(args.rows.split(",")) - set(rows)
     if unknown:
-        parser.error(f"unknown rows {', '.join(sorted(unknown))}; known: {', '.join(ROWS)}")
+        parser.error(f"unknown rows {', '.join(sorted(unknown))}; known: {', '.join(rows)}")
     out = pathlib.Path(args.out)
     tasks = [(row, seed) for seed in range(args.seeds) for row in args.rows.split(",")]
     if not args.table:
@@ -85,14 +118,15 @@ def main(argv=None):
 
         with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
             list(pool.map(pinned, others))
-    table = summarise(out, args.steps, [(row, seed) for seed in range(args.seeds) for row in ROWS])
+    tasks = [(row, seed) for seed in range(args.seeds) for row in rows]
+    table = summarise(out, args.steps, tasks, TABLES[args.of].figures)
     (out / "ablation.json").write_text(json.dumps(vars(args) | {"rows": table}, indent=2) + "\n")
     print(markdown(table))
 
 
 def run(out, args, core, row, seed):
     """Train and evaluate one row with one seed, where that is not done yet."""
-    argument, fields = ROWS[row]
+    argument, fields = TABLES[args.of].rows[row]
     workdir = out / f"{row}-{seed}"
     pin = ["taskset", "-c", str(core)] if args.jobs > 1 else []
     python = [*pin, sys.executable, "-m"]
@@ -127,7 +161,7 @@ def run(out, args, core, row, seed):
     print(f"{row} {seed} done", flush=True)
 
 
-def summarise(out, steps, tasks):
+def summarise(out, steps, tasks, figures):
     """{row: {figure: {"values", "mean", "ci95"}}} of the finished runs."""
     table = {}
     for row, seed in tasks:
@@ -135,7 +169,7 @@ def summarise(out, steps, tasks):
         if not file.exists():
             continue
         report = json.loads(file.read_text())
-        values = {name: dig(report, path) for name, path in FIGURES.items()}
+        values = {name: dig(report, path) for name, path in figures.items()}
         values["s/step"] = seconds_per_step(out / f"{row}-{seed}" / "metrics.jsonl")
         for name, value in values.items():
             cell = table.setdefault(row, {}).setdefault(name, {"values": []})
@@ -168,7 +202,7 @@ def dig(report, path):
 
 def markdown(table):
     """The table as Markdown: mean +- half of the interval."""
-    heads = [*FIGURES, "s/step"]
+    heads = list(next(iter(table.values()), {}))
     lines = ["| row | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
     for row, cells in table.items():
         lines.append("| " + " | ".join([row, *(text(cells[name]) for name in heads)]) + " |")

@@ -31,7 +31,7 @@ def get_config(arg=""):
         config.loss.sd_cyc = config.loss.sd_con = 0.0
     if not any(arg[name] for name in switches):  # StarGAN's own weights
         config.loss.cls_d, config.loss.cls_g, config.loss.rec = 1.0, 1.0, 10.0
-        config.optim.lr = 0.0001
+        config.optim.lr /= 2
     if arg.smoke:
         shrink(config)
         config.data.channels = 1
