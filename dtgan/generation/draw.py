@@ -169,7 +169,8 @@ class Drawer:
             strength = self._plan.settings.strength * np.array(strength, np.float32)
             request["strength"] = strength if several else strength[:, 0]
         if self._limits is not None:
-            request["limit"] = self._limits[[c.surface for c in candidates]]
+            limit = self._limits[[c.surface for c in candidates]]
+            request |= requests.bounds(self._method, request, limit)
         return batch, request
 
     def _defect(self, index, variation):

@@ -74,9 +74,9 @@ class Limits:
     def __init__(self, directory, source, config, method):
         """Raises ConfigError for a model without the control, and for missing or unfit files."""
         flag, self._config = f"--limits={directory}", config
-        if "limit" not in method.controls:
+        if not {"limit", "where"} & set(method.controls):
             raise ConfigError(
-                f"{flag}: method={config.method} has no control 'limit'; leave it out"
+                f"{flag}: method={config.method} has no control 'limit' or 'where'; leave it out"
             )
         root = pathlib.Path(directory)
         listed = []

@@ -104,6 +104,16 @@ def of_pairs(needs, classes, batch):
     return {name: made[name]() for name in needs}
 
 
+def bounds(method, request, limit):
+    """Make the field that keeps defects within `limit` uint8 [N, R, R, 1], 255 where they may be.
+
+    "limit" for a `Method` with that control, else "where", the same for all the request's labels.
+    """
+    if "limit" in method.controls:
+        return {"limit": limit}
+    return {"where": np.repeat(limit, request["labels"].shape[1], axis=-1)}
+
+
 def in_full(method):
     """List what a request must hold to be given all that a `Method` gives: also a defect image."""
     return (*method.needs, *({"defect"} & set(method.controls)))

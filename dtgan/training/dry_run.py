@@ -10,6 +10,7 @@ from dtgan import config as config_lib
 from dtgan import sharding
 from dtgan.data import catalog, pipeline
 from dtgan.methods.registry import make_method
+from dtgan.sampling import requests
 from dtgan.training import programs as programs_lib
 
 TIMED_STEPS = 5
@@ -20,6 +21,8 @@ def dry_run(config):
     config_lib.validate(config, jax.device_count())
     source, info = catalog.open_checked(config, config.data.split)
     method, mesh = make_method(config, info.classes), sharding.make_mesh()
+    if "image" in method.reads:  # it learns defects
+        requests.check_classes(method, config.method, info.classes[1:])
     pipeline.need_kinds(source, pipeline.kinds_of((*method.reads, *method.needs)))
     print(config_lib.to_json(config))
     print(f"data: {info.counts}, fingerprint {info.fingerprint}")

@@ -74,6 +74,8 @@ class Run:
         self.lead, self.mesh = sharding.is_lead(), sharding.make_mesh()
         self.source, self.info = catalog.open_checked(config, config.data.split)
         self.method = make_method(config, self.info.classes)
+        if "image" in self.method.reads:  # it learns defects
+            requests.check_classes(self.method, config.method, self.info.classes[1:])
         self.kinds = pipeline.kinds_of((*self.method.reads, *self.method.needs))
         pipeline.need_kinds(self.source, self.kinds)
         self.sources = {config.data.split: self.source}

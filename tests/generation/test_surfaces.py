@@ -96,5 +96,5 @@ def test_unfit_limits_are_one_line(opened, name, message):
 
 def test_a_method_without_the_control_refuses_limits(opened):
     folder, source, config = opened
-    with pytest.raises(ConfigError, match="has no control 'limit'; leave it out"):
+    with pytest.raises(ConfigError, match="has no control 'limit' or 'where'; leave"):
         Limits(folder, source, config, WITH._replace(controls=()))

@@ -9,10 +9,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dtgan import cli
-from dtgan.config import ConfigError, base_config, validate
+from dtgan.config import ConfigError, base_config, shrink, validate
 from dtgan.data.procedural import CLASSES
 from dtgan.methods.cyclegan import CycleGAN, exchange, make
 from dtgan.sampling import requests
+from dtgan.training.dry_run import dry_run
+from dtgan.training.loop import train_and_evaluate
 from tests.methods.families import (
     assert_same_step,
     batch_of,
@@ -74,11 +76,17 @@ def test_two_critics_reward_their_sides():
     assert_allclose(m.adversarial_g(None, fake), 0.2 * np.log(1.5) - 0.5, rtol=1e-5)
 
 
-def test_a_class_cannot_be_asked_for_nor_a_place():
+def test_a_class_cannot_be_asked_for_nor_a_place(tmp_path):
     method = make(base_config("cyclegan"), CLASSES)
     with pytest.raises(ConfigError, match="cannot be told which of 6 classes to draw"):
         requests.check_classes(method, "cyclegan", CLASSES[1:])
     requests.check_classes(method, "cyclegan", CLASSES[1:2])
+    config = base_config("cyclegan")
+    shrink(config)
+    config.data.batch_size = 8
+    for begin in (lambda: train_and_evaluate(config, tmp_path / "run"), lambda: dry_run(config)):
+        with pytest.raises(ConfigError, match="use a run of one class: --config.data.classes=scra"):
+            begin()
     for name in ("labels", "where"):
         with pytest.raises(ConfigError, match=f"method=cyclegan has no control '{name}'"):
             requests.check(method, "cyclegan", dict.fromkeys(("surface", name)))

@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from unittest import mock
 
 import jax
 import numpy as np
@@ -13,7 +14,7 @@ from dtgan import cli, evaluate, export, generate
 from dtgan.config import ConfigError
 from dtgan.evaluation import domain
 from dtgan.runs import checkpoints
-from dtgan.sampling import sampler
+from dtgan.sampling import requests, sampler
 from dtgan.sampling.sampler import find_step, load
 from dtgan.training import programs
 from dtgan.training.loop import train_and_evaluate
@@ -207,8 +208,13 @@ def test_best_is_the_lowest_kid_where_a_family_has_no_score(runs, tmp_path):
     assert find_step(copy, "best") == 2
 
 
-def test_a_model_that_cannot_be_told_the_class_draws_one_only(tmp_path, capsys):
-    train("dots", tmp_path / "run", data__classes="tear,mark", train__duration="1steps")
+def test_a_model_that_cannot_be_told_the_class_learns_and_draws_one_only(tmp_path, capsys):
+    two = {"data__classes": "tear,mark", "train__duration": "1steps"}
+    with pytest.raises(ConfigError, match="cannot be told which of 2 classes to draw"):
+        train("dots", tmp_path / "run", **two)
+    assert not (tmp_path / "run/checkpoints").exists()
+    with mock.patch.object(requests, "check_classes"):  # a run of before
+        train("dots", tmp_path / "run", **two)
     flags = [f"--workdir={tmp_path / 'run'}", "--compilation_cache="]
     assert generate.main([*flags, "--num_per_class=3", f"--out={tmp_path / 'set'}"]) == 1
     assert "cannot be told which of 2 classes to draw" in capsys.readouterr().err
