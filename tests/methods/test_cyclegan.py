@@ -85,7 +85,7 @@ def test_a_class_cannot_be_asked_for_nor_a_place(tmp_path):
     shrink(config)
     config.data.batch_size = 8
     for begin in (lambda: train_and_evaluate(config, tmp_path / "run"), lambda: dry_run(config)):
-        with pytest.raises(ConfigError, match="use a run of one class: --config.data.classes=scra"):
+        with pytest.raises(ConfigError, match="use a run of one class"):
             begin()
     for name in ("labels", "where"):
         with pytest.raises(ConfigError, match=f"method=cyclegan has no control '{name}'"):

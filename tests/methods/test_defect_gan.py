@@ -267,6 +267,12 @@ def test_places_of_labels(drawer, folder):
     upper = drawer(half)
     assert_array_equal(to_uint8(upper["image"])[:, 16:], half["surface"][:, 16:])
     assert np.abs(upper["image"] - drawer(plain)["image"])[:, :16].max() > 1e-3
+    limit = np.where(np.arange(32)[None, :, None, None] < 16, np.uint8(255), np.uint8(0))
+    limit = np.broadcast_to(limit, (3, 32, 32, 1))
+    bound = requests.bounds(drawer.method, plain, limit)  # as `generate --limits` has it
+    assert_array_equal(drawer({**plain, **bound})["mask"][:, 16:], 0)
+    other = drawer.method._replace(controls=("limit", "where"))
+    assert_array_equal(requests.bounds(other, plain, limit)["limit"], limit)
     restored = drawer({**plain, "defect": plain["surface"]})
     assert restored["removed"].shape == restored["image"].shape
     with pytest.raises(ConfigError, match="'removed' is made of a defect image"):
