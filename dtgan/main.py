@@ -68,7 +68,7 @@ def run():
     """Entry point of `python -m dtgan.main`."""
     from dtgan.training.loop import Diverged
 
-    cli.run(main, check_flags, (ConfigError, Diverged))
+    cli.run(main, check_flags, (ConfigError, Diverged, OSError))
 
 
 if __name__ == "__main__":

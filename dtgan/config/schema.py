@@ -142,11 +142,11 @@ def to_dict(config):
 
 
 def from_dict(fields):
-    """Undo `to_dict`, with today's fields and types; unknown fields raise ConfigError.
+    """Undo `to_dict`, with today's fields and types; others raise ConfigError.
 
     Fields that the dict lacks, since it was written before they existed, have their defaults.
     """
-    config = base_config(fields.get("method", ""))
+    config = base_config(_family_of(fields))
     known = flatten(config)
     for name, value in flatten(fields).items():
         group, _, leaf = name.partition(".")
@@ -157,11 +157,26 @@ def from_dict(fields):
                 f"config field {name!r} is unknown to method={config.method}{nearest(name, known)}"
             )
         value = tuple(value) if isinstance(value, list) else value
-        if leaf:
-            config[group][leaf] = value
-        else:
-            config[name] = value
+        try:
+            if leaf:
+                config[group][leaf] = value
+            else:
+                config[name] = value
+        except TypeError:
+            expected = type(known[name]).__name__
+            raise ConfigError(
+                f"config field {name}={value!r} is not of type {expected}; the config is damaged, "
+                "or not one of dtgan"
+            ) from None
     return config
+
+
+def _family_of(fields):
+    """Read the name of the family of a config. Raises ConfigError for what is no config."""
+    method = fields.get("method", "") if isinstance(fields, dict) else None
+    if not isinstance(method, str):
+        raise ConfigError(f"{str(fields)[:60]!r} is no config of dtgan: it names no method")
+    return method
 
 
 def to_json(config):

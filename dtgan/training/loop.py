@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from dtgan import config as config_lib
-from dtgan import images, sharding
+from dtgan import sharding
 from dtgan.config import ConfigError
 from dtgan.data import account, catalog, pipeline
-from dtgan.files import write_atomic
+from dtgan.files import read_json, write_atomic
 from dtgan.methods.registry import abstract_state, make_method
 from dtgan.runs import workdir as workdir_lib
 from dtgan.runs.checkpoints import Checkpoints
@@ -284,9 +284,7 @@ class Run:
         request = requests.of_pairs(asked, self.info.classes, batch)
         drawn = jax.device_get(self.infer(state.ema, request))
         grid = grids.sample_grid(self.method, batch, drawn)
-        if self.lead:
-            images.write_image(self.path / "samples" / f"{step}.png", grid)
-            self.writer.image(step, "samples", grid)
+        self.writer.image(step, "samples", grid)
 
     def _save(self, step, state, position):
         """Save a state, once a step; raises Diverged where one of its numbers is not finite.
@@ -326,7 +324,7 @@ class Run:
     def _write_summary(self, state):
         """Compute the closing figures, log them and write summary.json, once for a last step."""
         file = self.path / "summary.json"
-        if file.exists() and json.loads(file.read_text())["step"] == int(state.step):
+        if (read_json(file) or {}).get("step") == int(state.step):
             return
         summary = {}
         if self.method.transfers:
