@@ -17,6 +17,7 @@ import numpy as np
 
 from dtgan import images
 from dtgan.config import NORMAL, ConfigError
+from dtgan.data.names import check_names
 
 _LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF")
 _FEW = 8  # values that a mask without soft edges has at most
@@ -94,7 +95,10 @@ def parse_kinds(text):
 
 def check_fields(data):
     """Raise ConfigError for fields of `data` (config.data) about masks that cannot work."""
-    if parse_kinds(data.mask_values) and data.mask_invert:
+    kinds = parse_kinds(data.mask_values)
+    if kinds:
+        check_names(kinds.classes, f"data.mask_values={data.mask_values!r}")
+    if kinds and data.mask_invert:
         raise ConfigError(
             "data.mask_invert=True does not go with data.mask_values; leave it out, and name the "
             f"value of the background {NORMAL}, as in 255:{NORMAL},0:scratch"

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from dtgan import images
 from dtgan.config import NORMAL, ConfigError, nearest
 from dtgan.data import windows
+from dtgan.data.names import check_names
 
 _SILENT = ("thumbs.db", "desktop.ini", "__macosx")  # of file managers, ignored like hidden files
 _MASK_SUFFIX = re.compile(r"[-_ .](masks?|gt|labels?|seg|segmentation)$", re.IGNORECASE)
@@ -117,13 +118,22 @@ def list_set(root, shown):
 
 
 def list_classes(folder, root, found, strays, leave_out=None):
-    """List {class: Listed} of a folder; images beside the class folders become `strays`."""
+    """List {class: Listed} of a folder; images beside the class folders become `strays`.
+
+    Raises ConfigError where two folders have the same name in Unicode NFC.
+    """
     classes = {}
     for child in _visible(folder):
         if child.name == leave_out:
             continue
         if child.is_dir():
-            classes[unicodedata.normalize("NFC", child.name)] = list_files(child, root, found)
+            name = unicodedata.normalize("NFC", child.name)
+            if name in classes:
+                raise ConfigError(
+                    f"{folder} holds two folders {name!r}, which differ in the Unicode form of "
+                    "their names alone; join them"
+                )
+            classes[name] = list_files(child, root, found)
         elif child.suffix.lower() in images.SUFFIXES:
             detail = f"lies in no class folder; move it to {folder.name}/<class>/"
             strays.append(Finding(relative(root, child), "unknown label", detail))
@@ -179,6 +189,7 @@ def pair(root, class_name, pictures, masks, found):
 
 def _check_classes(shown, pictures):
     """Raise ConfigError where no training is possible with these classes."""
+    check_names(pictures, f"data.path={shown}")
     if NORMAL not in pictures:
         raise ConfigError(
             f"data.path={shown} has no class {NORMAL!r}{nearest(NORMAL, pictures)}; "
@@ -189,11 +200,6 @@ def _check_classes(shown, pictures):
             f"data.path={shown} has no defect class; put defect images in images/<class>/"
         )
     for class_name, listed in sorted(pictures.items()):
-        if "," in class_name:
-            raise ConfigError(
-                f"the class {class_name!r} has a comma in its name, which divides names in "
-                "data.classes and --classes; rename the folder"
-            )
         check_count(class_name, len(listed.files), listed.unread)
 
 
