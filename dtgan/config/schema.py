@@ -27,6 +27,7 @@ SHARED = {
         "mask_values": "",  # folder: kinds by mask value, "100:scratch,200:stain" or "#ff0000:..."
         "mask_invert": False,  # folder: masks are 0 where the defect is
         "max_megapixels": 179.0,  # folder: of a file; larger ones are taken for damaged
+        "max_compression": 200.0,  # folder: pixels' bytes to the file's, above 50 megapixels
         "res": 64,  # side of a training image in pixels
         "scale_to": 0,  # shorter side before the crop, pixels; 0 = res, -1 = no scaling
         "upscale": False,  # allow enlarging images smaller than that
@@ -66,7 +67,7 @@ SHARED = {
 _CHANGEABLE_GROUPS = ("optim", "loss", "augment", "train", "checkpoint", "dtype")
 _CHANGEABLE = (
     *("data.path", "data.workers", "data.cache_mb", "data.resident", "data.skip_bad"),
-    "data.max_megapixels",
+    *("data.max_megapixels", "data.max_compression"),
 )
 
 # Fields that each config.json held before families had fields of their own. A file with those of

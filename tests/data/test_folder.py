@@ -366,3 +366,12 @@ def test_files_of_viewers_and_archives_are_no_classes(tmp_path):
     (tmp_path / "masks/crack/._c0.png").write_text("x")
     report = audit_of(tmp_path)
     assert report.classes == ("normal", "crack") and not report.errors and not report.warnings
+
+
+def test_a_content_that_its_name_does_not_say_is_read_and_told(tmp_path):
+    make(tmp_path)
+    Image.fromarray(picture(50)).save(tmp_path / "images/crack/c9.png", "BMP")
+    assert warnings_of(tmp_path) == [
+        ("images/crack/c9.png", "no mask"),
+        ("images/crack/c9.png", "other format"),
+    ]

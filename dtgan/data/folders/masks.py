@@ -111,7 +111,8 @@ def read_mask(path, data):
     Colours are read as such where the file or data.mask_values has any. Raises what
     `images.decode` raises.
     """
-    picture, kinds = images.decode(path, data.max_megapixels), parse_kinds(data.mask_values)
+    picture = images.decode(path, data.max_megapixels, data.max_compression)
+    kinds = parse_kinds(data.mask_values)
     image, lossy = picture.image, picture.format in _LOSSY or _lossy_webp(picture.format, path)
     if image.mode == "F":
         raise ValueError("floating-point masks are not supported; convert to 8 or 16 bit")
