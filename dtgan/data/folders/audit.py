@@ -97,7 +97,7 @@ def audit(data, seed=0):
     """
     data = data.copy_and_resolve_references()
     data.fractions = assign.check_fractions(data.fractions)
-    assign.group_key("", data.group)
+    assign.check_group(data.group)
     parse_fold(data)
     masks.check_fields(data)
     if not 1 <= data.range <= images.WHITE:

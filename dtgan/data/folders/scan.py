@@ -123,7 +123,7 @@ def list_classes(folder, root, found, strays, leave_out=None):
     Raises ConfigError where two folders have the same name in Unicode NFC.
     """
     classes = {}
-    for child in _visible(folder):
+    for child in _inside(root, _visible(folder), found):
         if child.name == leave_out:
             continue
         if child.is_dir():
@@ -143,11 +143,11 @@ def list_classes(folder, root, found, strays, leave_out=None):
 def list_files(folder, root, found):
     """List a class folder as Listed; what is not read becomes a warning in `found`."""
     listed = Listed([], collections.Counter())
-    for file in _visible(folder):
+    for file in _inside(root, _visible(folder), found):
         if file.is_file() and file.suffix.lower() in images.SUFFIXES:
             listed.files.append(file)
             continue
-        kind = "folder in a class folder"
+        kind = "folder in a class folder" if file.is_dir() else "not a regular file"
         if file.is_file():
             kind = "unsupported file type"
             listed.unread[file.suffix.lower() or "no suffix"] += 1
@@ -230,14 +230,16 @@ def describe_unread(unread):
 
 
 def signature(root):
-    """Compute a digest of names, sizes and times: any change of a file of the set changes it."""
+    """Compute a digest of names, sizes and times: any change of a file of the set changes it.
+
+    It looks where the set is read, and no deeper, so that links cannot lead it in a circle.
+    """
     rows = []
-    for folder, _, names in os.walk(root, followlinks=True):
-        for name in names:
-            path = os.path.join(folder, name)
-            if os.path.exists(path):
-                stat = os.stat(path)
-                rows.append((os.path.relpath(path, root), stat.st_mtime_ns, stat.st_size))
+    parts = [folder for name in ("images", "masks") for folder in _visible(root / name)]
+    for file in (root / "splits.csv", *parts, *(file for part in parts for file in _visible(part))):
+        if file.exists():
+            stat = file.stat()
+            rows.append((str(file.relative_to(root)), stat.st_mtime_ns, stat.st_size))
     return hashlib.sha256(repr(sorted(rows)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -247,6 +249,21 @@ def _visible(folder):
         return []
     children = sorted(folder.iterdir(), key=lambda path: unicodedata.normalize("NFC", path.name))
     return [c for c in children if c.name[0] != "." and c.name.lower() not in _SILENT]
+
+
+def _inside(root, children, found):
+    """Leave out the links that lead out of the set, or nowhere, with a warning each in `found`."""
+    kept = []
+    for child in children:
+        target = pathlib.Path(os.path.realpath(child))
+        if child.is_symlink() and not (
+            target.exists() and target.is_relative_to(os.path.realpath(root))
+        ):
+            detail = f"to {target}; not followed: copy what it leads to"
+            found.warnings.append(Finding(relative(root, child), "link out of the set", detail))
+        else:
+            kept.append(child)
+    return kept
 
 
 def stem(path):
