@@ -40,6 +40,7 @@ def main():
     if FLAGS.distributed or FLAGS.coordinator:
         sharding.initialize_distributed(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
     cli.setup_logging(sharding.is_lead())
+    cli.open_devices()
     if FLAGS.dry_run:
         from dtgan.training import dry_run
 
