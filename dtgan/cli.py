@@ -5,6 +5,7 @@ import importlib.util
 import logging
 import os
 import pathlib
+import signal
 import sys
 
 from absl import app, flags
@@ -93,6 +94,9 @@ def exit_code(work):
     try:
         open_devices()
         work()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     except (ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -43,7 +43,7 @@ def train_and_evaluate(config, workdir):
     """
     config_lib.validate(config, jax.device_count())
     with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(StopSignal())
+        stop = stack.enter_context(StopSignal(leavable=jax.process_count() == 1))
         path = open_everywhere(stack, workdir, config)
         return Run(config, path, stop).train()
 
@@ -184,6 +184,7 @@ class Run:
             return
         log.info("method=%s has no parameters: nothing to train", self.config.method)
         if not self.checkpoints.exist():
+            self.stop.leavable = False
             self._sample(0, state)
             self._save(0, state, None)
 
@@ -199,6 +200,7 @@ class Run:
                 batch = self.put(next(stream))
             state, losses = programs.step(state, batch, step)
             step += 1
+            self.stop.leavable = False
             pending.append(losses)
 
             last = step == self.total
