@@ -61,6 +61,7 @@ def main():
         raise ConfigError("--out is missing; give a directory: --out=runs/verdict")
     cli.start_jax(FLAGS.compilation_cache)
     cli.setup_logging()
+    cli.open_devices()
     from dtgan.classification import report, runner
 
     out, config = pathlib.Path(FLAGS.out), _config()

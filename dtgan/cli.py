@@ -5,6 +5,7 @@ import importlib.util
 import logging
 import os
 import pathlib
+import signal
 import sys
 
 from absl import app, flags
@@ -13,6 +14,7 @@ from absl import logging as absl_logging
 from dtgan.config import ConfigError, flatten, nearest
 
 CACHE = os.path.join("~", ".cache", "dtgan", "xla")  # default of --compilation_cache
+ACCELERATORS = ("/dev/nvidia0", "/dev/accel0")  # a GPU, a TPU
 CACHE_HELP = "Directory of compiled programs, for fast second starts; empty switches it off."
 
 
@@ -32,6 +34,28 @@ def start_jax(cache):
 
     if cache:
         jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(cache).expanduser()))
+
+
+def open_devices():
+    """Find the devices of this process and name them in the log.
+
+    Raises ConfigError where JAX_PLATFORMS asks for some that are not there.
+    """
+    import jax
+
+    wanted = os.environ.get("JAX_PLATFORMS", "")
+    try:
+        devices = jax.local_devices()
+    except (RuntimeError, AssertionError, ValueError) as error:  # as the platform has it
+        reason = " ".join(str(error).split()) or "nothing of the kind was found"
+        raise ConfigError(
+            f"JAX_PLATFORMS={wanted}: JAX finds no such device ({reason}); install the extra cuda "
+            "or tpu (DTGAN_EXTRAS of launch/run.sh), or set JAX_PLATFORMS=cpu"
+        ) from None
+    log = logging.getLogger("dtgan")
+    log.info("on %d x %s", len(devices), devices[0].device_kind)
+    if devices[0].platform == "cpu" and not wanted and any(map(os.path.exists, ACCELERATORS)):
+        log.warning("there is an accelerator, but not for this JAX: install the extra cuda or tpu")
 
 
 def parser(name, description):
@@ -66,9 +90,13 @@ def step(text, *more):
 
 
 def exit_code(work):
-    """Call work(); return 0, or 1 where it raised a user's mistake, printed in one line."""
+    """Open the devices and call work(); return 0, or 1 for a user's mistake, told in one line."""
     try:
+        open_devices()
         work()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     except (ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -7,10 +7,15 @@ copies. It needs the workdir and the data: the config is in the checkpoint. What
 and where weights for Inception come from: README.md.
 """
 
+import logging
+import pathlib
 import sys
+import time
 
 from dtgan import cli
 from dtgan.config import ConfigError
+
+log = logging.getLogger("dtgan")
 
 
 def main(argv=None):
@@ -23,6 +28,8 @@ def main(argv=None):
         settings = context.Settings(
             **{name: getattr(args, name) for name in context.Settings._fields}
         )
+        if args.watch:
+            await_workdir(args.workdir, args.watch_timeout)
         job = runner.Job(args.workdir, args.out, settings, args.force)
         if args.watch and args.step:
             raise ConfigError("--watch scores every step; leave out --step")
@@ -32,6 +39,23 @@ def main(argv=None):
             job.score_steps(cli.step(args.step or "latest", "all"))
 
     return cli.exit_code(work)
+
+
+def await_workdir(workdir, timeout, poll=1.0):
+    """Wait until a workdir exists: a watch may start before its training.
+
+    Raises ConfigError after `timeout` seconds.
+    """
+    end = time.monotonic() + timeout
+    if not pathlib.Path(workdir).is_dir():
+        log.info("waiting for %s", workdir)
+    while not pathlib.Path(workdir).is_dir():
+        if time.monotonic() > end:
+            raise ConfigError(
+                f"--workdir={workdir} did not appear in {timeout:g} s (--watch_timeout); give the "
+                "directory that python -m dtgan.main writes to"
+            )
+        time.sleep(min(poll, timeout / 4))
 
 
 def _parser():

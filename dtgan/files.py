@@ -1,20 +1,40 @@
-"""Files that appear whole or not at all, and directories that keep what they were made for."""
+"""Files that appear whole or not at all, and directories that keep what they were made for.
 
+What `write_atomic` has written outlives a power cut: the bytes reach the disk before the name does,
+and the name before the function returns. A file that was damaged since is set aside by name, so
+that whoever needs it makes it anew.
+"""
+
+import itertools
 import json
+import logging
 import os
 import pathlib
 
 from dtgan.config import ConfigError
 
+log = logging.getLogger("dtgan")
+
 
 def write_atomic(path, content):
-    """Write text or bytes to `path` at once: a reader, or a kill, never sees half of it."""
+    """Write text or bytes to `path` at once: a reader, or a kill, never sees half of it.
+
+    Raises OSError where that fails; then `path` is as it was, and nothing is left beside it.
+    """
     path = pathlib.Path(path)
     part = part_of(path)
     if isinstance(content, str):
         content = content.encode()
-    part.write_bytes(content)
-    os.replace(part, path)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
 
 
 def part_of(path):
@@ -22,15 +42,71 @@ def part_of(path):
     return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
+def sync(path):
+    """Wait until a file's bytes, or the names in a folder, are on disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def sync_tree(folder):
+    """Wait until all of a folder is on disk, its files before their names."""
+    for where, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            sync(os.path.join(where, name))
+        sync(where)
+
+
+def set_aside(path, reason):
+    """Rename what is damaged to `<name>.damaged`, or the next free such name, and log why."""
+    path = pathlib.Path(path)
+    names = (path.with_name(f"{path.name}.damaged{i or ''}") for i in itertools.count())
+    target = next(name for name in names if not name.exists())
+    path.rename(target)
+    log.warning("%s is damaged (%s): set aside as %s, not used", path, reason, target.name)
+
+
+def read_json(path):
+    """Read a JSON object that can be made again; None where there is none, or a damaged one.
+
+    A damaged file is set aside.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        return None
+    try:
+        return parse_object(path.read_bytes())
+    except ValueError as error:
+        set_aside(path, error)
+        return None
+
+
+def parse_object(content):
+    """Parse bytes as a JSON object. Raises ValueError, with the reason, for others."""
+    found = json.loads(content)
+    if not isinstance(found, dict):
+        raise ValueError(f"a {type(found).__name__} in the place of an object")
+    return found
+
+
 def same_or_refuse(file, described, what):
     """Keep in `file` what a directory holds; refuse to mix it with something else.
 
     described: JSON-able, all that the content depends on; what: "a set", for the message. Raises
-    ConfigError where the file describes something else, OSError where it cannot be written.
+    ConfigError where the file describes something else or is damaged, so that nobody knows what
+    the directory holds; OSError where it cannot be written.
     """
     file = pathlib.Path(file)
     described = json.loads(json.dumps(described))
-    known = json.loads(file.read_text()) if file.exists() else described
+    try:
+        known = parse_object(file.read_bytes()) if file.exists() else described
+    except ValueError as error:
+        raise ConfigError(
+            f"{file} is damaged ({error}), so what {file.parent} holds is not known; restore it "
+            "from a copy, or use another directory"
+        ) from None
     for name, value in described.items():
         if known.get(name) != value:
             raise ConfigError(

@@ -7,6 +7,7 @@ image in a network is float32 in [-1, 1].
 import functools
 import io
 import math
+import os
 import pathlib
 import threading
 from typing import NamedTuple
@@ -20,14 +21,30 @@ from dtgan.files import write_atomic
 RESIZE_FILTER = Image.Resampling.BICUBIC  # Pillow widens its support when shrinking: antialiased
 WHITE = 65535  # what becomes 255 of a 16-bit file
 MEGAPIXELS = 179.0  # limit of a file; Pillow's own
+COMPRESSION = 200.0  # limit of the bytes of pixels to those of their file, of one above _SMALL
+_SMALL = 50.0  # megapixels; an empty mask of a strip has few bytes, and few pixels for a bomb
 
-# Suffixes of the files that are read; some need a library that Pillow may be built without.
-_NEED = {"webp": (".webp",), "jpg_2000": (".jp2", ".j2k"), "avif": (".avif",)}
-SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".gif", ".tga"),
-    *(".pbm", ".pgm", ".ppm", ".pnm"),
-    *(suffix for name, own in _NEED.items() if features.check(name) for suffix in own),
-)
+# The formats that are opened, with the suffixes of their files. Pillow knows others, some of which
+# it hands to programs outside. Some of these need a library that Pillow may be built without.
+_NEED = {"webp": "WEBP", "jpg_2000": "JPEG2000", "avif": "AVIF"}
+FORMATS = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".jpg", ".jpeg", ".jpe", ".jfif"),  # of a telephone
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+    "GIF": (".gif",),
+    "TGA": (".tga",),
+    "PPM": (".pbm", ".pgm", ".ppm", ".pnm"),
+    "WEBP": (".webp",),
+    "JPEG2000": (".jp2", ".j2k"),
+    "AVIF": (".avif",),
+}
+for _library, _format in _NEED.items():
+    if not features.check(_library):
+        del FORMATS[_format]
+_OPENED = tuple(name for name in FORMATS if name != "MPO")  # begins as JPEG, is told afterwards
+SUFFIXES = tuple(dict.fromkeys(suffix for own in FORMATS.values() for suffix in own))
 
 
 def to_float(image):
@@ -53,6 +70,10 @@ class TooLarge(ValueError):
     """A file with more pixels than are allowed."""
 
 
+class OutOfRange(ValueError):
+    """A file of whole numbers with values that 16 bits without sign do not have."""
+
+
 class Picture(NamedTuple):
     """A decoded file.
 
@@ -72,13 +93,14 @@ class Picture(NamedTuple):
         return self.wide and not self.image.mode.startswith("I")
 
 
-def decode(path, max_megapixels=MEGAPIXELS):
+def decode(path, max_megapixels=MEGAPIXELS, max_compression=COMPRESSION):
     """Decode the first page of a file and turn it as its EXIF orientation says: a Picture.
 
-    Raises TooLarge for one of more pixels, before it is decoded, and what Pillow raises (OSError,
-    ValueError and others) where the file cannot be decoded.
+    The content decides how it is read, whatever the file's name. Raises TooLarge for one of more
+    pixels, or of many and strangely few bytes, before it is decoded, and what Pillow raises
+    (OSError, ValueError and others) where the file is of none of FORMATS or cannot be decoded.
     """
-    with _UNLIMITED, Image.open(path) as file:
+    with _UNLIMITED, Image.open(path, formats=_OPENED) as file:
         megapixels = file.width * file.height / 1e6
         if megapixels > max_megapixels:
             digits = 1 if megapixels > 1 else 1000
@@ -88,6 +110,8 @@ def decode(path, max_megapixels=MEGAPIXELS):
                 f"(--config.data.max_megapixels={number}; of generate --max_megapixels={number}) "
                 "if the file is as it should be"
             )
+        if megapixels > _SMALL:
+            _check_compression(file, _size(path), max_compression)
         # The second image of an MPO, a JPEG of a telephone, is a preview of the first.
         pages = 1 if file.format == "MPO" else getattr(file, "n_frames", 1)
         # Pillow narrows 16-bit colour while decoding: only the raw mode, gone afterwards, tells.
@@ -97,6 +121,21 @@ def decode(path, max_megapixels=MEGAPIXELS):
         if orientation != 1:
             ImageOps.exif_transpose(file, in_place=True)
         return Picture(file, file.format, wide, pages, orientation)
+
+
+def _check_compression(file, size, limit):
+    """Raise TooLarge where the pixels of an opened file take `limit` times its bytes, or more."""
+    times = file.width * file.height * len(file.getbands()) / max(size, 1)
+    if times >= limit:
+        raise TooLarge(
+            f"its pixels take {times:.0f} times the bytes of the file, above data.max_compression="
+            f"{limit:g}; raise it (--config.data.max_compression={math.ceil(times) + 1}) if the "
+            "file is as it should be"
+        )
+
+
+def _size(path):
+    return len(path.getbuffer()) if isinstance(path, io.BytesIO) else os.path.getsize(path)
 
 
 def _orientation(file):
@@ -134,15 +173,18 @@ def to_array(picture, channels=None, white=WHITE):
     """Convert a Picture to uint8 [H, W, C]; transparency is dropped.
 
     channels: 1 or 3 to convert, None to keep what the file has. white: the value of a 16-bit grey
-    file that becomes 255, with all above it. Raises ValueError for floating-point images.
+    file that becomes 255, with all above it. Raises ValueError for floating-point images,
+    OutOfRange where a value is not in 0..WHITE.
     """
     image = picture.image
     if image.mode == "F":
         raise ValueError("floating-point images are not supported; convert to 8 or 16 bit")
     if image.mode.startswith("I"):
         wide = np.asarray(image)
-        if wide.dtype.itemsize > 2:
-            wide = np.clip(wide, 0, 65535)
+        if wide.size and wide.min() < 0:
+            raise OutOfRange("a value is below 0; convert it to 16 bit without sign")
+        if wide.size and wide.max() > WHITE:
+            raise OutOfRange(f"{wide.max()}, above {WHITE}; convert it to 16 bit")
         image = Image.fromarray(_narrow(white)[wide])
     grey = image.mode in ("L", "1", "LA")
     target = {1: "L", 3: "RGB", None: "L" if grey else "RGB"}[channels]
@@ -157,12 +199,14 @@ def _narrow(white):
     return np.minimum((510 * values + white) // (2 * white), 255).astype(np.uint8)
 
 
-def read_image(path, channels=None, white=WHITE, max_megapixels=MEGAPIXELS):
+def read_image(
+    path, channels=None, white=WHITE, max_megapixels=MEGAPIXELS, max_compression=COMPRESSION
+):
     """Read an image file, 8 or 16 bit, grey or colour, upright, as uint8 [H, W, C].
 
     See `decode` and `to_array` for the arguments and for what is raised.
     """
-    return to_array(decode(path, max_megapixels), channels, white)
+    return to_array(decode(path, max_megapixels, max_compression), channels, white)
 
 
 def write_image(path, image):

@@ -11,6 +11,7 @@ from ml_collections import config_flags
 
 from dtgan import cli
 from dtgan.config import ConfigError
+from dtgan.training.signals import StopSignal
 
 FLAGS = flags.FLAGS
 EXAMPLE = "--config=configs/quickstart.py"
@@ -40,6 +41,7 @@ def main():
     if FLAGS.distributed or FLAGS.coordinator:
         sharding.initialize_distributed(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
     cli.setup_logging(sharding.is_lead())
+    cli.open_devices()
     if FLAGS.dry_run:
         from dtgan.training import dry_run
 
@@ -66,9 +68,10 @@ def check_flags(argv):
 
 def run():
     """Entry point of `python -m dtgan.main`."""
-    from dtgan.training.loop import Diverged
+    with StopSignal():  # from here on: the imports below take seconds
+        from dtgan.training.loop import Diverged
 
-    cli.run(main, check_flags, (ConfigError, Diverged))
+        cli.run(main, check_flags, (ConfigError, Diverged, OSError))
 
 
 if __name__ == "__main__":

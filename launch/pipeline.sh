@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=${1:-runs/pipeline}
-run() { echo "== python -m dtgan.$*" >&2; launch/run.sh python -m "dtgan.$@"; }
+run() { echo "== python -m dtgan.$*" >&2; launch/run.sh python -m "dtgan.$1" "${@:2}"; }
 
 run main --config=configs/quickstart.py --config.data.shortcut=0.9 --workdir="$out/gan"
 run evaluate --workdir="$out/gan" --num_fake=1000

@@ -16,16 +16,34 @@ if [ $# -eq 0 ]; then
 fi
 
 stamp="$extras $(cksum <"$root/setup.py")"
-if [ "$(cat "$venv/.dtgan-stamp" 2>/dev/null)" != "$stamp" ]; then
+ready() { [ -x "$venv/bin/python" ] && [ "$(cat "$venv/.dtgan-stamp" 2>/dev/null)" = "$stamp" ]; }
+
+install() {
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
     echo "launch/run.sh: $("$python" --version 2>&1) is too old; set DTGAN_PYTHON to Python 3.11 or newer" >&2
     exit 1
   }
   echo "launch/run.sh: installing dtgan[$extras] into $venv (once, about a minute)" >&2
-  [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-  "$venv/bin/python" -m pip install -qq --disable-pip-version-check -e "$root[$extras]"
+  rm -f "$venv/.dtgan-stamp" "$venv/.dtgan-xla-flags"
+  # Begun anew: without an interpreter that runs, or where a first installation was interrupted.
+  if [ ! -x "$venv/bin/python" ] || [ -e "$venv.part" ]; then
+    : >"$venv.part"
+    "$python" -m venv --clear "$venv"
+  fi
+  "$venv/bin/python" -m pip install -qq --disable-pip-version-check -e "${root}[$extras]"
+  "$venv/bin/python" -c 'import dtgan'
   echo "$stamp" >"$venv/.dtgan-stamp"
-  rm -f "$venv/.dtgan-xla-flags"
+  rm -f "$venv.part"
+}
+
+if ! ready; then
+  mkdir -p "$(dirname "$venv")"
+  if command -v flock >/dev/null; then # else two at once may break each other, as on macOS
+    exec 9>"$venv.lock"
+    flock -n 9 || { echo "launch/run.sh: waiting for another one that installs $venv" >&2 && flock 9; }
+  fi
+  ready || install
+  exec 9>&- # or the command below would hold the lock
 fi
 
 # CPU only, measured: XLA's own convolutions beat its YNNPACK path on small planes by about 1.5x,
@@ -36,9 +54,11 @@ if [ -z "${CUDA_VISIBLE_DEVICES:-}" ] && ! command -v nvidia-smi >/dev/null 2>&1
   flag="--xla_cpu_experimental_ynn_fusion_type= --xla_disable_hlo_passes=cse_barrier_expander"
   if [ ! -e "$venv/.dtgan-xla-flags" ]; then
     if XLA_FLAGS="$flag" JAX_PLATFORMS=cpu "$venv/bin/python" -c 'import jax; jax.devices()' >/dev/null 2>&1
-    then echo "$flag" >"$venv/.dtgan-xla-flags"; else : >"$venv/.dtgan-xla-flags"; fi
+    then echo "$flag"; else echo; fi >"$venv/.dtgan-xla-flags.$$"
+    mv "$venv/.dtgan-xla-flags.$$" "$venv/.dtgan-xla-flags"
   fi
-  export XLA_FLAGS="${XLA_FLAGS:-} $(cat "$venv/.dtgan-xla-flags")"
+  XLA_FLAGS="${XLA_FLAGS:-} $(cat "$venv/.dtgan-xla-flags")"
+  export XLA_FLAGS
   export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
   export MALLOC_TOP_PAD_=${MALLOC_TOP_PAD_:-268435456}
   export MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-4000000000}

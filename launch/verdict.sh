@@ -32,7 +32,7 @@ done
 
 run() {
   echo "== python -m dtgan.$*" >&2
-  if [ -z "$dry" ]; then launch/run.sh python -m "dtgan.$@"; fi
+  if [ -z "$dry" ]; then launch/run.sh python -m "dtgan.$1" "${@:2}"; fi
 }
 
 for ((k = 0; k < folds; k++)); do

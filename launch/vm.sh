@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What gpu_vm.sh and tpu_vm.sh share; sourced by them, not run.
 #
 # They define: PLATFORM (their name), EXTRAS (of setup.py) and the functions
@@ -44,7 +45,8 @@ vm_sync() {
 vm_run() {
   [ $# -gt 0 ] || vm_usage
   # setsid: it goes on when the connection ends; exec: the number kept is that of the program.
-  local program="setsid bash -c 'echo \$\$ >../dtgan.pid; exec launch/run.sh \"\$@\"' dtgan$(printf ' %q' "$@")"
+  local program
+  program="setsid bash -c 'echo \$\$ >../dtgan.pid; exec launch/run.sh \"\$@\"' dtgan$(printf ' %q' "$@")"
   vm_ssh all "cd dtgan && (DTGAN_EXTRAS=$EXTRAS $program >../dtgan.log 2>&1 </dev/null &)"
 }
 

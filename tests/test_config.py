@@ -143,7 +143,13 @@ def test_files_of_before_families_had_own_fields_load(name):
     old, config = json.loads(text), config_lib.from_json(text)
     fields, known = config_lib.flatten(old), config_lib.flatten(config)
     assert config.method == name and len(fields) == 71
-    new = {"data.classes", "init.workdir", "init.step", "data.max_megapixels"}
+    new = {
+        "data.classes",
+        "init.workdir",
+        "init.step",
+        "data.max_megapixels",
+        "data.max_compression",
+    }
     new |= {"data.range", "data.mask_values", "data.mask_invert", "data.fold"}
     assert set(known) - set(fields) == new
     for field in set(known) - new:

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from dtgan import images
 
@@ -104,6 +104,35 @@ def test_large_files_are_refused_by_our_limit_and_read_below_it(monkeypatch):
     file.seek(0)
     assert images.read_image(file).shape == (32, 32, 1)
     assert Image.MAX_IMAGE_PIXELS == 50
+
+
+def test_many_pixels_of_few_bytes_are_refused_before_they_are_decoded(monkeypatch):
+    monkeypatch.setattr(images, "_SMALL", 0.0)
+    file = _encode(np.zeros((256, 256), np.uint8), "PNG")
+    with pytest.raises(images.TooLarge, match=r"max_compression=20; raise it .*max_compression="):
+        images.read_image(file, max_compression=20.0)
+    file.seek(0)
+    assert images.read_image(file, max_compression=1e6).shape == (256, 256, 1)
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256), np.uint8)
+    assert images.read_image(_encode(noise, "PNG"), max_compression=20.0).shape == (256, 256, 1)
+
+
+def test_formats_of_other_programs_are_not_opened(tmp_path, monkeypatch):
+    """PostScript, which Pillow hands to Ghostscript, under the name of a PNG."""
+    (tmp_path / "a.png").write_text(
+        "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+    )
+    with Image.open(tmp_path / "a.png") as known:
+        assert known.format == "EPS"
+    with pytest.raises(UnidentifiedImageError):
+        images.read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("values", [[[-1, 5]], [[0, 65536]], [[2**31 - 1, 0]]])
+def test_values_beyond_16_bits_are_refused_not_clipped(values):
+    file = _encode(np.array(values, np.int32), "TIFF")
+    with pytest.raises(images.OutOfRange, match="convert it to 16 bit"):
+        images.read_image(file)
 
 
 @pytest.mark.parametrize("suffix", images.SUFFIXES)

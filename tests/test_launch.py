@@ -37,6 +37,87 @@ def test_run_without_a_command_prints_its_use():
     assert found.returncode == 2 and "dtgan.main" in found.stdout and "DTGAN_EXTRAS" in found.stdout
 
 
+@pytest.fixture
+def fresh(tmp_path):
+    """A checkout with a stand-in for Python: fresh(*words) -> process of run.sh.
+
+    It makes environments in which it is the interpreter, and writes into a log what it is asked.
+    Its pip takes as long as a file `slow` is there.
+    """
+    shutil.copytree(LAUNCH, tmp_path / "launch")
+    shutil.copy(ROOT / "setup.py", tmp_path)
+    stand_in = tmp_path / "python"
+    stand_in.write_text(
+        f"""#!/bin/bash
+        echo "$2 ${{3:-}}" >>{tmp_path}/log
+        case "$2" in
+          venv) rm -rf "$4" && mkdir -p "$4/bin" && cp {tmp_path}/python "$4/bin/python" ;;
+          pip) while [ -e {tmp_path}/slow ]; do sleep 0.02; done ;;
+        esac
+        """
+    )
+    stand_in.chmod(0o755)
+    env = os.environ | {"DTGAN_PYTHON": str(stand_in)}
+    env.pop("DTGAN_VENV", None)
+
+    def start(*words):
+        command = [tmp_path / "launch/run.sh", *words]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, env=env, start_new_session=True, **pipes)
+
+    return start
+
+
+def asked(tmp_path, what):
+    log = tmp_path / "log"
+    return log.read_text().count(what) if log.exists() else 0
+
+
+def until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_an_interrupted_installation_is_begun_anew(fresh, tmp_path):
+    (tmp_path / "slow").touch()
+    process = fresh("true")
+    until(lambda: asked(tmp_path, "pip install"))
+    os.killpg(process.pid, 9)
+    process.communicate()
+    (tmp_path / "slow").unlink()
+    for installed in (2, 2):  # and then it is there
+        process = fresh("echo", "hello")
+        out, errors = process.communicate(timeout=30)
+        assert process.returncode == 0 and out == "hello\n", errors
+        assert asked(tmp_path, "venv --clear") == asked(tmp_path, "pip install") == installed
+
+
+def test_two_at_once_install_once_and_one_says_that_it_waits(fresh, tmp_path):
+    (tmp_path / "slow").touch()
+    first = fresh("true")
+    until(lambda: asked(tmp_path, "pip install"))
+    second = fresh("true")
+    assert "waiting for another one" in second.stderr.readline()
+    (tmp_path / "slow").unlink()
+    for process in (first, second):
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+    assert asked(tmp_path, "pip install") == 1
+
+
+def test_an_environment_without_its_interpreter_is_made_anew(fresh, tmp_path):
+    fresh("true").communicate(timeout=30)
+    interpreter = tmp_path / ".venv/bin/python"
+    interpreter.unlink()
+    interpreter.symlink_to("gone")
+    process = fresh("python", "-m", "x")
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0 and "installing" in errors
+    assert asked(tmp_path, "pip install") == 2 and not interpreter.is_symlink()
+
+
 @pytest.mark.parametrize("script", MACHINES)
 def test_dry_runs_print_the_commands(script):
     env = {"NAME": "mine", "ZONE": "here-1"}

@@ -8,12 +8,13 @@ OUT/classifiers/<arm>.safetensors      the seed with the least validation error 
 import hashlib
 import io
 import pathlib
+import zipfile
 from typing import NamedTuple
 
 import numpy as np
 
 from dtgan.config import ConfigError
-from dtgan.files import same_or_refuse, write_atomic
+from dtgan.files import same_or_refuse, set_aside, write_atomic
 from dtgan.weights import published
 
 
@@ -41,12 +42,16 @@ class Store:
             raise ConfigError(f"--out={out} cannot be written ({error.strerror})") from error
 
     def load(self, arm, seeds):
-        """Load the finished Seeds, None where there are none."""
+        """Load the finished Seeds; None where there are none, or damaged ones, set aside."""
         file = self._file(arm, seeds)
         if not file.exists():
             return None
-        with np.load(file) as found:
-            return Seeds(*(found[name] for name in Seeds._fields))
+        try:
+            with np.load(file) as found:
+                return Seeds(*(found[name] for name in Seeds._fields))
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            set_aside(file, error)
+            return None
 
     def save(self, arm, seeds, result):
         """Save Seeds. Atomic."""

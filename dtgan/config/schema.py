@@ -27,6 +27,7 @@ SHARED = {
         "mask_values": "",  # folder: kinds by mask value, "100:scratch,200:stain" or "#ff0000:..."
         "mask_invert": False,  # folder: masks are 0 where the defect is
         "max_megapixels": 179.0,  # folder: of a file; larger ones are taken for damaged
+        "max_compression": 200.0,  # folder: pixels' bytes to the file's, above 50 megapixels
         "res": 64,  # side of a training image in pixels
         "scale_to": 0,  # shorter side before the crop, pixels; 0 = res, -1 = no scaling
         "upscale": False,  # allow enlarging images smaller than that
@@ -66,7 +67,7 @@ SHARED = {
 _CHANGEABLE_GROUPS = ("optim", "loss", "augment", "train", "checkpoint", "dtype")
 _CHANGEABLE = (
     *("data.path", "data.workers", "data.cache_mb", "data.resident", "data.skip_bad"),
-    "data.max_megapixels",
+    *("data.max_megapixels", "data.max_compression"),
 )
 
 # Fields that each config.json held before families had fields of their own. A file with those of
@@ -142,11 +143,11 @@ def to_dict(config):
 
 
 def from_dict(fields):
-    """Undo `to_dict`, with today's fields and types; unknown fields raise ConfigError.
+    """Undo `to_dict`, with today's fields and types; others raise ConfigError.
 
     Fields that the dict lacks, since it was written before they existed, have their defaults.
     """
-    config = base_config(fields.get("method", ""))
+    config = base_config(_family_of(fields))
     known = flatten(config)
     for name, value in flatten(fields).items():
         group, _, leaf = name.partition(".")
@@ -157,11 +158,26 @@ def from_dict(fields):
                 f"config field {name!r} is unknown to method={config.method}{nearest(name, known)}"
             )
         value = tuple(value) if isinstance(value, list) else value
-        if leaf:
-            config[group][leaf] = value
-        else:
-            config[name] = value
+        try:
+            if leaf:
+                config[group][leaf] = value
+            else:
+                config[name] = value
+        except TypeError:
+            expected = type(known[name]).__name__
+            raise ConfigError(
+                f"config field {name}={value!r} is not of type {expected}; the config is damaged, "
+                "or not one of dtgan"
+            ) from None
     return config
+
+
+def _family_of(fields):
+    """Read the name of the family of a config. Raises ConfigError for what is no config."""
+    method = fields.get("method", "") if isinstance(fields, dict) else None
+    if not isinstance(method, str):
+        raise ConfigError(f"{str(fields)[:60]!r} is no config of dtgan: it names no method")
+    return method
 
 
 def to_json(config):

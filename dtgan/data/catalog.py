@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dtgan.config import ConfigError, nearest, parse_fold
+from dtgan.data.names import check_names
 from dtgan.data.source import Concatenated, of_classes
 from dtgan.data.splits import parse_split
 
@@ -31,6 +32,7 @@ def open_source(config, split):
     else:
         sources = [_open_one(config.data, part) for part in parts]
         source = sources[0] if len(sources) == 1 else Concatenated(sources)
+    check_names(source.classes, config.data.path or config.data.source)
     if config.data.classes:
         source = of_classes(source, _names(config.data.classes))
     return source

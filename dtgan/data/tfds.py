@@ -1,7 +1,6 @@
 """Source of a prepared TFDS data set `steel_defects`, read without TensorFlow."""
 
 import io
-import json
 import math
 import pathlib
 import shlex
@@ -11,9 +10,13 @@ import tensorflow_datasets as tfds
 
 from dtgan import images
 from dtgan.config import ConfigError
+from dtgan.data.names import check_names
 from dtgan.data.source import Source
+from dtgan.files import parse_object
 
 METADATA = "metadata.json"  # where TFDS writes the metadata of a prepared data set
+_FEATURES = {"image", "mask", "has_mask", "label", "id"}
+_TFDS_FEATURES = "tensorflow_datasets.core.features."
 
 
 class TfdsSource(Source):
@@ -29,11 +32,11 @@ class TfdsSource(Source):
         Raises ConfigError where nothing, or more than one data set, is prepared there.
         """
         directory = _find(path)
-        metadata = json.loads((directory / METADATA).read_text())
+        metadata = _described(directory)
         # TFDS stores no empty split; a source of no images is what the folder would give.
         empty = {"labels": [], "sizes": [], "fingerprint": ""}
         stored = metadata["splits"].get(split, empty)
-        self.classes = tuple(metadata["classes"])
+        self.classes = check_names(metadata["classes"], f"data.path={path}")
         self.labels = np.array(stored["labels"], np.int32)
         self.sizes = np.array(stored["sizes"], np.int32).reshape(-1, 2)
         self.fingerprint = stored["fingerprint"]
@@ -66,6 +69,44 @@ class TfdsSource(Source):
             "label": int(record["label"]),
             "id": record["id"].decode(),
         }
+
+
+def _described(directory):
+    """Read the metadata of a prepared data set, once nothing in it makes TFDS run other code.
+
+    TFDS imports the Python classes that its descriptions name. Raises ConfigError for others than
+    those of TFDS itself, for other features than `steel_defects` has, and for damaged files.
+    """
+    try:
+        features = parse_object((directory / "features.json").read_bytes())
+        info = parse_object((directory / "dataset_info.json").read_bytes())
+        metadata = parse_object((directory / METADATA).read_bytes())
+        found = features["featuresDict"]["features"].keys()
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ConfigError(
+            f"data.path={directory} is damaged ({error}); remove it and prepare it again"
+        ) from None
+    named = list(_python_names(features))
+    foreign = [name for name in named if not str(name).startswith(_TFDS_FEATURES)]
+    module = info.get("moduleName", "")
+    if foreign or found != _FEATURES or not str(module).startswith("dtgan.data.steel_defects."):
+        odd = (foreign or sorted(found ^ _FEATURES) or [module])[0]
+        raise ConfigError(
+            f"data.path={directory} describes {odd!r}, which steel_defects does not have; it is "
+            "not opened, since TFDS would run code for it. Prepare it with python -m "
+            "dtgan.data.steel_defects"
+        )
+    return metadata
+
+
+def _python_names(node):
+    """Yield the Python classes that a description of features names, at any depth."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            # "type" is how TFDS named them before 4.5; its value is a path only then.
+            if name in ("pythonClassName", "python_class_name", "type", "proto_cls"):
+                yield value
+            yield from _python_names(value)
 
 
 def _read(content, channels):

@@ -10,6 +10,7 @@ OUT/.parts/<block>.jsonl          records of a finished block
 """
 
 import errno
+import itertools
 import json
 import pathlib
 import shutil
@@ -17,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from dtgan import annotations, images
 from dtgan.config import NORMAL, ConfigError
-from dtgan.files import same_or_refuse, write_atomic
+from dtgan.files import parse_object, same_or_refuse, set_aside, write_atomic
 
 THREADS = 4  # that encode PNG files
 
@@ -51,7 +52,7 @@ class Dataset:
 
     def has(self, block):
         """Tell whether a block is finished."""
-        return self._part(block).exists()
+        return self._records(block) is not None
 
     def write(self, block, records, pictures):
         """Start writing a block -> a function that waits for its files and marks it finished.
@@ -81,13 +82,10 @@ class Dataset:
 
         classes, instances, with_mvtec: see `dtgan.annotations.write`.
         """
-        if not all(self.has(block) for block in range(num_blocks)):
+        blocks = [self._records(block) for block in range(num_blocks)]
+        if None in blocks:
             return None
-        records = [
-            json.loads(line)
-            for block in range(num_blocks)
-            for line in self._part(block).read_text().splitlines()
-        ]
+        records = list(itertools.chain.from_iterable(blocks))
         records += _normals(records)
         try:
             annotations.write(self.out, records, classes, instances, with_mvtec)
@@ -100,6 +98,17 @@ class Dataset:
             raise _writing_failed(error, self.out, "; all images are kept") from error
         shutil.rmtree(self._parts, ignore_errors=True)
         return records
+
+    def _records(self, block):
+        """Read the records of a finished block; None for others, and a damaged one, set aside."""
+        try:
+            lines = self._part(block).read_bytes().splitlines()
+            return [parse_object(line) for line in lines]
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            set_aside(self._part(block), error)
+            return None
 
     def _part(self, block):
         return self._parts / f"{block:06d}.jsonl"

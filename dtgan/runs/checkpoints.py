@@ -6,25 +6,33 @@ renames it at the end; the checksums are written just before, so that a director
 a name is complete, and one that does not match its checksums was damaged later.
 """
 
+import contextlib
 import hashlib
-import itertools
 import json
 import logging
 import math
 import pathlib
+import shutil
+import textwrap
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from absl import logging as absl_logging
 from orbax.checkpoint import checkpoint_managers as policies
 
 from dtgan.config import ConfigError
+from dtgan.files import parse_object, set_aside, sync, sync_tree
 
 log = logging.getLogger("dtgan")
 
 CHECKSUMS = "checksums.json"
 TIMES = "_CHECKPOINT_METADATA"  # Orbax's notes on its own timing, rewritten after the checksums
 SCORE = "score"  # the metric by which the best checkpoint is kept: lower is better
+
+
+class NotSaved(OSError):
+    """A checkpoint that could not be written."""
 
 
 class Checkpoints:
@@ -40,7 +48,7 @@ class Checkpoints:
         """Save GanState `state`, the JSON-able `data` and `config`; returns while it is written.
 
         score: lower is better; a NaN or infinity is saved as none, since it ranks nowhere.
-        Raises ValueError (from Orbax) where the step exists.
+        Raises NotSaved where the step exists, and where a save failed, this one or the one before.
         """
         if score is not None and not math.isfinite(score):
             log.warning(
@@ -54,12 +62,13 @@ class Checkpoints:
         }
         if jax.tree.leaves(state.ema):  # Orbax refuses an item without arrays
             items["ema"] = ocp.args.StandardSave(state.ema)
-        self._open().save(
-            step,
-            args=ocp.args.Composite(**items),
-            metrics=None if score is None else {SCORE: float(score)},
-            force=True,
-        )
+        with _one_line(self.directory):
+            self._open().save(
+                step,
+                args=ocp.args.Composite(**items),
+                metrics=None if score is None else {SCORE: float(score)},
+                force=True,
+            )
 
     def restore(self, abstract, sharding):
         """Restore (GanState, data) of the newest good step; None where there are no checkpoints.
@@ -82,13 +91,17 @@ class Checkpoints:
     def wait(self):
         """Wait until all saves are on disk."""
         if self._manager:
-            self._manager.wait_until_finished()
+            with _one_line(self.directory):
+                self._manager.wait_until_finished()
+            sync(self.directory)
 
     def close(self):
         """Finish the saves and release the directory."""
         if self._manager:
-            self._manager.close()
-            self._manager = None
+            manager, self._manager = self._manager, None
+            with _one_line(self.directory):
+                manager.close()
+            sync(self.directory)
 
     def _open(self):
         if self._manager is None:
@@ -119,6 +132,7 @@ class Checkpoints:
         if jax.process_index() == 0:
             for directory in self.directory.glob("*.orbax-checkpoint-tmp"):
                 (directory / CHECKSUMS).write_text(json.dumps(_checksums(directory)))
+                sync_tree(directory)
 
     def _newest(self):
         """Find the newest good step or None; the lead process checks and decides for all."""
@@ -144,10 +158,29 @@ class Checkpoints:
 
     def _set_aside(self, damaged):
         for step, reason in damaged.items():
-            log.warning("checkpoint %d is damaged (%s): set aside, not used", step, reason)
-            names = (f"{step}.damaged{i or ''}" for i in itertools.count())
-            target = next(t for t in map(self.directory.joinpath, names) if not t.exists())
-            (self.directory / str(step)).rename(target)
+            set_aside(self.directory / str(step), reason)
+
+
+@contextlib.contextmanager
+def _one_line(directory):
+    """Turn what Orbax raises while it writes in `directory` to NotSaved."""
+    try:
+        yield
+    except Exception as error:  # of any type: its threads, TensorStore's and the file system's
+        reason = textwrap.shorten(str(error), 200) or type(error).__name__
+        free = shutil.disk_usage(directory.parent).free / 1e6
+        raise NotSaved(
+            f"a checkpoint in {directory} could not be saved ({reason}); the disk has {free:.1f} "
+            "MB free. What was saved before is kept, and the same command goes on from there"
+        ) from error
+
+
+def _is_foreign(record):
+    """Let pass what Orbax does not log: what it logs it raises as well, to `_one_line`."""
+    return "orbax" not in pathlib.Path(record.pathname).parts
+
+
+absl_logging.get_absl_logger().addFilter(_is_foreign)
 
 
 def verified_steps(directory):
@@ -215,10 +248,12 @@ def _restore_item(workdir, step, item, abstract, sharding):
 
 
 def read_json_item(workdir, step, item):
-    """Read the `config` or `data` item of one step."""
-    path = pathlib.Path(workdir).absolute() / "checkpoints" / str(step) / item
-    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
-        return checkpointer.restore(path)
+    """Read the `config` or `data` item of one step: a dict. One process may do so alone.
+
+    Raises OSError or ValueError where it is damaged.
+    """
+    file = pathlib.Path(workdir) / "checkpoints" / str(step) / item / "metadata"  # Orbax's own name
+    return parse_object(file.read_bytes())
 
 
 def _checksums(directory):

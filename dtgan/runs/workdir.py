@@ -10,6 +10,8 @@ import pathlib
 
 from dtgan import config as config_lib
 from dtgan.config import ConfigError
+from dtgan.files import read_json
+from dtgan.runs import checkpoints
 
 log = logging.getLogger("dtgan")
 
@@ -46,15 +48,13 @@ def open_workdir(path, config):
 
 
 def check_config(path, config):
-    """Compare with the workdir's config.json: refuse another architecture or data, log the rest."""
-    file = pathlib.Path(path) / "config.json"
-    # A run that ended before its first checkpoint leaves nothing that another config could harm.
-    if not file.exists() or not any((pathlib.Path(path) / "checkpoints").glob("[0-9]*")):
+    """Compare with the config of the workdir's run: refuse another architecture or other data.
+
+    Other differences are logged.
+    """
+    old = known_config(pathlib.Path(path))
+    if old is None:
         return
-    try:
-        old = config_lib.from_json(file.read_text())
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{file} cannot be read ({error}); use another workdir") from None
     changes = config_lib.diff(old, config)
     refused = {
         name: pair
@@ -68,6 +68,22 @@ def check_config(path, config):
         )
     if changes:
         log.info("resuming with %s (was %s)", _text(changes, 1), _text(changes, 0))
+
+
+def known_config(path):
+    """Read the config of the run that a workdir belongs to; None where it has saved nothing.
+
+    It is in config.json and, should that be damaged or gone, in every checkpoint. Raises
+    ConfigError for one of another version of dtgan.
+    """
+    # A run that ended before its first checkpoint leaves nothing that another config could harm.
+    steps = [int(p.name) for p in (path / "checkpoints").glob("[0-9]*") if p.name.isdigit()]
+    fields = read_json(path / "config.json") if steps else None
+    for step in sorted(steps, reverse=True):
+        with contextlib.suppress(OSError, ValueError):
+            fields = fields or checkpoints.read_json_item(path, step, "config")
+    # Where all checkpoints are damaged, too, who restores them says so.
+    return config_lib.from_dict(fields) if fields else None
 
 
 def _text(changes, side):

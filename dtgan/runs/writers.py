@@ -6,7 +6,9 @@ import logging
 import pathlib
 import time
 
-from dtgan.files import write_atomic
+from dtgan import images
+from dtgan.files import parse_object, set_aside, write_atomic
+from dtgan.runs.events import Events
 
 log = logging.getLogger("dtgan")
 
@@ -15,39 +17,65 @@ class Writer:
     """Scalars and images of a run. Only the lead process writes; the others' calls do nothing.
 
     On resume the rows of metrics.jsonl after the restored step are dropped: they will be written
-    again.
+    again. A record that cannot be written is lost, which is said once; the run goes on.
     """
 
     def __init__(self, workdir, step=0, lead=True):
-        self._file = self._events = None
-        if not lead:
-            return
-        from tensorboardX import SummaryWriter
-
-        path = pathlib.Path(workdir) / "metrics.jsonl"
-        if path.exists():
-            kept = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
-            write_atomic(path, "".join(line + "\n" for line in kept))
-        self._file = path.open("a", buffering=1)
-        self._events = SummaryWriter(str(workdir), purge_step=step + 1 if step else None)
+        self._workdir, self._events = pathlib.Path(workdir), None
+        self._metrics, self._failed = self._workdir / "metrics.jsonl", False
+        if lead:
+            with self._forgiven():
+                keep_rows(self._metrics, step)
+            self._events = Events(workdir, step)
 
     def scalars(self, step, values):
         """Write {name: float} at a step."""
-        if self._file:
-            self._file.write(json.dumps({"step": step, **values}) + "\n")
-            for name, value in values.items():
-                self._events.add_scalar(name, value, step)
+        if not self._events:
+            return
+        # Opened anew, so that a disk that was full has no memory of it; after a failure on a new
+        # line, as a part of the last row may be there.
+        row = "\n" * self._failed + json.dumps({"step": step, **values}) + "\n"
+        with self._forgiven(), self._metrics.open("a") as file:
+            file.write(row)
+        for name, value in values.items():
+            self._events.scalar(name, value, step)
 
     def image(self, step, name, image):
-        """Write uint8 [H, W, C] to the TensorBoard events."""
+        """Write uint8 [H, W, C] as <name>/<step>.png, and to the TensorBoard events."""
         if self._events:
-            self._events.add_image(name, image, step, dataformats="HWC")
+            with self._forgiven():
+                images.write_image(self._workdir / name / f"{step}.png", image)
+            self._events.image(name, image, step)
 
     def close(self):
-        """Flush and close the files."""
-        if self._file:
-            self._file.close()
+        """Write what still waits."""
+        if self._events:
             self._events.close()
+
+    @contextlib.contextmanager
+    def _forgiven(self):
+        try:
+            yield
+        except OSError as error:
+            if not self._failed:
+                log.warning("records of the run are lost, it goes on: %s", error)
+            self._failed = True
+
+
+def keep_rows(file, step):
+    """Drop the rows of a metrics.jsonl after a step, and those that are damaged.
+
+    A last row that a kill cut short is nobody's loss. Of other damage the whole file is set aside.
+    """
+    if not file.exists():
+        return
+    content = file.read_bytes()
+    whole, _, _ = content.rpartition(b"\n")
+    rows = [(line, _step_of(line)) for line in whole.splitlines() if line]
+    if any(at is None for _, at in rows):
+        set_aside(file, "a row cannot be read; the others are kept")
+    kept = [line + b"\n" for line, at in rows if at is not None and at <= step]
+    write_atomic(file, b"".join(kept))
 
 
 class Progress:
@@ -108,8 +136,8 @@ def _clock_text(seconds):
 
 
 def _step_of(line):
-    """Read the step of a metrics row; infinity for a row that was cut short by a kill."""
+    """Read the step of a metrics row; None for a row that is damaged."""
     try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError):
-        return float("inf")
+        return int(parse_object(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import pathlib
 from typing import Any
 
@@ -12,6 +11,8 @@ import numpy as np
 from dtgan import config as config_lib
 from dtgan import sharding
 from dtgan.config import ConfigError
+from dtgan.data.names import check_names
+from dtgan.files import read_json
 from dtgan.methods.registry import abstract_state, make_method
 from dtgan.runs import checkpoints
 from dtgan.sampling import requests
@@ -155,7 +156,8 @@ def load_classifier(workdir, step):
 def describe(workdir, step):
     """Describe a good step: (config, classes, Method, abstract GanState)."""
     config = config_lib.from_dict(checkpoints.read_json_item(workdir, step, "config"))
-    classes = tuple(checkpoints.read_json_item(workdir, step, "data")["classes"])
+    classes = checkpoints.read_json_item(workdir, step, "data")["classes"]
+    classes = check_names(classes, f"checkpoint {step} of {workdir}")
     method = make_method(config, classes)
     return config, classes, method, abstract_state(method, config)
 
@@ -197,7 +199,7 @@ def _lowest_kid(workdir, steps):
     found = {}
     for step in steps:
         file = pathlib.Path(workdir) / "eval" / f"{step}.json"
-        kid = json.loads(file.read_text())["overall"]["kid_x1e3"] if file.exists() else None
+        kid = ((read_json(file) or {}).get("overall") or {}).get("kid_x1e3")
         if kid is not None:
             found[step] = kid
     return min(found, key=found.get, default=None)

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from dtgan import config as config_lib
-from dtgan import images, sharding
+from dtgan import sharding
 from dtgan.config import ConfigError
 from dtgan.data import account, catalog, pipeline
-from dtgan.files import write_atomic
+from dtgan.files import read_json, write_atomic
 from dtgan.methods.registry import abstract_state, make_method
 from dtgan.runs import workdir as workdir_lib
 from dtgan.runs.checkpoints import Checkpoints
@@ -43,7 +43,7 @@ def train_and_evaluate(config, workdir):
     """
     config_lib.validate(config, jax.device_count())
     with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(StopSignal())
+        stop = stack.enter_context(StopSignal(leavable=jax.process_count() == 1))
         path = open_everywhere(stack, workdir, config)
         return Run(config, path, stop).train()
 
@@ -184,6 +184,7 @@ class Run:
             return
         log.info("method=%s has no parameters: nothing to train", self.config.method)
         if not self.checkpoints.exist():
+            self.stop.leavable = False
             self._sample(0, state)
             self._save(0, state, None)
 
@@ -199,6 +200,7 @@ class Run:
                 batch = self.put(next(stream))
             state, losses = programs.step(state, batch, step)
             step += 1
+            self.stop.leavable = False
             pending.append(losses)
 
             last = step == self.total
@@ -284,9 +286,7 @@ class Run:
         request = requests.of_pairs(asked, self.info.classes, batch)
         drawn = jax.device_get(self.infer(state.ema, request))
         grid = grids.sample_grid(self.method, batch, drawn)
-        if self.lead:
-            images.write_image(self.path / "samples" / f"{step}.png", grid)
-            self.writer.image(step, "samples", grid)
+        self.writer.image(step, "samples", grid)
 
     def _save(self, step, state, position):
         """Save a state, once a step; raises Diverged where one of its numbers is not finite.
@@ -326,7 +326,7 @@ class Run:
     def _write_summary(self, state):
         """Compute the closing figures, log them and write summary.json, once for a last step."""
         file = self.path / "summary.json"
-        if file.exists() and json.loads(file.read_text())["step"] == int(state.step):
+        if (read_json(file) or {}).get("step") == int(state.step):
             return
         summary = {}
         if self.method.transfers:

@@ -17,7 +17,7 @@ from dtgan import config as config_lib
 from dtgan import sharding
 from dtgan.config import ConfigError
 from dtgan.data import catalog
-from dtgan.files import write_atomic
+from dtgan.files import read_json, write_atomic
 from dtgan.methods.registry import abstract_state, make_method
 from dtgan.training import collectives
 from dtgan.training import programs as programs_lib
@@ -98,8 +98,8 @@ def _measure_cached(lowered, topology, cache):
         key = json.dumps([lowered.as_text(), topology, jax.__version__, CHIPS_VERSION])
         name = hashlib.sha256(key.encode()).hexdigest()[:16]
         file = pathlib.Path(cache).expanduser() / f"aot-{name}.json"
-        if file.exists():
-            return json.loads(file.read_text())
+        if known := read_json(file):
+            return known
     start = time.monotonic()
     compiled = lowered.compile()
     found = measure(compiled, *parse(topology))

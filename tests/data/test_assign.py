@@ -32,10 +32,18 @@ def test_assign_finds_the_order_that_covers_linked_classes():
 
 
 def test_group_key_is_the_parenthesis_the_match_or_the_stem():
-    assert assign.group_key("exp1_num_17", "num_([0-9])") == ("match", "1")
-    assert assign.group_key("exp1_num_17", "num_[0-9]") == ("match", "num_1")
-    assert assign.group_key("other", "num_([0-9])") == ("stem", "other")
-    assert assign.group_key("other", "") is None
+    stems = ("exp1_num_17", "other", "\udcff")
+    keys = (("match", "1"), ("stem", "other"), ("stem", "\udcff"))
+    assert assign.group_keys(stems, "num_([0-9])") == keys
+    assert assign.group_keys(stems, "num_[0-9]")[0] == ("match", "num_1")
+    assert assign.group_keys(stems, "(x)|other")[1] == ("stem", "other")
+    assert assign.group_keys(stems, "") == (None,) * 3
+
+
+def test_an_expression_that_runs_away_is_ended_and_named(monkeypatch):
+    monkeypatch.setattr(assign, "_SECONDS", 1.0)
+    with pytest.raises(ConfigError, match=r"takes more than 1 s, at last for 'aaa.*!'; write one"):
+        assign.group_keys(("b1", "a" * 40 + "!", "b2"), "^(a+)+$")
 
 
 def _set(draw):

@@ -195,7 +195,11 @@ def _one_image(root):
     [
         (shutil.rmtree, {}, "is not a folder"),
         (lambda p: (p / "images").rename(p / "pictures"), {}, "has no folder images/"),
-        (lambda p: (p / "images/normal").rename(p / "images/Normal"), {}, "did you mean 'Normal'"),
+        (
+            lambda p: (p / "images/normal").rename(p / "images/Normal"),
+            {},
+            "'Normal' reads like .* rename it",
+        ),
         (lambda p: shutil.rmtree(p / "images/crack"), {}, "no defect class"),
         (_one_image, {}, "class 'crack' has 1 image; every class needs at least 2"),
         (lambda p: (p / "images/dent").mkdir(), {}, "class 'dent' has 0 images"),
@@ -350,7 +354,7 @@ def test_masks_among_the_pictures_are_errors(tmp_path):
 def test_a_comma_in_a_class_name_is_refused(tmp_path):
     make(tmp_path)
     save(tmp_path / "images/dent, deep/a.png", picture(7))
-    with pytest.raises(ConfigError, match=r"'dent, deep' has a comma .*; rename the folder"):
+    with pytest.raises(ConfigError, match=r"'dent, deep' has a comma .*; rename it"):
         audit_of(tmp_path)
 
 
@@ -362,3 +366,12 @@ def test_files_of_viewers_and_archives_are_no_classes(tmp_path):
     (tmp_path / "masks/crack/._c0.png").write_text("x")
     report = audit_of(tmp_path)
     assert report.classes == ("normal", "crack") and not report.errors and not report.warnings
+
+
+def test_a_content_that_its_name_does_not_say_is_read_and_told(tmp_path):
+    make(tmp_path)
+    Image.fromarray(picture(50)).save(tmp_path / "images/crack/c9.png", "BMP")
+    assert warnings_of(tmp_path) == [
+        ("images/crack/c9.png", "no mask"),
+        ("images/crack/c9.png", "other format"),
+    ]

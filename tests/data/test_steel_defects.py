@@ -1,5 +1,6 @@
 """Pins: the TFDS set returns its source's records, without TensorFlow; its errors and command."""
 
+import shutil
 import subprocess
 import sys
 
@@ -94,6 +95,30 @@ def test_errors_name_the_command(tmp_path, prepared):
     assert len(TfdsSource(prepared, "dev")) == 0  # TFDS stores no empty split
     with pytest.raises(ConfigError, match="cannot prepare steel_defects: size=7"):
         prepare(tmp_path / "new", res=7)
+
+
+def test_a_description_runs_no_code_and_names_no_other_folder(prepared, tmp_path, monkeypatch):
+    """What TFDS would import lies in the current directory, where it would be found."""
+    (tmp_path / "trap.py").write_text("open('sprung', 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (source,) = prepared.glob("steel_defects/*/*.*.*")
+    ours = "tensorflow_datasets.core.features.text_feature.Text"
+    changes = {
+        "features.json": [(ours, "trap.Text"), ('"id": {', '"other": {'), ("{", "[")],
+        "dataset_info.json": [("dtgan.data.steel_defects.steel_defects", "trap")],
+        "metadata.json": [('"tear"', '"../tear"'), ("{", "")],
+    }
+    for file, pairs in changes.items():
+        for old, new in pairs:
+            copy = shutil.copytree(source, tmp_path / "set", dirs_exist_ok=True)
+            text = (copy / file).read_text()
+            assert old in text
+            (copy / file).write_text(text.replace(old, new, 1))
+            with pytest.raises(ConfigError) as refused:
+                TfdsSource(copy)
+            assert "\n" not in str(refused.value)
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_two_sets_in_one_directory_are_told_apart(tmp_path):

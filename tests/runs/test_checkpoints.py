@@ -12,6 +12,7 @@ from dtgan.config import ConfigError
 from dtgan.runs.checkpoints import (
     TIMES,
     Checkpoints,
+    NotSaved,
     best_step,
     read_json_item,
     restore_ema,
@@ -146,7 +147,7 @@ def test_any_damaged_file_disqualifies_its_step(tmp_path, damage, caplog):
     with caplog.at_level(logging.WARNING, logger="dtgan"):
         state, data = restore(tmp_path / "good")
     assert int(state.step) == 1 and data == {"position": 1}
-    assert "checkpoint 2 is damaged" in caplog.text
+    assert "checkpoints/2 is damaged" in caplog.text
     assert (tmp_path / "good" / "checkpoints" / "2.damaged").is_dir()  # nothing is lost
     save(tmp_path / "good", [2])  # and its number is free again
     assert verified_steps(tmp_path / "good" / "checkpoints") == ([1, 2], {})
@@ -158,6 +159,24 @@ def test_only_damaged_checkpoints_end_the_run(tmp_path):
     for _ in range(2):  # the same command again must not start from scratch
         with pytest.raises(ConfigError, match=r"all checkpoints .* are damaged"):
             restore(tmp_path)
+
+
+def test_a_save_that_fails_is_told_in_one_line(tmp_path):
+    """A file in the place of the folder stands for a full disk."""
+    (tmp_path / "checkpoints").write_text("")
+    checkpoints = Checkpoints(tmp_path)
+    with pytest.raises(NotSaved, match=r"could not be saved \(.*the disk has .* MB free") as failed:
+        checkpoints.save(1, state_at(1), {"position": 1}, {"seed": 0})
+        checkpoints.close()
+    assert "\n" not in str(failed.value)
+
+
+def test_all_of_a_checkpoint_is_on_disk_before_its_name(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("dtgan.runs.checkpoints.sync_tree", synced.append)
+    save(tmp_path, [1])
+    (folder,) = synced
+    assert folder.name.startswith("1.") and not folder.exists()  # it was renamed afterwards
 
 
 def test_unfinished_directories_are_no_checkpoints(tmp_path):

@@ -50,11 +50,36 @@ def test_other_learning_rate_is_allowed_and_logged(tmp_path, caplog):
         assert "optim.lr=0.001 (was optim.lr=0.004)" in caplog.text
 
 
-def test_unreadable_config_is_refused(tmp_path):
-    trained(tmp_path, '{"data": 5, "seed"')
-    with pytest.raises(ConfigError, match="cannot be read"):
+@pytest.mark.parametrize("content", [b"", b'{"data": 5, "se', b"[1]", b"\xff\xfe", None])
+def test_a_damaged_config_is_set_aside_and_read_from_a_checkpoint(content, tmp_path, caplog):
+    trained(tmp_path)
+    file = tmp_path / "config.json"
+    saved = tmp_path / "checkpoints" / "5" / "config"
+    saved.mkdir()
+    (saved / "metadata").write_text(file.read_text())
+    (tmp_path / "checkpoints" / "7").mkdir()  # damaged, too
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    config = base_config(FAMILY)
+    logging.getLogger("dtgan").propagate = True
+    with caplog.at_level(logging.WARNING, "dtgan"), open_workdir(tmp_path, config):
+        assert not file.exists()
+    assert caplog.text.count("set aside as config.json.damaged") == (content is not None)
+    assert content is None or (tmp_path / "config.json.damaged").read_bytes() == content
+    config.model.ch = 32
+    with pytest.raises(ConfigError, match=r"model.ch=16, this one has model.ch=32"):
+        with open_workdir(tmp_path, config):
+            pass
+
+
+@pytest.mark.parametrize("text", ['{"data": 5}', '{"method": 3}', '{"seed": "x", "method": ""}'])
+def test_a_config_of_other_types_is_refused_in_a_line(text, tmp_path):
+    trained(tmp_path, text)
+    with pytest.raises(ConfigError, match=r"not of type|names no method|is unknown") as refused:
         with open_workdir(tmp_path, base_config(FAMILY)):
             pass
+    assert "\n" not in str(refused.value)
 
 
 def test_a_run_that_saved_nothing_does_not_claim_its_workdir(tmp_path):

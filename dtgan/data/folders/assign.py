@@ -1,9 +1,13 @@
 """Division of files into train, val and test: groups, splits.csv, the automatic split."""
 
 import csv
+import functools
 import hashlib
+import json
 import math
 import re
+import subprocess
+import sys
 import unicodedata
 
 import numpy as np
@@ -13,6 +17,17 @@ from dtgan.data.folders.scan import stem
 from dtgan.data.splits import SPLITS
 
 _ATTEMPTS = 32  # orders tried until every class is in train and in val
+_SECONDS = 10.0  # for all matches of an expression; 100,000 of a usual one take one
+# An expression may run away, and nothing but its process can be ended then.
+_MATCHER = """
+import json, re, sys
+group, stems = json.load(sys.stdin)
+pattern = re.compile(group)
+for stem in stems:
+    match = pattern.search(stem)
+    key = match and (match[1] if pattern.groups else match[0])
+    print(json.dumps(key), flush=True)
+"""
 
 
 def check_fractions(fractions):
@@ -28,24 +43,43 @@ def check_fractions(fractions):
     return values
 
 
-def group_key(stem, group):
-    """Compute a file's group key: the match of the regular expression `group` in its stem.
-
-    Files of equal keys stay in one split. The key is the first parenthesis if there is one, else
-    the whole match; the stem where nothing matches; None where `group` is empty. Raises ConfigError
-    for a bad expression.
-    """
-    if not group:
-        return None
+def check_group(group):
+    """Raise ConfigError where data.group is not a regular expression."""
     try:
-        match = re.search(group, stem)
-    except re.error as error:
+        re.compile(group)
+    except (re.error, OverflowError) as error:
         raise ConfigError(
             f"data.group={group!r} is not a regular expression ({error}); "
             "write one like '^(tile[0-9]+)' or leave it empty"
         ) from None
-    key = match and (match[1] if match.re.groups else match[0])
-    return ("stem", stem) if key is None else ("match", key)
+
+
+@functools.lru_cache(maxsize=8)
+def group_keys(stems, group):
+    """Compute the group keys of files: the matches of the regular expression `group` in stems.
+
+    Files of equal keys stay in one split. A key is the first parenthesis if there is one, else the
+    whole match; the stem where nothing matches; None where `group` is empty. stems: a tuple.
+    Raises ConfigError for a bad expression, and for one that takes _SECONDS.
+    """
+    if not group:
+        return (None,) * len(stems)
+    check_group(group)
+    command = [sys.executable, "-I", "-S", "-c", _MATCHER]
+    asked = json.dumps([group, stems]).encode()
+    try:
+        found = subprocess.run(
+            command, input=asked, capture_output=True, timeout=_SECONDS, check=True
+        )
+    except subprocess.TimeoutExpired as late:
+        done = (late.stdout or b"").count(b"\n")
+        raise ConfigError(
+            f"data.group={group!r} takes more than {_SECONDS:g} s, at last for {stems[done]!r}; "
+            "write one without repetitions of repetitions, like '^(tile[0-9]+)'"
+        ) from None
+    keys = map(json.loads, found.stdout.splitlines())
+    pairs = zip(stems, keys, strict=True)
+    return tuple(("stem", stem) if key is None else ("match", key) for stem, key in pairs)
 
 
 def components(keys):
@@ -74,9 +108,11 @@ def components(keys):
 def groups_of(records, group):
     """Number the groups of `scan.Record`s that belong together, int [N].
 
-    Those whose stems match alike (`group_key`), and those with the same pixels, maybe mirrored.
+    Those whose stems match alike (`group_keys`), and those with the same pixels, maybe mirrored.
     """
-    return components([(group_key(stem(r.image), group), ("pixels", r.canonical)) for r in records])
+    keys = group_keys(tuple(stem(r.image) for r in records), group)
+    pixels = [("pixels", r.canonical) for r in records]
+    return components(list(zip(keys, pixels, strict=True)))
 
 
 def assign(names, labels, groups, fractions, seed):
@@ -237,8 +273,10 @@ def read_csv(path):
     """Read a splits.csv with the columns `file` (<class>/<name>) and `split`.
 
     Returns a list of (line number, "<class>/<name>", split word as written).
-    Raises ConfigError where the file is not such a table.
+    Raises ConfigError where the file is not such a table, or no file.
     """
+    if not path.is_file():  # of a pipe the other end may never come
+        raise ConfigError(f"{path} is not a regular file; save it as UTF-8 CSV")
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, skipinitialspace=True)

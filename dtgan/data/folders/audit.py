@@ -97,7 +97,7 @@ def audit(data, seed=0):
     """
     data = data.copy_and_resolve_references()
     data.fractions = assign.check_fractions(data.fractions)
-    assign.group_key("", data.group)
+    assign.check_group(data.group)
     parse_fold(data)
     masks.check_fields(data)
     if not 1 <= data.range <= images.WHITE:
@@ -105,8 +105,9 @@ def audit(data, seed=0):
             f"data.range={data.range} is not in 1..{images.WHITE}; give the greatest value of the "
             "camera, 4095 for 12 bits"
         )
-    if not data.max_megapixels > 0:
-        raise ConfigError(f"data.max_megapixels={data.max_megapixels:g} is not above 0")
+    for name in ("max_megapixels", "max_compression"):
+        if not data[name] > 0:
+            raise ConfigError(f"data.{name}={data[name]:g} is not above 0")
     root = pathlib.Path(data.path)
     if not root.is_dir():
         raise ConfigError(

@@ -70,6 +70,9 @@ def _picture(root, entry, data, found):
     if min(pixels.shape[:2]) < 2:
         detail = f"{pixels.shape[1]}x{pixels.shape[0]} pixels"
         found.errors.append(Finding(name, "zero area", detail))
+    if entry.image.suffix.lower() not in images.FORMATS[picture.format]:
+        detail = f"holds {picture.format}, which its name does not say; rename it"
+        found.warnings.append(Finding(name, "other format", detail))
     if picture.pages > 1:
         detail = f"{picture.pages} of them, of which the first is read; save each as its own file"
         found.warnings.append(Finding(name, "several pages", detail))
@@ -80,7 +83,7 @@ def _picture(root, entry, data, found):
 
 def _read(path, data):
     """Decode an image file: (images.Picture, its pixels uint8 [H, W, C])."""
-    picture = images.decode(path, data.max_megapixels)
+    picture = images.decode(path, data.max_megapixels, data.max_compression)
     return picture, images.to_array(picture, None, data.range)
 
 
@@ -92,8 +95,11 @@ def _attempt(root, path, found, read, data):
         reason, detail = "empty file", "0 bytes"
     except images.TooLarge as error:
         reason, detail = "too large", str(error)
+    except images.OutOfRange as error:
+        reason, detail = "value out of range", str(error)
     except UnidentifiedImageError:
-        reason, detail = "unreadable", "not an image, whatever its suffix says"
+        known = ", ".join(images.FORMATS)
+        reason, detail = "unreadable", f"whatever its suffix says, it is none of {known}"
     except Exception as error:  # decoders raise errors of any type on broken bytes
         reason, detail = "unreadable", " ".join(str(error).split()) or type(error).__name__
     found.errors.append(Finding(relative(root, path), reason, detail))
@@ -168,15 +174,9 @@ def _check_white(name, picture, greatest, white, found):
     if picture.narrowed and white != images.WHITE:
         detail = f"only its upper 8 bits are read, which data.range={white} does not fit"
         found.errors.append(Finding(name, "16-bit colour", f"{detail}; convert it to 8 bit"))
-    elif np.min(np.asarray(picture.image)) < 0:
-        detail = "a value is below 0; convert it to 16 bit without sign"
-        found.errors.append(Finding(name, "value out of range", detail))
     elif greatest > white:
-        detail = f"{greatest}, above data.range={white}; "
-        if greatest > images.WHITE:
-            detail += "convert it to 16 bit"
-        else:
-            detail += f"--config.data.range={_white(greatest)}, or write the file in that range"
+        detail = f"{greatest}, above data.range={white}; --config.data.range={_white(greatest)}, "
+        detail += "or write the file in that range"
         found.errors.append(Finding(name, "value out of range", detail))
 
 

@@ -38,7 +38,8 @@ class FileSource(Source):
         """
         record, data = self._records[index], self._data
         try:
-            image = images.read_image(record.image, data.channels, data.range, data.max_megapixels)
+            limits = data.max_megapixels, data.max_compression
+            image = images.read_image(record.image, data.channels, data.range, *limits)
             mask = np.zeros((*image.shape[:2], 1), np.uint8)
             if record.mask is not None and record.class_name != NORMAL:
                 mask[self._marked(record)] = 255

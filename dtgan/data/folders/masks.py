@@ -17,6 +17,7 @@ import numpy as np
 
 from dtgan import images
 from dtgan.config import NORMAL, ConfigError
+from dtgan.data.names import check_names
 
 _LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF")
 _FEW = 8  # values that a mask without soft edges has at most
@@ -94,7 +95,10 @@ def parse_kinds(text):
 
 def check_fields(data):
     """Raise ConfigError for fields of `data` (config.data) about masks that cannot work."""
-    if parse_kinds(data.mask_values) and data.mask_invert:
+    kinds = parse_kinds(data.mask_values)
+    if kinds:
+        check_names(kinds.classes, f"data.mask_values={data.mask_values!r}")
+    if kinds and data.mask_invert:
         raise ConfigError(
             "data.mask_invert=True does not go with data.mask_values; leave it out, and name the "
             f"value of the background {NORMAL}, as in 255:{NORMAL},0:scratch"
@@ -107,7 +111,8 @@ def read_mask(path, data):
     Colours are read as such where the file or data.mask_values has any. Raises what
     `images.decode` raises.
     """
-    picture, kinds = images.decode(path, data.max_megapixels), parse_kinds(data.mask_values)
+    picture = images.decode(path, data.max_megapixels, data.max_compression)
+    kinds = parse_kinds(data.mask_values)
     image, lossy = picture.image, picture.format in _LOSSY or _lossy_webp(picture.format, path)
     if image.mode == "F":
         raise ValueError("floating-point masks are not supported; convert to 8 or 16 bit")

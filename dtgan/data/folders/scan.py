@@ -15,6 +15,7 @@ from typing import NamedTuple
 from dtgan import images
 from dtgan.config import NORMAL, ConfigError, nearest
 from dtgan.data import windows
+from dtgan.data.names import check_names
 
 _SILENT = ("thumbs.db", "desktop.ini", "__macosx")  # of file managers, ignored like hidden files
 _MASK_SUFFIX = re.compile(r"[-_ .](masks?|gt|labels?|seg|segmentation)$", re.IGNORECASE)
@@ -117,13 +118,22 @@ def list_set(root, shown):
 
 
 def list_classes(folder, root, found, strays, leave_out=None):
-    """List {class: Listed} of a folder; images beside the class folders become `strays`."""
+    """List {class: Listed} of a folder; images beside the class folders become `strays`.
+
+    Raises ConfigError where two folders have the same name in Unicode NFC.
+    """
     classes = {}
-    for child in _visible(folder):
+    for child in _inside(root, _visible(folder), found):
         if child.name == leave_out:
             continue
         if child.is_dir():
-            classes[unicodedata.normalize("NFC", child.name)] = list_files(child, root, found)
+            name = unicodedata.normalize("NFC", child.name)
+            if name in classes:
+                raise ConfigError(
+                    f"{folder} holds two folders {name!r}, which differ in the Unicode form of "
+                    "their names alone; join them"
+                )
+            classes[name] = list_files(child, root, found)
         elif child.suffix.lower() in images.SUFFIXES:
             detail = f"lies in no class folder; move it to {folder.name}/<class>/"
             strays.append(Finding(relative(root, child), "unknown label", detail))
@@ -133,11 +143,11 @@ def list_classes(folder, root, found, strays, leave_out=None):
 def list_files(folder, root, found):
     """List a class folder as Listed; what is not read becomes a warning in `found`."""
     listed = Listed([], collections.Counter())
-    for file in _visible(folder):
+    for file in _inside(root, _visible(folder), found):
         if file.is_file() and file.suffix.lower() in images.SUFFIXES:
             listed.files.append(file)
             continue
-        kind = "folder in a class folder"
+        kind = "folder in a class folder" if file.is_dir() else "not a regular file"
         if file.is_file():
             kind = "unsupported file type"
             listed.unread[file.suffix.lower() or "no suffix"] += 1
@@ -179,6 +189,7 @@ def pair(root, class_name, pictures, masks, found):
 
 def _check_classes(shown, pictures):
     """Raise ConfigError where no training is possible with these classes."""
+    check_names(pictures, f"data.path={shown}")
     if NORMAL not in pictures:
         raise ConfigError(
             f"data.path={shown} has no class {NORMAL!r}{nearest(NORMAL, pictures)}; "
@@ -189,11 +200,6 @@ def _check_classes(shown, pictures):
             f"data.path={shown} has no defect class; put defect images in images/<class>/"
         )
     for class_name, listed in sorted(pictures.items()):
-        if "," in class_name:
-            raise ConfigError(
-                f"the class {class_name!r} has a comma in its name, which divides names in "
-                "data.classes and --classes; rename the folder"
-            )
         check_count(class_name, len(listed.files), listed.unread)
 
 
@@ -224,14 +230,16 @@ def describe_unread(unread):
 
 
 def signature(root):
-    """Compute a digest of names, sizes and times: any change of a file of the set changes it."""
+    """Compute a digest of names, sizes and times: any change of a file of the set changes it.
+
+    It looks where the set is read, and no deeper, so that links cannot lead it in a circle.
+    """
     rows = []
-    for folder, _, names in os.walk(root, followlinks=True):
-        for name in names:
-            path = os.path.join(folder, name)
-            if os.path.exists(path):
-                stat = os.stat(path)
-                rows.append((os.path.relpath(path, root), stat.st_mtime_ns, stat.st_size))
+    parts = [folder for name in ("images", "masks") for folder in _visible(root / name)]
+    for file in (root / "splits.csv", *parts, *(file for part in parts for file in _visible(part))):
+        if file.exists():
+            stat = file.stat()
+            rows.append((str(file.relative_to(root)), stat.st_mtime_ns, stat.st_size))
     return hashlib.sha256(repr(sorted(rows)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -241,6 +249,21 @@ def _visible(folder):
         return []
     children = sorted(folder.iterdir(), key=lambda path: unicodedata.normalize("NFC", path.name))
     return [c for c in children if c.name[0] != "." and c.name.lower() not in _SILENT]
+
+
+def _inside(root, children, found):
+    """Leave out the links that lead out of the set, or nowhere, with a warning each in `found`."""
+    kept = []
+    for child in children:
+        target = pathlib.Path(os.path.realpath(child))
+        if child.is_symlink() and not (
+            target.exists() and target.is_relative_to(os.path.realpath(root))
+        ):
+            detail = f"to {target}; not followed: copy what it leads to"
+            found.warnings.append(Finding(relative(root, child), "link out of the set", detail))
+        else:
+            kept.append(child)
+    return kept
 
 
 def stem(path):

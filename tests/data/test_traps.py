@@ -1,0 +1,42 @@
+"""Pins that folders that loop, block or lead elsewhere are named, and hold nobody up."""
+
+import os
+
+import pytest
+
+from dtgan.config import ConfigError
+from tests.data.folders import audit_of, make, picture, save, warnings_of
+
+
+def test_links_out_of_the_set_are_named_and_not_followed(tmp_path):
+    root = make(tmp_path / "set", masks=False)
+    save(tmp_path / "other" / "x.png", picture(7))
+    (root / "images/crack/x.png").symlink_to(tmp_path / "other/x.png")
+    (root / "images/spot").symlink_to(tmp_path / "other")
+    (root / "images/crack/lost.png").symlink_to("nowhere.png")
+    (root / "images/crack/again.png").symlink_to("c0.png")  # stays in the set
+    report = audit_of(root)
+    outside = {f.file for f in report.warnings if f.reason == "link out of the set"}
+    assert outside == {"images/crack/x.png", "images/spot", "images/crack/lost.png"}
+    assert report.classes == ("normal", "crack")
+    names = {r.name for r in report.records}
+    assert "again.png" in names and "x.png" not in names
+
+
+def test_a_link_to_the_set_itself_is_no_maze(tmp_path):
+    root = make(tmp_path, masks=False)
+    (root / "images/crack/loop").symlink_to("..")
+    (root / "images/crack/all").symlink_to("/")
+    assert warnings_of(root) == [
+        ("images/crack/loop", "folder in a class folder"),
+        ("images/crack/all", "link out of the set"),
+    ]
+
+
+def test_pipes_are_not_opened(tmp_path):
+    root = make(tmp_path, masks=False)
+    os.mkfifo(root / "images/crack/pipe.png")
+    assert warnings_of(root) == [("images/crack/pipe.png", "not a regular file")]
+    os.mkfifo(root / "splits.csv")
+    with pytest.raises(ConfigError, match=r"splits.csv is not a regular file"):
+        audit_of(root)
