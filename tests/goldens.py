@@ -124,5 +124,7 @@ def assert_golden(found, stored, name, tolerance):
             f"{name}.stat": (np.array(summary), stored[f"{name}.stat"]),
         }
     for key, (ours, theirs) in expected.items():
+        assert ours.size == theirs.size, (key, ours.shape, theirs.shape)
+        ours = ours.reshape(theirs.shape)
         difference = np.abs(ours - theirs).max() / np.abs(theirs).max()
         assert difference <= tolerance, (key, difference)
