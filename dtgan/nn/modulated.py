@@ -65,6 +65,7 @@ class ToImage(nn.Module):
 
     features: int
     clamp: float | None = None
+    bias_init: float = 0.0
 
     @nn.compact
     def __call__(self, x, w):
@@ -72,5 +73,5 @@ class ToImage(nn.Module):
         style = EqualDense(in_ch, bias_init=1.0, dtype=w.dtype, name="style")(w)
         kernel = self.param("kernel", normal_init, (1, 1, in_ch, self.features))
         x = modulated_conv(x, kernel, style / math.sqrt(in_ch), demodulate=False)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        bias = self.param("bias", nn.initializers.constant(self.bias_init), (self.features,))
         return bias_act(x, bias, act=False, clamp=self.clamp)

@@ -100,7 +100,7 @@ def fir_matrix(size, taps, up=1, down=1, pad=(0, 0)):
     taps = np.asarray(taps, np.float64)[::-1]
     out = (size * up + sum(pad) - len(taps)) // down + 1
     tap = np.arange(size) * up + pad[0] - np.arange(out)[:, None] * down
-    inside = (0 <= tap) & (tap < len(taps))
+    inside = (tap >= 0) & (tap < len(taps))
     return np.where(inside, taps[np.clip(tap, 0, len(taps) - 1)], 0.0)
 
 
