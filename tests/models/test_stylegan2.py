@@ -10,6 +10,8 @@ from dtgan.models.stylegan2 import (
     Discriminator,
     Generator,
     auto_base,
+    draw_cutoff,
+    draw_noise,
     mix,
     repeat_slots,
     sides,
@@ -62,6 +64,29 @@ def test_labels_enter_where_there_are_several_classes():
         out = jax.jit(lambda *a, net=net: net.apply(net.init(KEY, *a), *a))(*inputs)
         assert np.abs(np.asarray(out[0] - out[1])).max() > 1e-3
         assert np.abs(np.asarray(out[1] - out[2])).max() < 1e-5
+
+
+def test_noise_and_cutoffs_that_are_drawn():
+    maps = draw_noise(KEY, 3, sides(16))
+    shapes = [[m.shape for m in pair] for pair in maps]
+    assert shapes == [[(3, s, s, 1)] * (1 if s == 4 else 2) for s in (4, 8, 16)]
+    assert len({float(m[0, 0, 0, 0]) for pair in maps for m in pair}) == 5
+    keys = jax.random.split(KEY, 2000)
+    cutoffs = np.asarray(jax.jit(jax.vmap(lambda key: draw_cutoff(key, 8, 0.9)))(keys))
+    chances = np.bincount(cutoffs, minlength=9) / 2000
+    np.testing.assert_allclose(chances, [0, *[0.9 / 7] * 7, 0.1], atol=0.03)
+
+
+def test_bfloat16_stays_near_float32():
+    z, image = jax.random.normal(KEY, (2, 8)), jax.random.normal(KEY, (2, 8, 8, 1))
+    for make, x in (
+        (lambda dtype: Generator(8, 1, 64, latent=8, dtype=dtype), z),
+        (lambda dtype: Discriminator(64, dtype=dtype), image),
+    ):
+        params = jax.jit(make(jnp.float32).init)(KEY, x)
+        a, b = (jax.jit(make(dtype).apply)(params, x) for dtype in (jnp.float32, jnp.bfloat16))
+        assert a.dtype == b.dtype == jnp.float32
+        assert 0 < np.abs(np.asarray(a - b)).max() < 0.05 * np.abs(a).max()
 
 
 class Golden:
