@@ -62,11 +62,37 @@ def r1(score, real):
     """Compute R1, unweighted: mean of 1/2 |d score / d real|^2 (Mescheder et al. 2018).
 
     score: function of `real` [N, ...] with one number per sample, [N] or [N, P] for [N, P, ...]
-    inputs; a number may depend on its own sample alone. The mean is over all N or N P samples.
+    inputs; a number depends on its own sample alone, but for what a minibatch deviation adds.
+    The mean is over all N or N P samples.
     """
     output, pullback = jax.vjp(score, real)
     (gradient,) = pullback(jnp.ones_like(output))
-    return 0.5 * jnp.sum(jnp.square(gradient.astype(jnp.float32))) / output.size
+    gradient = gradient.astype(jnp.promote_types(gradient.dtype, jnp.float32))
+    return 0.5 * jnp.sum(jnp.square(gradient)) / output.size
+
+
+def path_length(image, ws, y, mean, share=0.01):
+    """Compute StyleGAN2's path length penalty, unweighted, and the new mean length a.
+
+    J_w^T y is the gradient of sum(image(ws) y); its length is the root of the mean over slots of
+    the squares' sums. The penalty is the mean of (|J_w^T y| - a)^2. The batch enters `mean` by its
+    `share` first, and the gradient flows through that share, too.
+    image: function of ws [N, slots, W]; y: N(0, 1) / sqrt(H W), as the images.
+    """
+    _, pullback = jax.vjp(image, ws)
+    (gradient,) = pullback(y)
+    lengths = jnp.sqrt(jnp.mean(jnp.sum(jnp.square(gradient), axis=2), axis=1))
+    mean = mean + share * (jnp.mean(lengths) - mean)
+    return jnp.mean(jnp.square(lengths - mean)), mean
+
+
+def mode_seeking(w1, w2, m1, m2, eps=1e-5):
+    """Compute L_ms = mean |w1 - w2| / (mean |m1 - m2| + eps), small where masks follow styles.
+
+    m1, m2: masks of the same objects with the defect styles w1, w2 (DFMGAN, equation 6; there
+    without eps, which keeps it finite for equal masks).
+    """
+    return l1(w1, w2) / (l1(m1, m2) + eps)
 
 
 def critic(real, fake):
@@ -138,3 +164,30 @@ def present(logits, share=0.005):
     surest = (flat >= least).astype(flat.dtype)
     mean = jnp.sum(flat * surest, axis=1) / jnp.sum(surest, axis=1)
     return jnp.mean(jax.nn.softplus(-mean))
+
+
+def relations(features, layers):
+    """Compute how alike the images of a batch are, each at a layer of its own: cosines [N, N - 1].
+
+    features: of every layer, [N, ...]; layers: int [N], the layer at which image n is compared with
+    the others, which come in ascending order.
+    """
+    cosines = []
+    for x in features:
+        x = x.reshape(len(x), -1)
+        x = x * jax.lax.rsqrt(jnp.maximum(jnp.sum(jnp.square(x), axis=1, keepdims=True), 1e-16))
+        cosines.append(x @ x.T)
+    n = len(x)
+    chosen = jnp.stack(cosines)[layers, jnp.arange(n)]
+    others = [[j for j in range(n) if j != i] for i in range(n)]
+    return jnp.take_along_axis(chosen, jnp.array(others), axis=1)
+
+
+def correspondence(source, adapted):
+    """Compute the cross-domain correspondence (Ojha et al., CVPR 2021) of `relations` [N, N - 1].
+
+    The mean over all N (N - 1) pairs, as the authors' code has it, of the terms of
+    KL(softmax(source) | softmax(adapted)); the paper sums over the others.
+    """
+    log_p, log_q = jax.nn.log_softmax(source), jax.nn.log_softmax(adapted)
+    return jnp.mean(jnp.exp(log_p) * (log_p - log_q))

@@ -88,7 +88,7 @@ def filled(params, places, net, dtype, transposed=(), turned=False):
         value = value.transpose((2, 3, 0, 1) if path in transposed else (2, 3, 1, 0))
         flat[path] = value[::-1, ::-1] if turned and path in transposed else value
     assert len(flat) == len(places)
-    return _tree({path: np.asarray(value, dtype) for path, value in flat.items()})
+    return tree({path: np.asarray(value, dtype) for path, value in flat.items()})
 
 
 def flatten(tree, prefix=""):
@@ -100,7 +100,7 @@ def flatten(tree, prefix=""):
     return flat
 
 
-def _tree(flat):
+def tree(flat):
     tree = {}
     for path, value in flat.items():
         *parents, last = path.split("/")
@@ -124,5 +124,7 @@ def assert_golden(found, stored, name, tolerance):
             f"{name}.stat": (np.array(summary), stored[f"{name}.stat"]),
         }
     for key, (ours, theirs) in expected.items():
+        assert ours.size == theirs.size, (key, ours.shape, theirs.shape)
+        ours = ours.reshape(theirs.shape)
         difference = np.abs(ours - theirs).max() / np.abs(theirs).max()
         assert difference <= tolerance, (key, difference)

@@ -56,6 +56,22 @@ def ema_update(ema, params, decay):
     return jax.tree.map(lambda e, p: e * decay + p * (1.0 - decay), ema, params)
 
 
+def average_decay(step, batch, half_life, ramp=None):
+    """Compute the decay of a running mean whose half-life is counted in images (StyleGAN2).
+
+    half_life: images. With a `ramp` it is at most that share of the images seen before this step,
+    so that step 0 copies the parameters.
+    """
+    if ramp is not None:
+        half_life = jnp.minimum(half_life, ramp * batch * step)
+    return 0.5 ** (batch / jnp.maximum(half_life, 1e-8))
+
+
+def finite(gradients):
+    """Replace what is not finite in gradients: nan by 0, +-inf by +-1e5 (StyleGAN2)."""
+    return jax.tree.map(lambda g: jnp.nan_to_num(g, nan=0.0, posinf=1e5, neginf=-1e5), gradients)
+
+
 def new_state(key, params, tx, averaged, extra=None):
     """Make the GanState of step 0 of {name: parameters} and {name: optimizer}.
 

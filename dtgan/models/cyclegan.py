@@ -5,13 +5,14 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from dtgan.nn.layers import full
 from dtgan.nn.norm import instance_norm
 from dtgan.nn.plain import Conv, ConvUp, normal
 
 
 def norm(x):
     """Normalise without learned parameters; float32 inside."""
-    return instance_norm(x.astype(jnp.promote_types(x.dtype, jnp.float32))).astype(x.dtype)
+    return instance_norm(full(x)).astype(x.dtype)
 
 
 def mirrored(x, pad):

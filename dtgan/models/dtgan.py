@@ -13,7 +13,6 @@ import jax.numpy as jnp
 
 from dtgan.nn.blocks import ResBlock, StyledResBlock
 from dtgan.nn.layers import EqualConv, EqualDense, normal_init
-from dtgan.nn.resample import blur
 
 CODE_SIDE, CODE_CHANNELS = 16, 8  # of the structure code z_s
 
@@ -39,8 +38,7 @@ class Encoder(nn.Module):
         z_s = EqualConv(CODE_CHANNELS, 1, dtype=dtype, name="structure1")(z_s)
 
         for i, width in enumerate((2 * top, 4 * top)):
-            conv = EqualConv(width, stride=2, dtype=dtype, name=f"texture{i}")
-            x = conv(blur(x, (2, 2)))
+            x = EqualConv(width, down=True, dtype=dtype, name=f"texture{i}")(x)
         z_t = EqualDense(4 * top, act=True, name="texture2")(
             jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
         )

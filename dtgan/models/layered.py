@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from dtgan.nn.blocks import ResBlock, StyledResBlock
 from dtgan.nn.layers import EqualConv, EqualDense, scale
-from dtgan.nn.resample import blur, downsample, upsample
+from dtgan.nn.resample import downsample, upsample
 
 TOP_SIDE = 16  # of the encoder's deepest feature map; slow light is a map of this side too
 CODE_CHANNELS = 8  # of the structure code: a direction, and the amplitude last
@@ -100,7 +100,8 @@ class LayerEncoder(nn.Module):
             pyramid.append(y)
         top = self.ch << depth
 
-        y = self.top_down(self.halve(2 * top, "context", y), pyramid)
+        context = EqualConv(2 * top, down=True, dtype=self.dtype, name="context")
+        y = self.top_down(context(y), pyramid)
         y = EqualConv(CODE_CHANNELS, 1, act=False, dtype=jnp.float32, name="structure")(y)
         presence = 8.0 * jnp.tanh(y[..., DIRECTIONS:] / 8.0)
         amplitude = nn.relu(1.0 + presence)
@@ -114,11 +115,6 @@ class LayerEncoder(nn.Module):
         z_t = EqualDense(4 * top, act=True, name="texture2")(pooled)
         z_t = z_t * jax.lax.rsqrt(jnp.mean(jnp.square(z_t), axis=-1, keepdims=True) + 1e-8)
         return LayerCodes(z_s, z_t, presence)
-
-    def halve(self, width, name, y):
-        """Halve the side of y by a blur and a convolution of stride 2 to `width` channels."""
-        conv = EqualConv(width, stride=2, dtype=self.dtype, name=name)
-        return conv(blur(y, (2, 2)))
 
     def top_down(self, y, pyramid):
         """Upsample the coarsest features y to side R / stride, adding those of each level."""

@@ -7,32 +7,34 @@ import jax.numpy as jnp
 
 from dtgan.nn.layers import SQRT2, EqualConv
 from dtgan.nn.modulated import StyledConv
-from dtgan.nn.resample import blur, downsample, upsample
+from dtgan.nn.resample import upsample
 
 
 class ResBlock(nn.Module):
-    """conv 3x3 in -> out, conv 3x3 (stride 2 after a blur), 1x1 skip; (res + skip) / sqrt(2)."""
+    """conv 3x3 in -> out, conv 3x3 (stride 2 after a blur), 1x1 skip; (res + skip) / sqrt(2).
+
+    late: the second convolution changes the number of channels (StyleGAN2), not the first.
+    """
 
     features: int
     down: bool = True
     reflect: bool = False  # pad the first convolution by reflection (encoder) instead of zeros
+    late: bool = False
+    clamp: float | None = None  # bound of what the two convolutions give
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x):
-        x = x.astype(self.dtype)
+        x, how = x.astype(self.dtype), {"clamp": self.clamp, "dtype": self.dtype}
+        width = x.shape[-1] if self.late else self.features
         if self.reflect:
             y = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
-            y = EqualConv(self.features, dtype=self.dtype, name="conv1")(y)
+            y = EqualConv(width, **how, name="conv1")(y)
         else:
-            y = EqualConv(self.features, pad=1, dtype=self.dtype, name="conv1")(x)
-        skip = EqualConv(self.features, 1, bias=False, act=False, dtype=self.dtype, name="skip")
-        if self.down:
-            conv2 = EqualConv(self.features, stride=2, dtype=self.dtype, name="conv2")
-            # Blurring by (1, 1) and a 1x1 convolution of stride 2 is downsampling, then 1x1.
-            return (conv2(blur(y, (2, 2))) + skip(downsample(x))) / SQRT2
-        y = EqualConv(self.features, pad=1, dtype=self.dtype, name="conv2")(y)
-        return (y + skip(x)) / SQRT2
+            y = EqualConv(width, pad=1, **how, name="conv1")(x)
+        y = EqualConv(self.features, pad=1, down=self.down, **how, name="conv2")(y)
+        skip = {"bias": False, "act": False, "dtype": self.dtype, "name": "skip"}
+        return (y + EqualConv(self.features, 1, down=self.down, **skip)(x)) / SQRT2
 
 
 class StyledResBlock(nn.Module):
@@ -50,9 +52,9 @@ class StyledResBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x, z_t, noise=(None, None)):
-        x, rest = x.astype(self.dtype), (self.noisy, self.dtype)
-        y = StyledConv(self.features, self.up, *rest, name="conv1")(x, z_t, noise[0])
-        y = StyledConv(self.features, False, *rest, name="conv2")(y, z_t, noise[1])
+        x, how = x.astype(self.dtype), {"noisy": self.noisy, "dtype": self.dtype}
+        y = StyledConv(self.features, self.up, **how, name="conv1")(x, z_t, noise[0])
+        y = StyledConv(self.features, **how, name="conv2")(y, z_t, noise[1])
         if self.up or x.shape[-1] != self.features:
             skip = EqualConv(self.features, 1, bias=False, act=False, dtype=self.dtype, name="skip")
             x = skip(x)

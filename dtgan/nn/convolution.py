@@ -27,14 +27,13 @@ materialise.defvjp(lambda x: (materialise(x), None), lambda _, g: (materialise(g
 
 def conv(x, kernel, stride=1, pad=0):
     """Convolve x [N, H, W, I], zero-padded by `pad` on each side, with kernel [h, w, I, O]."""
-    k, size = kernel.shape[0], (x.shape[1] + 2 * pad - kernel.shape[0]) // stride + 1
-    if k > 1 and size <= 2:
+    k = kernel.shape[0]
+    sizes = [(side + 2 * pad - k) // stride + 1 for side in x.shape[1:3]]
+    if k > 1 and max(sizes) <= 2:
         # Few output pixels: one product of matrices, 10 times faster to differentiate on CPU.
         x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-        span = stride * (size - 1) + 1
-        taps = [
-            x[:, i : i + span : stride, j : j + span : stride] for i in range(k) for j in range(k)
-        ]
+        h, w = (stride * (size - 1) + 1 for size in sizes)
+        taps = [x[:, i : i + h : stride, j : j + w : stride] for i in range(k) for j in range(k)]
         return jnp.concatenate(taps, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
     if k == 1 and stride == 1 and not pad:
         # A product of matrices, with its gradients 1.5 times faster on CPU.

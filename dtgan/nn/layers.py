@@ -12,14 +12,30 @@ import jax
 import jax.numpy as jnp
 
 from dtgan.nn.convolution import conv, materialise
+from dtgan.nn.resample import convolve
 
 SQRT2 = math.sqrt(2.0)
 normal_init = nn.initializers.normal(1.0)
 
 
-def lrelu(x):
-    """Apply leaky ReLU with slope 0.2 and gain sqrt(2), after the bias."""
-    return nn.leaky_relu(x, 0.2) * SQRT2
+def full(x):
+    """Return x in float32, or in float64 where it is that already: for sums that need precision."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def bias_act(x, bias=None, act=True, gain=None, clamp=None):
+    """Compute act(x + bias) gain, kept within +-clamp.
+
+    act: True, leaky ReLU with slope 0.2 (gain: sqrt(2)), False, none (gain: 1), or a function.
+    clamp: a bound of the result, gain included; None for none.
+    """
+    x = x if bias is None else add_bias(x, bias)
+    if callable(act):
+        x = act(x)
+    elif act:
+        x, gain = nn.leaky_relu(x, 0.2), SQRT2 if gain is None else gain
+    x = x if gain is None else x * gain
+    return x if clamp is None else jnp.clip(x, -clamp, clamp)
 
 
 def add_bias(x, bias):
@@ -77,21 +93,22 @@ class EqualConv(nn.Module):
 
     features: int
     kernel: int = 3
-    stride: int = 1
     pad: int = 0  # zeros on each side; pad x itself for anything else
+    down: bool = False  # halve the size by blurring and a stride of 2, padded for that
     bias: bool = True
     act: bool = True  # leaky ReLU after the bias
+    clamp: float | None = None  # bound of what comes out
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x):
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
         scale = 1.0 / math.sqrt(math.prod(shape[:3]))
-        kernel = self.param("kernel", normal_init, shape) * scale
-        x = conv(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, self.pad)
-        if self.bias:
-            x = add_bias(x, self.param("bias", nn.initializers.zeros, (self.features,)))
-        return lrelu(x) if self.act else x
+        kernel = (self.param("kernel", normal_init, shape) * scale).astype(self.dtype)
+        x = x.astype(self.dtype)
+        x = convolve(x, kernel, "down") if self.down else conv(x, kernel, pad=self.pad)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,)) if self.bias else None
+        return bias_act(x, bias, self.act, clamp=self.clamp)
 
 
 class EqualDense(nn.Module):
@@ -100,12 +117,31 @@ class EqualDense(nn.Module):
     features: int
     bias_init: float = 0.0
     act: bool = False
+    rate: float = 1.0  # its learning rate, as a part of the network's
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x):
-        kernel = self.param("kernel", normal_init, (x.shape[-1], self.features))
-        bias = self.param("bias", nn.initializers.constant(self.bias_init), (self.features,))
-        kernel = kernel * (1.0 / math.sqrt(x.shape[-1]))
-        x = add_bias(x.astype(self.dtype) @ kernel.astype(self.dtype), bias)
-        return lrelu(x) if self.act else x
+        draw = nn.initializers.normal(1.0 / self.rate)
+        kernel = self.param("kernel", draw, (x.shape[-1], self.features))
+        start = nn.initializers.constant(self.bias_init / self.rate)
+        bias = self.param("bias", start, (self.features,))
+        kernel = kernel * (self.rate / math.sqrt(x.shape[-1]))
+        bias = bias if self.rate == 1.0 else bias * self.rate
+        return bias_act(x.astype(self.dtype) @ kernel.astype(self.dtype), bias, self.act)
+
+
+def minibatch_deviation(x, group=4, features=1):
+    """Append how much a group of images differs to x [N, H, W, C] -> [N, H, W, C + features].
+
+    Images n, n + N / group, ... are a group. The deviation (biased) of every number over the group
+    is averaged over pixels and over each of `features` runs of channels (Karras et al. 2018).
+    A batch smaller than `group` is one group. float32 inside.
+    """
+    n, h, w, c = x.shape
+    group = min(group, n)
+    y = full(x).reshape(group, n // group, h, w, features, c // features)
+    variance = jnp.mean(jnp.square(y - jnp.mean(y, axis=0)[None]), axis=0)
+    y = jnp.mean(jnp.sqrt(variance + 1e-8), axis=(1, 2, 4))
+    y = jnp.tile(y, (group, 1)).astype(x.dtype)
+    return jnp.concatenate([x, jnp.broadcast_to(y[:, None, None], (n, h, w, features))], axis=-1)

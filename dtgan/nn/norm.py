@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dtgan.nn.layers import add_bias, pixel_sum, scale
+from dtgan.nn.layers import add_bias, full, pixel_sum, scale
 from dtgan.nn.plain import Conv
 
 EPS = 1e-5
@@ -49,7 +49,7 @@ class InstanceNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        y = instance_norm(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+        y = instance_norm(full(x))
         gain = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
         gain = jnp.broadcast_to(gain, (x.shape[0], x.shape[-1]))
@@ -81,7 +81,7 @@ class SPADE(nn.Module):
             stretch(Conv(x.shape[-1], pad=1, dtype=self.dtype, name=name)(seen), side)
             for name in ("gamma", "beta")
         )
-        y = instance_norm(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+        y = instance_norm(full(x))
         return (y * (1.0 + gamma) + beta).astype(x.dtype)
 
 

@@ -1,4 +1,4 @@
-"""FIR resampling with the taps [1, 3, 3, 1] / 8 along each axis, zeros outside.
+"""FIR resampling with the taps [1, 3, 3, 1] / 8 along each axis, zeros outside; other taps below.
 
 Written as shifts and adds over one padded array, which XLA fuses into one loop: a depthwise
 convolution is about 20 times slower on CPU. The operators are each other's adjoints, and their
@@ -10,6 +10,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from dtgan.nn.convolution import conv, conv_transpose
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
@@ -70,3 +73,43 @@ def _double(x, axis):
     a, b, c = (jax.lax.slice_in_dim(x, k, k + n, axis=axis) for k in range(3))
     pair = jnp.stack([a + 3.0 * b, 3.0 * b + c], axis=axis + 1)
     return pair.reshape(*x.shape[:axis], 2 * n, *x.shape[axis + 1 :])
+
+
+def convolve(x, kernel, sampling=None):
+    """Convolve x [N, H, W, I] with kernel [k, k, I, O], k odd, at the same, twice or half the size.
+
+    sampling: None, "up" ([N, 2H, 2W, O], a transposed convolution blurred with gain 4, whose kernel
+    lies turned by 180 degrees compared to PyTorch's) or "down" ([N, H/2, W/2, O], a convolution of
+    stride 2 of the blurred x). Zeros outside.
+    """
+    if sampling is None:
+        return conv(x, kernel, pad=kernel.shape[0] // 2)
+    if kernel.shape[0] == 1:  # the pixels that a stride of 2 leaves out are not worth blurring
+        return upsample(conv(x, kernel)) if sampling == "up" else conv(downsample(x), kernel)
+    if sampling == "up":
+        return blur(conv_transpose(x, kernel), (1, 1), gain=4.0)  # 2H + 1 -> 2H
+    return conv(blur(x, (2, 2)), kernel, stride=2)
+
+
+def fir_matrix(size, taps, up=1, down=1, pad=(0, 0)):
+    """Return the matrix [out, size] that resamples `size` pixels by any filter.
+
+    It inserts up - 1 zeros after every pixel, pads by zeros (before, after), or crops where
+    negative, convolves with `taps` and keeps every down-th result (StyleGAN2's upfirdn).
+    """
+    taps = np.asarray(taps, np.float64)[::-1]
+    out = (size * up + sum(pad) - len(taps)) // down + 1
+    tap = np.arange(size) * up + pad[0] - np.arange(out)[:, None] * down
+    inside = (tap >= 0) & (tap < len(taps))
+    return np.where(inside, taps[np.clip(tap, 0, len(taps) - 1)], 0.0)
+
+
+def upfirdn(x, rows, columns):
+    """Resample x [N, H, W, C] by matrices of its rows [out, H] and columns [out, W]: `fir_matrix`.
+
+    Products of matrices, in full precision: filters of any length at one cost, on every backend.
+    """
+    rows, columns = (jnp.asarray(matrix, x.dtype) for matrix in (rows, columns))
+    exact = jax.lax.Precision.HIGHEST
+    x = jnp.einsum("oh,nhwc->nowc", rows, x, precision=exact)
+    return jnp.einsum("ow,nhwc->nhoc", columns, x, precision=exact)

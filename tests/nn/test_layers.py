@@ -6,7 +6,7 @@ import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dtgan.nn import layers
-from dtgan.nn.layers import EqualConv, EqualDense, lrelu
+from dtgan.nn.layers import EqualConv, EqualDense, bias_act
 
 
 def test_outputs_of_equalised_layers_have_unit_scale():
@@ -20,7 +20,7 @@ def test_outputs_of_equalised_layers_have_unit_scale():
 
 
 def test_leaky_relu_has_slope_and_gain():
-    assert_allclose(lrelu(jnp.array([-1.0, 1.0])), [-0.2 * np.sqrt(2), np.sqrt(2)], rtol=1e-6)
+    assert_allclose(bias_act(jnp.array([-1.0, 1.0])), [-0.2 * np.sqrt(2), np.sqrt(2)], rtol=1e-6)
 
 
 def test_sums_over_pixels_and_their_second_order_equal_the_plain_ones():

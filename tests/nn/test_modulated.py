@@ -39,6 +39,6 @@ def test_equals_per_sample_weights(up, demodulate):
     x = jnp.asarray(rng.normal(size=(3, 8, 8, 5)), jnp.float32)
     kernel = jnp.asarray(rng.normal(size=(3, 3, 5, 4)), jnp.float32) / np.sqrt(45)
     style = jnp.asarray(1 + 0.3 * rng.normal(size=(3, 5)), jnp.float32)
-    ours = modulated_conv(x, kernel, style, up, demodulate)
+    ours = modulated_conv(x, kernel, style, "up" if up else None, demodulate)
     assert ours.shape == (3, 16, 16, 4) if up else (3, 8, 8, 4)
     assert_allclose(ours, per_sample(x, kernel, style, up, demodulate), atol=1e-4)
