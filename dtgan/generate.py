@@ -12,11 +12,15 @@ again goes on where it was stopped; several machines share the work with --shard
 import sys
 
 from dtgan import cli
+from dtgan.config import ConfigError
 
 
 def main(argv=None):
     """Parse flags, generate; returns the exit code."""
-    args = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    args = _parser("--verify" not in argv).parse_args(argv)
+    if args.verify:
+        return _verify(args.out)
     cli.start(args)
     from dtgan.generation import plan, runner, tally
 
@@ -47,12 +51,25 @@ def main(argv=None):
     return cli.exit_code(work)
 
 
-def _parser():
+def _verify(out):
+    """Compare a set with its digests; returns the exit code."""
+    from dtgan.generation import dataset
+
+    try:
+        dataset.verify(out)
+    except (ConfigError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{out}: complete, all files are as they were made")
+    return 0
+
+
+def _parser(drawing=True):
     parser = cli.parser("generate", __doc__)
     add = parser.add_argument
-    add("--workdir", required=True, help="directory of the run that draws")
+    add("--workdir", required=drawing, help="directory of the run that draws")
     add("--out", required=True, help="directory of the set, new or to be continued")
-    add("--num_per_class", type=int, required=True, help="images of every class")
+    add("--num_per_class", type=int, required=drawing, help="images of every class")
     add("--classes", default="", help="defect classes, separated by commas; default all")
     add("--step", default="latest", help="latest (default), best, or N")
     add("--backgrounds", default="", help="folder of your own defect-free images")
@@ -78,6 +95,7 @@ def _parser():
     add("--instances", default="parts", help="in labels: parts (default) of a mask, or the whole")
     add("--copy_filter", action="store_true", help="replace images that copy a training image")
     add("--mvtec", action="store_true", help="also make a tree shaped like MVTec AD")
+    add("--verify", action="store_true", help="only compare the set --out with its digests")
     add("--shard", default="0/1", help="this job's part, i/n with 0 <= i < n")
     add("--max_megapixels", type=float, default=0.0, help="of a file; default as the run has it")
     add("--data_path", default="", help="where the run's data are now, if they were moved")

@@ -246,6 +246,7 @@ def test_bad_files_are_skipped_on_demand_and_counted(run_toy, tmp_path):
     broken = small_set(tmp_path / "broken", classes=("normal", "dent"))
     (broken / "images" / "dent" / "cut.png").write_bytes(b"\x89PNG")
     flags = ("--config.data.source=folder", f"--config.data.path={broken}")
+    flags = (*flags, "--config.data.classes=dent")
     rc, output = finish(
         run_toy(f"--workdir={tmp_path / 'run'}", *flags, "--config.data.skip_bad=True")
     )

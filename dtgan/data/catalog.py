@@ -1,5 +1,7 @@
 """The catalog of data sources: from a name in the config to a source and its DataInfo."""
 
+import functools
+import logging
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +10,8 @@ from dtgan.config import ConfigError, nearest, parse_fold
 from dtgan.data.names import check_names
 from dtgan.data.source import Concatenated, of_classes
 from dtgan.data.splits import parse_split
+
+log = logging.getLogger("dtgan")
 
 
 class DataInfo(NamedTuple):
@@ -27,6 +31,8 @@ def open_source(config, split):
     """
     parse_fold(config.data)
     parts = parse_split(split)
+    if config.data.source != "procedural":
+        _show(config.data.source, config.data.path)
     if config.data.source == "folder":
         source = _open_one(config.data, split)  # joins splits itself, in one audit
     else:
@@ -36,6 +42,12 @@ def open_source(config, split):
     if config.data.classes:
         source = of_classes(source, _names(config.data.classes))
     return source
+
+
+@functools.cache
+def _show(source, path):
+    """Log a place once, before it is opened: a checkpoint, maybe a stranger's, can name any."""
+    log.info("reading %s %s", source, path)
 
 
 def _names(text):

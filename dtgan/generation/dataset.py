@@ -5,6 +5,7 @@ OUT/images/<class>/*.png          hybrids; images/normal/*.png: the surfaces the
 OUT/masks/  soft_masks/  twins/   the same names: binary mask, matte, image without the defect
 OUT/manifest.jsonl                a record an image, see `draw.py`
 OUT/annotations/  labels/  data.yaml  mvtec/     see `dtgan.annotations`
+OUT/SHA256SUMS                    digests of all of these: sha256sum -c, generate --verify
 OUT/_SUCCESS                      last of all
 OUT/.parts/<block>.jsonl          records of a finished block
 """
@@ -19,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dtgan import annotations, images
 from dtgan.config import NORMAL, ConfigError
 from dtgan.files import parse_object, same_or_refuse, set_aside, write_atomic
+from dtgan.generation import digests
 
 THREADS = 4  # that encode PNG files
 
@@ -73,6 +75,8 @@ class Dataset:
             except OSError as error:
                 for future in waiting:
                     future.cancel()
+                if self.complete:  # by an equal job, which has removed OUT/.parts
+                    return
                 raise _writing_failed(error, self.out, "; finished blocks are kept") from error
 
         return finish
@@ -84,20 +88,27 @@ class Dataset:
         """
         blocks = [self._records(block) for block in range(num_blocks)]
         if None in blocks:
-            return None
+            return self.records() if self.complete else None
         records = list(itertools.chain.from_iterable(blocks))
         records += _normals(records)
         try:
             annotations.write(self.out, records, classes, instances, with_mvtec)
             lines = "".join(json.dumps(record) + "\n" for record in records)
             write_atomic(self.out / "manifest.jsonl", lines)
-            for left in self.out.rglob(".*.part"):  # by a killed job, or a full disk
-                left.unlink(missing_ok=True)
+            for left in self.out.rglob(".*.part"):
+                if not _alive(left):
+                    left.unlink(missing_ok=True)
+            digests.write(self.out)
             write_atomic(self.out / "_SUCCESS", "")
         except OSError as error:
             raise _writing_failed(error, self.out, "; all images are kept") from error
         shutil.rmtree(self._parts, ignore_errors=True)
         return records
+
+    def records(self):
+        """Read the records of a complete set. Raises what `verify` raises."""
+        verify(self.out)
+        return [parse_object(line) for line in (self.out / "manifest.jsonl").open("rb")]
 
     def _records(self, block):
         """Read the records of a finished block; None for others, and a damaged one, set aside."""
@@ -112,6 +123,26 @@ class Dataset:
 
     def _part(self, block):
         return self._parts / f"{block:06d}.jsonl"
+
+
+def verify(out):
+    """Raise ConfigError where a set is not complete, or a file of it is missing or has changed."""
+    out = pathlib.Path(out)
+    if not (out / "_SUCCESS").exists():
+        raise ConfigError(f"--out={out} is not complete; run its generate command again")
+    found = digests.faults(out)
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise ConfigError(
+            f"--out={out} is not as it was made: {found[0]}{more}; restore it, or remove the "
+            "directory and run its generate command again, which gives the same bytes"
+        )
+
+
+def _alive(part):
+    """Tell whether the process that writes a part is there; else it was killed."""
+    number = part.name.split(".")[-2]
+    return number.isdigit() and pathlib.Path("/proc", number).exists()
 
 
 def normal_file(index):

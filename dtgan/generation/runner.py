@@ -60,6 +60,13 @@ def generate(
             f"the data have the classes {', '.join(trained.classes)}, the run was trained on "
             f"{', '.join(classes)}; give the run's data with --data_path"
         )
+    fingerprint = checkpoints.read_json_item(workdir, sampler.step, "data")["fingerprint"]
+    if trained.fingerprint != fingerprint:
+        raise ConfigError(
+            f"the data in {config.data.path or config.data.source} are not those of the run "
+            f"(fingerprint {fingerprint}, now {trained.fingerprint}); restore them, or name their "
+            "new place with --data_path=DIR"
+        )
     defects, surfaces = _sources(sampler, settings, trained)
     likeness = limits = None
     if settings.limits:
@@ -91,16 +98,16 @@ def generate(
         "step": sampler.step,
         "mvtec": with_mvtec,
     }
-    dataset, checks = Dataset(out, described), checks_lib.Checks()
+    dataset = Dataset(out, described)
     if dataset.complete:
         log.info("%s is complete already", out)
-    else:
-        known = defects if settings.references else None
-        checks = _checks(workdir, sampler, plan, trained, known, (defects, cached[0]), measured)
-        if defects is not None:
-            plan = _without_unseen(plan, checks.masks, defects)
-        drawer = Drawer(sampler, plan, ranges, *cached, limits, checks, digest)
-        _draw_all(dataset, drawer, plan, blocks)
+        return dataset.records()
+    known = defects if settings.references else None
+    checks = _checks(workdir, sampler, plan, trained, known, (defects, cached[0]), measured)
+    if defects is not None:
+        plan = _without_unseen(plan, checks.masks, defects)
+    drawer = Drawer(sampler, plan, ranges, *cached, limits, checks, digest)
+    _draw_all(dataset, drawer, plan, blocks)
     records = dataset.finish(plan.num_blocks, classes[1:], settings.instances, with_mvtec)
     if records:
         _tell(records, checks, classes)

@@ -1,9 +1,10 @@
 """Checkpoints through Orbax: asynchronous saves, checksums, restore of the newest good step.
 
 `checkpoints/<step>/` holds the items state (all but the EMA), ema, data (position in the stream,
-data fingerprint) and config (JSON), and checksums.json. Orbax writes into a temporary directory and
-renames it at the end; the checksums are written just before, so that a directory with a number for
-a name is complete, and one that does not match its checksums was damaged later.
+data fingerprint, number of the format) and config (JSON), and checksums.json. Orbax writes into a
+temporary directory and renames it at the end; the checksums are written just before, so that a
+directory with a number for a name is complete, and one that does not match its checksums was
+damaged later.
 """
 
 import contextlib
@@ -26,6 +27,7 @@ from dtgan.files import parse_object, set_aside, sync, sync_tree
 
 log = logging.getLogger("dtgan")
 
+FORMAT = 1  # of a checkpoint; raise it when readers of before would misread one
 CHECKSUMS = "checksums.json"
 TIMES = "_CHECKPOINT_METADATA"  # Orbax's notes on its own timing, rewritten after the checksums
 SCORE = "score"  # the metric by which the best checkpoint is kept: lower is better
@@ -57,7 +59,7 @@ class Checkpoints:
             score = None
         items = {
             "state": ocp.args.StandardSave(state._replace(ema={})._asdict()),
-            "data": ocp.args.JsonSave(data),
+            "data": ocp.args.JsonSave({**data, "format": FORMAT}),
             "config": ocp.args.JsonSave(config),
         }
         if jax.tree.leaves(state.ema):  # Orbax refuses an item without arrays
@@ -239,21 +241,45 @@ def restore_ema(workdir, step, abstract, sharding=None):
 
 
 def _restore_item(workdir, step, item, abstract, sharding):
+    """Restore one item. Raises ConfigError where it has other arrays than its config describes."""
     directory = pathlib.Path(workdir).absolute() / "checkpoints" / str(step) / item
     target = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), abstract
     )
-    with ocp.StandardCheckpointer() as checkpointer:
-        return checkpointer.restore(directory, target)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            found = checkpointer.restore(directory, target)
+    except (ValueError, KeyError, TypeError) as error:
+        reason = textwrap.shorten(str(error), 200)
+        raise ConfigError(
+            f"{directory} does not hold the arrays that its config describes ({reason}); use "
+            "another checkpoint"
+        ) from error
+    return found
 
 
 def read_json_item(workdir, step, item):
-    """Read the `config` or `data` item of one step: a dict. One process may do so alone.
+    """Read the `config` or `data` item of one step, a dict; one process may do so alone.
 
-    Raises OSError or ValueError where it is damaged.
+    Raises ConfigError for one that is damaged, of a later format, or whose classes and fingerprint
+    are no texts, OSError where there is none.
     """
     file = pathlib.Path(workdir) / "checkpoints" / str(step) / item / "metadata"  # Orbax's own name
-    return parse_object(file.read_bytes())
+    try:
+        found = parse_object(file.read_bytes())
+    except ValueError as error:
+        raise ConfigError(f"{file} is damaged ({error}); use another checkpoint") from None
+    written = found.pop("format", 1) if item == "data" else FORMAT
+    if not isinstance(written, int) or written > FORMAT:
+        raise ConfigError(
+            f"checkpoint {step} of {workdir} has the format {written!r}, this dtgan reads those up "
+            f"to {FORMAT}; use the version that wrote it, or a later one"
+        )
+    classes, fingerprint = found.get("classes", []), found.get("fingerprint", "")
+    texts = [*classes, fingerprint] if isinstance(classes, list) else [None]
+    if item == "data" and not all(isinstance(text, str) for text in texts):
+        raise ConfigError(f"{file} has classes or a fingerprint that are no texts; it is not ours")
+    return found
 
 
 def _checksums(directory):

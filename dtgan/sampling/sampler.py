@@ -154,9 +154,13 @@ def load_classifier(workdir, step):
 
 
 def describe(workdir, step):
-    """Describe a good step: (config, classes, Method, abstract GanState)."""
+    """Describe a good step: (config, classes, Method, abstract GanState).
+
+    Raises ConfigError where what it says of itself cannot be: a checkpoint may be a stranger's.
+    """
     config = config_lib.from_dict(checkpoints.read_json_item(workdir, step, "config"))
-    classes = checkpoints.read_json_item(workdir, step, "data")["classes"]
+    config_lib.validate(config)
+    classes = checkpoints.read_json_item(workdir, step, "data").get("classes", ())
     classes = check_names(classes, f"checkpoint {step} of {workdir}")
     method = make_method(config, classes)
     return config, classes, method, abstract_state(method, config)

@@ -12,7 +12,7 @@ from dtgan import generate, images
 from dtgan.config import base_config
 from dtgan.data import catalog, pipeline
 from dtgan.data.folders.folder import FolderSource
-from dtgan.generation import checks, draw, plan, tally
+from dtgan.generation import checks, draw, plan, runner, tally
 from tests import smoke
 
 STRONG = "--strength=60"  # the smoke run has hardly been trained: its mattes are nearly clear
@@ -143,6 +143,40 @@ def test_a_run_trains_on_the_set(whole, run_main, tmp_path):
     assert "tear 1" in output and "done" in output
 
 
+def test_a_complete_set_notices_what_is_gone_or_changed(whole, arguments, tmp_path, capsys):
+    out = shutil.copytree(whole, tmp_path / "set")
+    again = [*arguments, f"--out={out}", "--mvtec"]
+    assert generate.main(again) == 0
+    assert "waits for" not in capsys.readouterr().out  # it is finished, and does not wait
+    assert generate.main([f"--out={out}", "--verify"]) == 0
+    victim = next((out / "images/tear").iterdir())
+    victim.write_bytes(victim.read_bytes()[:-1])
+    for command in (again, [f"--out={out}", "--verify"]):
+        assert generate.main(command) == 1
+        error = capsys.readouterr().err
+        assert f"is not as it was made: images/tear/{victim.name} has changed; " in error
+    victim.unlink()
+    (out / "manifest.jsonl").unlink()
+    assert generate.main([f"--out={out}", "--verify"]) == 1
+    assert "is missing (and 1 more)" in capsys.readouterr().err
+    (out / "_SUCCESS").unlink()
+    assert generate.main([f"--out={out}", "--verify"]) == 1
+    assert "is not complete" in capsys.readouterr().err
+
+
+def test_changed_data_are_refused(arguments, tmp_path, monkeypatch, capsys):
+    known = runner.checkpoints.read_json_item
+
+    def other(workdir, step, item):
+        found = known(workdir, step, item)
+        return found | {"fingerprint": "0123"} if item == "data" else found
+
+    monkeypatch.setattr(runner.checkpoints, "read_json_item", other)
+    assert generate.main([*arguments, f"--out={tmp_path / 'set'}"]) == 1
+    error = capsys.readouterr().err
+    assert "are not those of the run (fingerprint 0123, now " in error and "--data_path" in error
+
+
 def test_shards_and_a_kill_make_the_same_bytes(whole, arguments, tmp_path, monkeypatch, capsys):
     out = tmp_path / "set"
     arguments = [*arguments, f"--out={out}", "--mvtec"]
@@ -156,7 +190,8 @@ def test_shards_and_a_kill_make_the_same_bytes(whole, arguments, tmp_path, monke
     def dying(path, image):
         seen.append(path)
         if len(seen) > 30:
-            path.with_name(f".{path.name}.7.part").write_bytes(b"half")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.with_name(f".{path.name}.9999999.part").write_bytes(b"half")
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         write(path, image)
 
@@ -164,7 +199,7 @@ def test_shards_and_a_kill_make_the_same_bytes(whole, arguments, tmp_path, monke
     assert generate.main([*arguments, "--shard=0/2"]) == 1
     error = capsys.readouterr().err
     assert "cannot be written (No space left on device)" in error and "free some space" in error
-    assert error.count("\n") == 1 and not (out / "_SUCCESS").exists()
+    assert error.partition("error: ")[2].count("\n") == 1 and not (out / "_SUCCESS").exists()
     monkeypatch.setattr(images, "write_image", write)
     assert generate.main([*arguments, "--shard=0/2"]) == 0
     assert contents(out) == contents(whole)

@@ -1,5 +1,6 @@
 """Pins that only complete, undamaged checkpoints are used, and which ones are kept."""
 
+import json
 import logging
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 from dtgan import sharding
 from dtgan.config import ConfigError
 from dtgan.runs.checkpoints import (
+    FORMAT,
     TIMES,
     Checkpoints,
     NotSaved,
@@ -177,6 +179,54 @@ def test_all_of_a_checkpoint_is_on_disk_before_its_name(tmp_path, monkeypatch):
     save(tmp_path, [1])
     (folder,) = synced
     assert folder.name.startswith("1.") and not folder.exists()  # it was renamed afterwards
+
+
+def change(tmp_path, item, **fields):
+    file = tmp_path / "checkpoints" / "1" / item / "metadata"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"format": FORMAT + 1}, "has the format 2, this dtgan reads those up to 1"),
+        ({"format": "x"}, "has the format 'x'"),
+        ({"classes": [1]}, "no texts"),
+        ({"classes": "normal"}, "no texts"),
+        ({"fingerprint": {}}, "no texts"),
+    ],
+)
+def test_strange_data_are_refused_in_a_line(tmp_path, fields, message):
+    folder = tmp_path / "checkpoints" / "1" / "data"
+    folder.mkdir(parents=True)
+    (folder / "metadata").write_text('{"position": 1}')
+    assert read_json_item(tmp_path, 1, "data") == {"position": 1}  # format 1 had no number once
+    change(tmp_path, "data", **fields)
+    with pytest.raises(ConfigError, match=message):
+        read_json_item(tmp_path, 1, "data")
+    (folder / "metadata").write_bytes(b"[")
+    with pytest.raises(ConfigError, match="is damaged"):
+        read_json_item(tmp_path, 1, "data")
+
+
+def test_every_checkpoint_says_its_format(tmp_path):
+    save(tmp_path, [1])
+    file = tmp_path / "checkpoints" / "1" / "data" / "metadata"
+    assert json.loads(file.read_text())["format"] == FORMAT
+
+
+@pytest.mark.parametrize("strange", ["shape", "names", "fewer"])
+def test_arrays_that_the_config_does_not_describe_are_refused(tmp_path, strange):
+    save(tmp_path, [1])
+    wanted = {
+        "shape": {
+            "G": {"w": jax.ShapeDtypeStruct((128, 64), jnp.float32), "b": ABSTRACT.ema["G"]["b"]}
+        },
+        "names": {"G": {"other": ABSTRACT.ema["G"]["w"]}},
+        "fewer": {"G": ABSTRACT.ema["G"]["w"]},
+    }[strange]
+    with pytest.raises(ConfigError, match="does not hold the arrays that its config describes"):
+        restore_ema(tmp_path, 1, wanted)
 
 
 def test_unfinished_directories_are_no_checkpoints(tmp_path):

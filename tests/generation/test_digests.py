@@ -1,0 +1,30 @@
+"""Pins the digests of a set: sha256sum takes them, and they notice every change."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from dtgan.generation import digests
+
+
+def test_sha256sum_agrees_and_changes_are_told(tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in ("images/a b.png", "manifest.jsonl", ".x.1.part", "plan.json"):
+        (tmp_path / name).write_text(name)
+    digests.write(tmp_path)
+    assert len((tmp_path / digests.FILE).read_text().splitlines()) == 2
+    if shutil.which("sha256sum"):
+        command = ["sha256sum", "--strict", "-c", digests.FILE]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert digests.faults(tmp_path) == []
+    (tmp_path / "images/a b.png").write_text("other")
+    (tmp_path / "manifest.jsonl").unlink()
+    assert digests.faults(tmp_path) == ["images/a b.png has changed", "manifest.jsonl is missing"]
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\n"])
+def test_digests_that_are_gone_or_damaged_are_told(tmp_path, content):
+    if content is not None:
+        (tmp_path / digests.FILE).write_bytes(content)
+    assert len(digests.faults(tmp_path)) == 1
