@@ -1,6 +1,5 @@
 """Jobs of scoring: which checkpoints are scored, when, and where the scores go."""
 
-import json
 import logging
 import os
 import pathlib
@@ -10,7 +9,7 @@ from dtgan import images
 from dtgan.config import ConfigError
 from dtgan.evaluation import score, tables
 from dtgan.evaluation.context import Context, StepCache, check
-from dtgan.files import write_atomic
+from dtgan.files import read_json, write_atomic
 from dtgan.runs import checkpoints
 from dtgan.sampling.sampler import find_step
 
@@ -112,5 +111,4 @@ class Job:
         return checkpoints.verified_steps(self.workdir / "checkpoints")[0]
 
     def _ended(self, step):
-        summary = self.workdir / "summary.json"
-        return summary.exists() and json.loads(summary.read_text())["step"] == step
+        return (read_json(self.workdir / "summary.json") or {}).get("step") == step
