@@ -4,8 +4,8 @@ python -m dtgan.main --config=configs/defect_gan.py --workdir=runs/defect_gan \\
     --config.data.source=folder --config.data.path=DIR
 
 A folder "crack+spot" shows both. The default is the paper's, 128 px and 500,000 steps of D for an
-accelerator, where it has not been trained yet; on a CPU begin with configs/defect_gan.py:quick: 8000
-steps, about 11 minutes on two idle cores, FID of domain features 88 (floor 8), docs/defect_gan.md.
+accelerator, where it has not been trained yet. On a CPU begin with configs/defect_gan.py:quick,
+8000 steps in about 11 minutes on two idle cores, FID of domain features 88 (docs/defect_gan.md).
 Table 2's rows: :scc=0,ani=0,lwc=0,sc=0 is StarGAN, :ani=0,lwc=0,sc=0 is StarGAN with SPADE.
 """
 
