@@ -2,10 +2,14 @@
 
 import re
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from tests import goldens
+
+EXACTLY = pytest.mark.parametrize("golden", ["float64"], indirect=True)
 
 LAST = {"style/kernel": "affine.weight", "style/bias": "affine.bias", "noise": "noise_strength"}
 LAST |= {"kernel": "weight", "bias": "bias"}
@@ -105,3 +109,22 @@ def images(key, shape, size, dtype):
     """size N(key, [N, C, H, W]) as [N, H, W, C]."""
     x = np.float32(size) * goldens.drawn(key, shape)
     return jnp.asarray(x.transpose(0, 2, 3, 1), dtype)
+
+
+def in_both_precisions(make):
+    """A fixture of make(precision), in float32 and, where all is float64, in that."""
+
+    @pytest.fixture(params=["float32", "float64"], scope="module")
+    def golden(request):
+        with jax.enable_x64(request.param == "float64"):
+            yield make(request.param)
+
+    return golden
+
+
+def check_norms(gradients, res, stored, step, names, tolerance):
+    """Compare the norms of a tree of gradients with those of a step -> `named` gradients."""
+    flat = named(gradients, res)
+    norms = [np.linalg.norm(flat[name]) for name in names]
+    goldens.assert_golden(norms, stored, f"{step}.gradnorm", tolerance)
+    return flat

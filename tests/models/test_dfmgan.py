@@ -5,7 +5,6 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from dtgan import losses
 from dtgan.models.dfmgan import DefectGenerator
@@ -104,19 +103,10 @@ class Golden:
         goldens.assert_golden(found, STORED, name, self.tolerance)
 
     def check_norms(self, gradients, step, names):
-        flat = stylegan2.named(gradients, 64)
-        norms = [np.linalg.norm(flat[name]) for name in names]
-        goldens.assert_golden(norms, STORED, f"{step}.gradnorm", self.tolerance)
-        return flat
+        return stylegan2.check_norms(gradients, 64, STORED, step, names, self.tolerance)
 
 
-@pytest.fixture(params=["float32", "float64"], scope="module")
-def golden(request):
-    with jax.enable_x64(request.param == "float64"):
-        yield Golden(request.param)
-
-
-EXACTLY = pytest.mark.parametrize("golden", ["float64"], indirect=True)
+golden = stylegan2.in_both_precisions(Golden)
 
 
 def soft(mask):
@@ -187,7 +177,7 @@ def path_length(golden, g, y):
     return losses.path_length(lambda ws: golden.draw(g, ws, ws_d)[0], ws, y, mean)
 
 
-@EXACTLY
+@stylegan2.EXACTLY
 def test_generator_gradients_and_their_reach(golden):
     @jax.jit
     def gradients(g, y):
@@ -221,7 +211,7 @@ def test_generator_gradients_and_their_reach(golden):
     np.testing.assert_array_equal(reach, STORED["reach"].astype(bool))
 
 
-@EXACTLY
+@stylegan2.EXACTLY
 def test_discriminator_gradients(golden):
     """Losses of D and of D_match, which judges the mask as well, and their penalties."""
     ws, ws_d = jax.jit(golden.styles)(golden.g)
@@ -253,7 +243,7 @@ def _torch_order(name):
     return -int(block[1:]), layers.index(layer), kind == "bias"
 
 
-@EXACTLY
+@stylegan2.EXACTLY
 def test_slots_that_images_and_masks_read(golden):
     """ToMask reads slot 2 of the defect, as the next block does; nothing reads the last one."""
 

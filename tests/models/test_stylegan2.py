@@ -118,22 +118,14 @@ class Golden:
         goldens.assert_golden(found, STORED, name, self.tolerance)
 
     def check_gradients(self, gradients, step, names):
-        flat = stylegan2.named(gradients, 32)
-        norms = [np.linalg.norm(flat[name]) for name in STORED[names]]
-        goldens.assert_golden(norms, STORED, f"{step}.gradnorm", self.tolerance)
+        flat = stylegan2.check_norms(gradients, 32, STORED, step, STORED[names], self.tolerance)
         known = {key.removeprefix(f"{step}.grad.") for key in STORED if f"{step}.grad." in key}
         assert known
         for name in {key.removesuffix(".samp").removesuffix(".stat") for key in known}:
             goldens.assert_golden(flat[name], STORED, f"{step}.grad.{name}", self.tolerance)
 
 
-@pytest.fixture(params=["float32", "float64"], scope="module")
-def golden(request):
-    with jax.enable_x64(request.param == "float64"):
-        yield Golden(request.param)
-
-
-EXACTLY = pytest.mark.parametrize("golden", ["float64"], indirect=True)
+golden = stylegan2.in_both_precisions(Golden)
 
 
 def test_generator(golden):
@@ -174,7 +166,7 @@ def test_discriminator(golden):
         golden.check(jax.jit(golden.judge)(golden.d, golden.real[:n]), f"D.logits{n}")
 
 
-@EXACTLY
+@stylegan2.EXACTLY
 def test_clamps(golden):
     tight = Golden(golden.real.dtype.name, clamp=0.8)
     ws = jax.jit(tight.ws)(tight.g, tight.z[:4])
@@ -205,7 +197,7 @@ def test_adversarial_losses_and_gradients(golden):
     golden.check(jax.jit(golden.judge)(golden.d, fake[:4]), "D.logits_fake4")
 
 
-@EXACTLY
+@stylegan2.EXACTLY
 def test_gradient_penalty(golden):
     def loss(d):
         return 16 * 0.1024 * losses.r1(lambda x: golden.judge(d, x), golden.real)
