@@ -34,7 +34,14 @@ setup(
     package_data={"dtgan.metrics": ["*.npz", "*.LICENSE"]},
     install_requires=CORE,
     extras_require={
-        "test": ["pytest>=8.0", "pytest-xdist>=3.8", "hypothesis>=6.140", "ruff>=0.14", *ONNX],
+        "test": [
+            "pytest>=8.0",
+            "pytest-xdist>=3.8",
+            "hypothesis>=6.140",
+            "ruff>=0.14",
+            "matplotlib>=3.10",  # figures of benchmarks
+            *ONNX,
+        ],
         "onnx": ONNX,
         "cuda": ["jax[cuda12]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
