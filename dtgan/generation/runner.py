@@ -25,6 +25,10 @@ from dtgan.sampling.sampler import load, load_classifier
 log = logging.getLogger("dtgan")
 
 LOG_SECONDS = 10.0
+UNSEEN = (
+    "; what is drawn of a class that the model sees this little of rarely shows it: leave it out "
+    "with --classes, or train with more pixels a defect (data.scale_to=-1, a larger data.res)"
+)
 
 
 def generate(
@@ -163,10 +167,11 @@ def _without_unseen(plan, masks, defects):
         rows = np.flatnonzero(np.asarray(defects.labels) == label)
         if number := len(unseen.intersection(rows.tolist())):
             log.warning(
-                "%s: %d of %d defects are not found in their own images; not drawn from",
+                "%s: %d of %d defects are not found in their own images; not drawn from%s",
                 defects.classes[label],
                 number,
                 len(rows),
+                UNSEEN if number > (1.0 - tally.FOUND) * len(rows) else "",
             )
     return plan.without(unseen) if unseen else plan
 

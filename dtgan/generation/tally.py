@@ -8,6 +8,7 @@ REASONS = {  # of a refusal, in the order in which they are looked for
     "invisible": "invisible",
     "copied": "copies",
 }
+FOUND = 0.5  # share of a class's training defects that the model finds; a class below it is named
 VISIBLE = 0.5  # share of the defects drawn; a class below it is named
 RECOGNISED = 0.5  # times the share of real images: a class below it is named
 

@@ -1,6 +1,7 @@
 """Pins which images a set is made of: balance, order, shards, refusals."""
 
 import collections
+import types
 
 import numpy as np
 import pytest
@@ -45,6 +46,16 @@ def test_defects_that_the_model_does_not_find_are_not_drawn_from():
     assert plan().pair(0, 0) == plan().without(set()).pair(0, 0)
     with pytest.raises(ConfigError, match="'spot': the model finds none of its 3 defects"):
         plan().without({14, 15, 16})
+
+
+def test_a_class_of_which_the_model_finds_less_than_half_is_named(caplog):
+    masks = {i: np.full((4, 4, 1), 255 * (i in (9, 10, 14, 15)), np.uint8) for i in range(9, 17)}
+    defects = types.SimpleNamespace(labels=LABELS, classes=CLASSES)
+    left = runner._without_unseen(plan(), masks, defects)
+    assert {left.pair(n, 0)[0] for n in range(80)} == {9, 10, 14, 15}
+    crack, spot = caplog.messages
+    assert crack.startswith("crack: 3 of 5 defects are not found") and "--classes" in crack
+    assert spot == "spot: 1 of 3 defects are not found in their own images; not drawn from"
 
 
 @pytest.mark.parametrize("kinds", [(), ("defect",), ("normal",)])
