@@ -20,6 +20,7 @@ SHARED = {
         "path": "",  # folder: holds images/<class>/*; tfds: the data_dir
         "split": "train",  # trained on; joined by "+": "train+val"
         "classes": "",  # defect classes to use, by commas: "tear,mark"; "" = all
+        "merged": False,  # all of them as one class "defect", for a family that knows no classes
         "fractions": (0.7, 0.15, 0.15),  # folder: train, val, test, where no splits.csv
         "fold": "",  # folder: "k/K": test on part k, 0 to K-1, of K of all images; "" = off
         "group": "",  # folder: regular expression on the stem; equal matches stay together

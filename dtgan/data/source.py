@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from dtgan.config import ConfigError, nearest
+from dtgan.config import NORMAL_LABEL, ConfigError, nearest
 from dtgan.data import windows
 
 
@@ -155,6 +155,25 @@ class Selected(View):
 
     def resolve(self, index):
         return self._source.resolve(self._rows[_checked(index, len(self))])
+
+
+class Merged(View):
+    """All defects of a source as one class, "defect"."""
+
+    def __init__(self, source):
+        self._source = source
+        self.classes = (source.classes[NORMAL_LABEL], "defect")
+        self.labels = (np.asarray(source.labels) != NORMAL_LABEL).astype(np.int32)
+        self.sizes, self.groups, self.skipped = source.sizes, source.groups, source.skipped
+        self.warnings, self.has_truth = source.warnings, source.has_truth
+        self.fingerprint = digest(f"{source.fingerprint}/merged")
+
+    @property
+    def families(self):
+        return self._source.families
+
+    def resolve(self, index):
+        return self._source.resolve(_checked(index, len(self)))
 
 
 def of_classes(source, names):

@@ -1,4 +1,4 @@
-"""Instance normalisation, and SPADE, which paints a class map into it (Park et al., CVPR 2019)."""
+"""Batch and instance normalisation; SPADE paints a class map into the latter (Park et al. 2019)."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from dtgan.nn.layers import add_bias, full, pixel_sum, scale
 from dtgan.nn.plain import Conv
 
 EPS = 1e-5
+STATISTICS = "batch_stats"  # the collection of kept means and variances
 REACH = 2  # pixels from the border within which two 3x3 convolutions see the zeros outside
 
 
@@ -54,6 +55,35 @@ class InstanceNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
         gain = jnp.broadcast_to(gain, (x.shape[0], x.shape[-1]))
         return add_bias(scale(y, gain), bias).astype(x.dtype)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation of x [N, H, W, C] (Ioffe and Szegedy 2015), learned scale and bias.
+
+    running=False: by the mean and the (biased) variance of the global batch. Where the collection
+    "batch_stats" may be written, they are put there as they are, for the caller to average;
+    running=True: by those that are there, so that an image depends on itself alone.
+    float32 inside.
+    """
+
+    @nn.compact
+    def __call__(self, x, running=False):
+        channels, y = x.shape[-1:], full(x)
+        gain = self.param("scale", nn.initializers.ones, channels)
+        bias = self.param("bias", nn.initializers.zeros, channels)
+        if running or self.is_mutable_collection(STATISTICS):
+            mean = self.variable(STATISTICS, "mean", jnp.zeros, channels)
+            variance = self.variable(STATISTICS, "variance", jnp.ones, channels)
+        if running:
+            factor = gain * jax.lax.rsqrt(variance.value + EPS)
+            y = add_bias(y * factor[None, None, None], bias - mean.value * factor)
+            return y.astype(x.dtype)
+        tall = y.reshape(1, -1, *y.shape[2:])  # the batch as one image, its pictures stacked
+        if self.is_mutable_collection(STATISTICS) and not self.is_initializing():
+            mean.value = _mean(tall)[0, 0, 0]
+            variance.value = _mean(jnp.square(tall - _mean(tall)))[0, 0, 0]
+        y = add_bias(scale(instance_norm(tall), gain[None]), bias)
+        return y.reshape(x.shape).astype(x.dtype)
 
 
 class SPADE(nn.Module):
