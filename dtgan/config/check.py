@@ -60,6 +60,11 @@ def validate(config, num_devices=1):
         raise ConfigError(
             f"data.source={config.data.source} needs a directory: --config.data.path=DIR"
         )
+    if config.data.masks_from and config.data.source != "folder":
+        raise ConfigError(
+            f"data.masks_from={config.data.masks_from} is for folders of images, not for "
+            f"data.source={config.data.source}; leave it out"
+        )
     parse_fold(config.data)
     _check_batch(config.data.batch_size, num_devices)
     to_steps(config.train.duration, config.data.batch_size, 1)

@@ -27,6 +27,7 @@ SHARED = {
         "range": 65535,  # folder: what becomes white of 16-bit files; 4095 of a 12-bit camera
         "mask_values": "",  # folder: kinds by mask value, "100:scratch,200:stain" or "#ff0000:..."
         "mask_invert": False,  # folder: masks are 0 where the defect is
+        "masks_from": "",  # folder: a run that finds defects, to draw the masks that are missing
         "max_megapixels": 179.0,  # folder: of a file; larger ones are taken for damaged
         "max_compression": 200.0,  # folder: pixels' bytes to the file's, above 50 megapixels
         "res": 64,  # side of a training image in pixels

@@ -24,6 +24,7 @@ class Source:
     skipped: bad files that were left out
     warnings: what the audit of the files says of them, a line each
     has_truth: whether `transfer` and `clean` are there
+    drawn: how masks came about that a model drew (data.drawn); None where there are none
     cropped: whether the records are fixed crops, so that nothing is left to scale
     """
 
@@ -36,6 +37,7 @@ class Source:
     skipped: int = 0
     warnings: tuple = ()
     has_truth: bool = False
+    drawn: dict | None = None
     cropped: bool = False
 
     def __len__(self):

@@ -1,7 +1,7 @@
 """StackGAN++ (Zhang et al., TPAMI 2018): a picture at several scales, a D for each.
 
 z ~ N(0, 1); x_i = G_i(h_i), h_i = F_i(h_(i-1), c), coarsest first. Unconditional c = z; conditional
-c = mu(y) + sigma(y) eps, y the labels (conditioning augmentation), and D_i also judges pairs (x, y).
+c = mu(y) + sigma(y) eps, y the labels (conditioning augmentation); D_i judges pairs (x, y), too.
 
 The paper's: networks, losses and their weights, Adam, one step of all D_i and one of G on the same
 fakes, the running mean of G's parameters. Ours: the labels in place of an embedded sentence; as
@@ -98,8 +98,9 @@ class StackGAN:
     # --- L_D = adv_d + cond_d, L_G = adv_g + cond_g + 2 kl, or adv_g + 50 mean + 250 cov ----------
 
     def d_loss(self, params, real, fake, codes):
-        """Compute L_D of pictures of all scales; params: of D_i by its side; codes: (mu of the labels, of wrong ones), or ().
+        """Compute L_D of pictures of all scales.
 
+        params: of D_i by its side; codes: (mu of the labels, mu of wrong ones), or ().
         A real picture with wrong labels counts as real where labels are not asked for.
         """
         bce, terms = losses.binary_cross_entropy, {"adv_d": 0.0, "cond_d": 0.0}
@@ -141,8 +142,8 @@ class StackGAN:
         )
         codes = ()
         if self.conditional:
-            other, _ = self.C.apply({"params": params["C"]}, self.wrong(key("wrong"), batch["label"]))
-            codes = drawn.mu, other
+            wrong = self.wrong(key("wrong"), batch["label"])
+            codes = drawn.mu, self.C.apply({"params": params["C"]}, wrong)[0]
         real = pyramid(x, self.scales)
         (total_d, of_d), grads = jax.value_and_grad(self.d_loss, has_aux=True)(
             nets["D"].params, real, drawn.x, codes
@@ -166,22 +167,18 @@ class StackGAN:
         Those of the statistics stand beside G's parameters, since images are made of both.
         """
         base, key_g, key_c, key_d = jax.random.split(key, 4)
-        n, channels = batch_spec["image"].shape[0], batch_spec["image"].shape[-1]
-        y, noise = jnp.zeros((n, self.labels_of.shape[1])), self.noise(key_g, n)
-        params, codes = {}, ()
+        y, channels = jnp.zeros((1, self.labels_of.shape[1])), batch_spec["image"].shape[-1]
+        noise, params = self.noise(key_g, 1), {}
         if self.conditional:
             params["C"] = self.C.init(key_c, y)["params"]
-            c, mu, _ = self.code(params, y, noise)
-            codes = (mu[:1],)
-        else:
-            c = None
+        c, mu, _ = self.code(params, y, noise)
+        codes = (mu,) if self.conditional else ()
         of_g = self.G.init(key_g, noise["z"], c)
         params["G"] = of_g["params"]
-        keys_d = jax.random.split(key_d, len(self.scales))
-        of_d = {
-            str(side): {"params": self.D.init(k, jnp.zeros((1, side, side, channels)), codes)["params"]}
-            for k, side in zip(keys_d, self.scales, strict=True)
-        }
+        of_d = {}
+        for k, side in zip(jax.random.split(key_d, len(self.scales)), self.scales, strict=True):
+            of_one = self.D.init(k, jnp.zeros((1, side, side, channels)), codes)
+            of_d[str(side)] = {"params": of_one["params"]}
         state = new_state(base, {"G": params, "D": of_d}, self.tx, averaged=("G",))
         ema = {"G": {"params": state.ema["G"], STATISTICS: of_g[STATISTICS]}}
         return state._replace(ema=ema)
@@ -189,7 +186,7 @@ class StackGAN:
     # --- inference --------------------------------------------------------------------------------
 
     def infer(self, ema, request, noise):
-        """Draw pictures of the finest scale from noise; request: "labels" [N, A], if conditional."""
+        """Draw pictures of the finest scale; request: "labels" [N, A], if conditional."""
         params = ema["G"]["params"]
         c, _, _ = self.code(params, request.get("labels"), noise)
         kept = {"params": params["G"], STATISTICS: ema["G"][STATISTICS]}

@@ -168,7 +168,7 @@ def sample(mean, log_variance, noise):
 
 
 def draw_noise(key, n, size, code):
-    """Draw the noise of n pictures: {"z": [n, size]} and, where codes are sampled, {"c": [n, code]}."""
+    """Draw the noise of n pictures: {"z": [n, size]} and, unless code is 0, {"c": [n, code]}."""
     keys = jax.random.split(key)
     noise = {"z": jax.random.normal(keys[0], (n, size))}
     return noise | ({"c": jax.random.normal(keys[1], (n, code))} if code else {})

@@ -1,4 +1,4 @@
-"""Plain convolutions of the older networks (StarGAN, CycleGAN, StackGAN++), with their initial values.
+"""Plain convolutions of StarGAN, CycleGAN and StackGAN++, with their initial values.
 
 All tensors are NHWC, kernels HWIO. `dtype` is the compute type; parameters are float32.
 """

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from dtgan.nn.norm import SPADE, InstanceNorm, instance_norm, nearest
+from dtgan.nn.norm import SPADE, STATISTICS, BatchNorm, InstanceNorm, instance_norm, nearest
 from tests import goldens
 
 SIZES = {"up2": ((12, 10), (6, 5)), "odd": ((7, 9), (10, 4)), "down": ((4, 4), (16, 16))}
@@ -94,6 +94,22 @@ def test_instance_norm_and_its_gradient():
     assert half.dtype == jnp.bfloat16
     expected = np.asarray(plain(x)) * np.arange(4.0) + 1
     assert_allclose(half.astype(jnp.float32), expected, atol=0.1)
+
+
+def test_batch_norm_and_what_it_keeps():
+    module, x = BatchNorm(), 3 * random(4, 6, 5, 2) + 1
+    start = module.init(jax.random.key(0), x)
+    assert_array_equal(start[STATISTICS]["variance"], 1.0)
+    params = {"params": {"scale": jnp.array([2.0, -1.0]), "bias": jnp.array([0.0, 3.0])}}
+    y, kept = module.apply(params | {STATISTICS: start[STATISTICS]}, x, mutable=[STATISTICS])
+    mean, variance = (f(np.asarray(x), (0, 1, 2)) for f in (np.mean, np.var))
+    assert_allclose(kept[STATISTICS]["mean"], mean, rtol=1e-5)
+    assert_allclose(kept[STATISTICS]["variance"], variance, rtol=1e-5)
+    expected = (np.asarray(x) - mean) / np.sqrt(variance + 1e-5) * [2, -1] + [0, 3]
+    assert_allclose(y, expected, atol=1e-5)
+    assert_allclose(module.apply(params, x), expected, atol=1e-5)  # nothing to write to
+    alone = module.apply(params | kept, x[:1], running=True)  # by what was kept
+    assert_allclose(alone, expected[:1], atol=1e-5)
 
 
 def test_nearest_takes_what_pytorch_takes():
