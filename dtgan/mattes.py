@@ -9,6 +9,7 @@ import itertools
 import json
 import logging
 import pathlib
+import shutil
 
 import jax
 import numpy as np
@@ -43,8 +44,12 @@ def with_masks(config, source, workdir):
     run, workdir = config.data.masks_from, pathlib.Path(workdir)
     if not run:
         return source
-    if known := read_json(workdir / RECORD):
+    wanted = {"run": run, "data": source.fingerprint}
+    wanted |= {name: config.data[name] for name in ("split", "res", "scale_to")}
+    known = read_json(workdir / RECORD)
+    if known and wanted.items() <= known.items():
         _check_unchanged(known)
+        log.info("%s", _line(known))
         return DrawnMasks(source, workdir / FOLDER, known)
     step = _check(config, source.classes)
     defects = {int(index): source[index] for index in np.flatnonzero(source.labels)}
@@ -54,6 +59,7 @@ def with_masks(config, source, workdir):
         log.info("data.masks_from: all %d defects have masks of their own, none is drawn", own)
         return source
     _check_names(bare)
+    shutil.rmtree(workdir / FOLDER, ignore_errors=True)  # of a start that was killed
     sampler = sampler_lib.load(run, step)
     threshold, split = _threshold(config, sampler)
     table, empty = {}, []
@@ -65,7 +71,7 @@ def with_masks(config, source, workdir):
             part["empty"] += 1
             empty.append(bare[index])
     record = {
-        "run": run,
+        **wanted,
         "step": step,
         "checkpoint": checkpoints.step_digest(run, step),
         "threshold": threshold,
