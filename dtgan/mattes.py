@@ -45,7 +45,7 @@ def with_masks(config, source, workdir):
     if not run:
         return source
     wanted = {"run": run, "data": source.fingerprint}
-    wanted |= {name: config.data[name] for name in ("split", "res", "scale_to")}
+    wanted |= {name: config.data[name] for name in ("split", "res", "scale_to", "masks_above")}
     known = read_json(workdir / RECORD)
     if known and wanted.items() <= known.items():
         _check_unchanged(known)
@@ -75,7 +75,7 @@ def with_masks(config, source, workdir):
         "step": step,
         "checkpoint": checkpoints.step_digest(run, step),
         "threshold": threshold,
-        "chosen_on": split,  # null: the usual one
+        "chosen_on": split,
         "own": own,
         "classes": table,
         "empty": sorted(empty),
@@ -181,7 +181,12 @@ def _check_unchanged(record):
 
 
 def _threshold(config, sampler):
-    """Choose the threshold on held-out pairs: (number, split or None where there are no masks)."""
+    """Find the threshold: (number, the split on whose masks it was chosen or None).
+
+    As the evaluation of a run does that is scored on test images: on others that are held out.
+    """
+    if config.data.masks_above:
+        return config.data.masks_above, None
     split = free_split(config.data.split, "test")
     source = split and catalog.open_checked(config, split, needed=False)[0]
     if source is None or len(set(np.asarray(source.labels) > 0)) < 2:
@@ -236,7 +241,8 @@ def _starts(side, res):
 def _line(record):
     """Say in one line what was drawn."""
     classes = ", ".join(f"{name} {part['drawn']}" for name, part in record["classes"].items())
-    chosen = f"chosen on {record['chosen_on']}" if record["chosen_on"] else "no masks to choose it"
+    chosen = "data.masks_above" if record["masks_above"] else "no masks to choose it on"
+    chosen = f"chosen on {record['chosen_on']}" if record["chosen_on"] else chosen
     return (
         f"masks drawn by {record['run']}, step {record['step']}, above {record['threshold']:.3g} "
         f"({chosen}): {classes}; {len(record['empty'])} empty; {record['own']} defects keep masks "

@@ -127,7 +127,7 @@ def test_masks_are_where_the_run_finds_defects(data, donor, tmp_path, caplog):
     assert record["empty"] == ["pit/p6.png", "pit/p7.png"] and record["own"] == 0
     assert (record["threshold"], record["chosen_on"]) == (0.5, None)  # no mask to choose it on
     assert record["checkpoint"] == checkpoints.step_digest(donor, 0)
-    assert "step 0, above 0.5 (no masks to choose it): pit 6, rust 6; 2 empty" in caplog.text
+    assert "step 0, above 0.5 (no masks to choose it on): pit 6, rust 6; 2 empty" in caplog.text
 
 
 def test_a_mask_of_the_folder_wins_and_chooses_the_threshold(data, tmp_path):
@@ -156,6 +156,9 @@ def test_scaled_pictures_have_masks_of_their_own_size(data, donor, tmp_path):
     mask = records(given(config_of("dots", large, donor), tmp_path / "run"))["rust/r2.png"]["mask"]
     small = records(given(config_of("dots", data, donor), tmp_path / "small"))["rust/r2.png"]
     assert mask.shape == (64, 128, 1)
+    config = config_of("dots", data, donor, masks_above=0.99)  # nothing is as bright
+    source = given(config, tmp_path / "small")  # drawn anew: it was of another threshold
+    assert source.drawn["classes"]["rust"] == {"drawn": 6, "empty": 6}
     np.testing.assert_array_equal(mask[::2, ::2], small["mask"])
 
 
@@ -242,4 +245,7 @@ def test_masks_are_drawn_for_folders_alone(donor):
     config = base_config("dots")
     config.data.masks_from = str(donor)
     with pytest.raises(ConfigError, match=r"for folders of images, not for data\.source=proced"):
+        validate(config)
+    config.data.source, config.data.path, config.data.masks_above = "folder", "x", 1.5
+    with pytest.raises(ConfigError, match=r"data\.masks_above=1\.5 is not in \[0, 1\); try 0\.2"):
         validate(config)

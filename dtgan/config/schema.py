@@ -28,6 +28,7 @@ SHARED = {
         "mask_values": "",  # folder: kinds by mask value, "100:scratch,200:stain" or "#ff0000:..."
         "mask_invert": False,  # folder: masks are 0 where the defect is
         "masks_from": "",  # folder: a run that finds defects, to draw the masks that are missing
+        "masks_above": 0.0,  # of their mattes; 0 = chosen on validation masks, 0.5 without any
         "max_megapixels": 179.0,  # folder: of a file; larger ones are taken for damaged
         "max_compression": 200.0,  # folder: pixels' bytes to the file's, above 50 megapixels
         "res": 64,  # side of a training image in pixels

@@ -125,7 +125,7 @@ def tell(sources, data):
             if part["empty"]:
                 lines.append(
                     f"{role}: {name}: {part['empty']} of {part['drawn']} drawn masks are empty; "
-                    "these pictures count as without a mask"
+                    "these pictures count as without a mask (a lower data.masks_above marks more)"
                 )
     audit = list(dict.fromkeys(x for source in sources.values() for x in source.warnings))
     if audit:
