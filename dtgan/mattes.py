@@ -35,11 +35,12 @@ BATCH = 64  # of them, and of windows, drawn at a time
 USUAL = 0.5  # threshold where no mask is there to choose it on
 
 
-def with_masks(config, source, workdir):
+def with_masks(config, source, workdir, resumed=False):
     """Give the defects of a source without a mask those that the run data.masks_from draws.
 
-    Returns a `DrawnMasks`, or the source where no masks are asked for or none is missing. Raises
-    ConfigError, before anything is drawn, for a run that cannot draw them or has changed since.
+    resumed: whether workdir holds checkpoints, so that its masks may not be drawn anew. Returns a
+    `DrawnMasks`, or the source where no masks are asked for or none is missing. Raises ConfigError,
+    before anything is drawn, for a run that cannot draw them or has changed since.
     """
     run, workdir = config.data.masks_from, pathlib.Path(workdir)
     if not run:
@@ -51,14 +52,17 @@ def with_masks(config, source, workdir):
         _check_unchanged(known)
         log.info("%s", _line(known))
         return DrawnMasks(source, workdir / FOLDER, known)
-    step = _check(config, source.classes)
-    defects = {int(index): source[index] for index in np.flatnonzero(source.labels)}
-    bare = {i: file_of(record["id"]) for i, record in defects.items() if not record["has_mask"]}
-    own = len(defects) - len(bare)
+    bare, own = _without_mask(source)
     if not bare:
         log.info("data.masks_from: all %d defects have masks of their own, none is drawn", own)
         return source
-    _check_names(bare)
+    if resumed:
+        raise ConfigError(
+            f"{workdir / RECORD}, which tells of the masks that this run began with, is missing or "
+            "of other data; restore it, or use another workdir"
+        )
+    step = _check(config, source.classes)
+    _check_files(bare)
     shutil.rmtree(workdir / FOLDER, ignore_errors=True)  # of a start that was killed
     sampler = sampler_lib.load(run, step)
     threshold, split = _threshold(config, sampler)
@@ -143,12 +147,24 @@ def _check(config, classes):
     return step
 
 
+def _without_mask(source):
+    """List the defects without a mask: ({index: file of a mask}, number of the others)."""
+    bare, own = {}, 0
+    for index in np.flatnonzero(source.labels).tolist():
+        record = source[index]
+        if record["has_mask"]:
+            own += 1
+        else:
+            bare[index] = file_of(record["id"])
+    return bare, own
+
+
 def draws_masks(method):
     """Tell whether a `Method` finds the defect of a given image by itself."""
     return method.transfers and "mask" in method.gives and "defect_mask" not in method.needs
 
 
-def _check_names(files):
+def _check_files(files):
     """Raise ConfigError where a mask would be of two images; several processes cannot draw."""
     names = collections.Counter(files.values())
     name, number = names.most_common(1)[0]

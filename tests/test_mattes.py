@@ -193,7 +193,7 @@ def test_a_run_keeps_its_masks(data, donor, tmp_path, caplog):
         train_and_evaluate(config, run)
     shutil.rmtree(run / "masks")
     (run / "masks.json").unlink()
-    with pytest.raises(ConfigError, match="is not a directory; give that of a finished run"):
+    with pytest.raises(ConfigError, match=r"masks\.json, which tells of the masks .* is missing"):
         train_and_evaluate(config, run)
     other = tmp_path / "data"
     shutil.copytree(data, other)

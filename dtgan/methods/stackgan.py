@@ -41,7 +41,8 @@ from dtgan.models.stackgan import (
     sample,
     sides,
 )
-from dtgan.nn.norm import STATISTICS
+
+STATISTICS = "batch_stats"  # Flax's name for what batch normalisation keeps
 
 
 class Drawn(NamedTuple):
@@ -95,6 +96,10 @@ class StackGAN:
         ahead = jax.random.randint(key, label.shape, 1, self.num_defects)
         return jnp.asarray(self.labels_of)[1 + (label - 1 + ahead) % self.num_defects]
 
+    def judge(self, params, side, x, codes):
+        """Score pictures of a scale by its D -> (logits [N], one more [N] for each code)."""
+        return self.D.apply(params[str(side)], x, codes, mutable=[STATISTICS])[0]
+
     # --- L_D = adv_d + cond_d, L_G = adv_g + cond_g + 2 kl, or adv_g + 50 mean + 250 cov ----------
 
     def d_loss(self, params, real, fake, codes):
@@ -106,8 +111,8 @@ class StackGAN:
         bce, terms = losses.binary_cross_entropy, {"adv_d": 0.0, "cond_d": 0.0}
         pairs = 2.0 if codes else 1.0  # of a real picture: right and wrong
         for side, x, drawn in zip(self.scales, real, fake, strict=True):
-            is_real, fits = self.D.apply(params[str(side)], x, codes)
-            is_real_too, fits_too = self.D.apply(params[str(side)], drawn, codes[:1])
+            is_real, fits = self.judge(params, side, x, codes)
+            is_real_too, fits_too = self.judge(params, side, drawn, codes[:1])
             terms["adv_d"] += pairs * bce(is_real, 1.0) + bce(is_real_too, 0.0)
             if codes:
                 terms["cond_d"] += bce(fits[0], 1.0) + bce(fits[1], 0.0) + bce(fits_too[0], 0.0)
@@ -119,7 +124,7 @@ class StackGAN:
         bce, terms = losses.binary_cross_entropy, {"adv_g": 0.0}
         codes = (drawn.mu,) if self.conditional else ()
         for side, x in zip(self.scales, drawn.x, strict=True):
-            is_real, fits = self.D.apply(params[str(side)], x, codes)
+            is_real, fits = self.judge(params, side, x, codes)
             terms["adv_g"] += bce(is_real, 1.0)
             for logits in fits:
                 terms["cond_g"] = terms.get("cond_g", 0.0) + bce(logits, 1.0)
@@ -190,7 +195,7 @@ class StackGAN:
         params = ema["G"]["params"]
         c, _, _ = self.code(params, request.get("labels"), noise)
         kept = {"params": params["G"], STATISTICS: ema["G"][STATISTICS]}
-        return {"image": self.G.apply(kept, noise["z"], c, running=True)[-1]}
+        return {"image": self.G.apply(kept, noise["z"], c, train=False)[-1]}
 
 
 def make(config, classes):

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from dtgan.nn import layers as layers_lib
+from dtgan.nn.norm import BatchNorm
 
 HE_FAN_OUT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 # U(-1/sqrt(fan_in), 1/sqrt(fan_in)), torch's start of a dense kernel.
@@ -33,11 +34,7 @@ class Outputs(NamedTuple):
 
 
 def layers(train, dtype, kernel_init):
-    """Return (conv, norm), constructors of a network's bias-free convolutions and BatchNorms.
-
-    norm is torch's (momentum 0.1 of the new value, epsilon 1e-5), except that the running variance
-    follows the biased variance of the batch, as always in Flax; torch multiplies by n / (n - 1).
-    """
+    """Return (conv, norm), constructors of a network's bias-free convolutions and BatchNorms."""
     conv = functools.partial(
         nn.Conv,
         use_bias=False,
@@ -45,10 +42,7 @@ def layers(train, dtype, kernel_init):
         dtype=dtype,
         conv_general_dilated=_conv,
     )
-    norm = functools.partial(
-        nn.BatchNorm, use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=dtype
-    )
-    return conv, norm
+    return conv, functools.partial(BatchNorm, train, dtype)
 
 
 def _conv(x, kernel, strides, padding, **_):
@@ -60,8 +54,13 @@ def _conv(x, kernel, strides, padding, **_):
 
 
 def max_pool(x):
-    """Pool by 3x3 maxima of stride 2, with one pixel of -inf on each side."""
-    return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+    """Pool by 3x3 maxima of stride 2, with one pixel of -inf on each side.
+
+    As maxima of shifted maps: the gradient of a window reduction takes 7 times as long on CPU.
+    """
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
+    x = functools.reduce(jnp.maximum, (x[:, :-2:2], x[:, 1:-1:2], x[:, 2::2]))
+    return functools.reduce(jnp.maximum, (x[:, :, :-2:2], x[:, :, 1:-1:2], x[:, :, 2::2]))
 
 
 def head(stages, num_classes, name):

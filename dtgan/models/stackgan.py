@@ -4,6 +4,7 @@ With sides of 64 and 128 pixels and ch=64 they have the parameters of the author
 last one. What we added: scales other than 64, 128, 256, by the same rules.
 """
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -12,6 +13,9 @@ import jax.numpy as jnp
 
 from dtgan.nn.norm import BatchNorm
 from dtgan.nn.plain import Conv, orthogonal
+
+
+norm = functools.partial(BatchNorm, momentum=0.0)  # the method averages what it keeps
 
 
 def glu(x):
@@ -61,17 +65,20 @@ class Conditioning(nn.Module):
 
 
 class Unit(nn.Module):
-    """A 3x3 convolution, batch normalisation and, where `gated`, a GLU: -> [N, H, W, features]."""
+    """A 3x3 convolution, batch normalisation and, where `gated`, a GLU: -> [N, H, W, features].
+
+    train: by the statistics of the batch, which "batch_stats" then hold; else by those that it holds.
+    """
 
     features: int
     gated: bool = True
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, running):
+    def __call__(self, x, train):
         features = self.features * (2 if self.gated else 1)
         how = {"pad": 1, "bias": False, "init": orthogonal, "dtype": self.dtype}
-        x = BatchNorm(name="norm")(Conv(features, **how, name="conv")(x), running)
+        x = norm(train, self.dtype, name="norm")(Conv(features, **how, name="conv")(x))
         return glu(x) if self.gated else x
 
 
@@ -79,7 +86,7 @@ class Generator(nn.Module):
     """G: noise z [N, Z] and code c [N, E] -> pictures of all scales [N, S, S, channels] in -1..1.
 
     c: None without conditions; z then takes its place in the later stages. ch: width at `first`,
-    the side of the coarsest picture; it halves with each later scale. running: of `BatchNorm`.
+    the side of the coarsest picture; it halves with each later scale. train: as in `Unit`.
     """
 
     res: int
@@ -89,9 +96,9 @@ class Generator(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, z, code=None, running=False):
+    def __call__(self, z, code=None, train=True):
         def unit(name, x, features, gated=True):
-            return Unit(features, gated, self.dtype, name=name)(x, running)
+            return Unit(features, gated, self.dtype, name=name)(x, train)
 
         def head(x):
             how = {"pad": 1, "bias": False, "init": orthogonal, "dtype": self.dtype}
@@ -103,7 +110,7 @@ class Generator(nn.Module):
         code, width = z if code is None else code, self.ch * scales[0] // 4
         start = {"use_bias": False, "kernel_init": nn.initializers.orthogonal()}
         x = nn.Dense(16 * 2 * width, **start, dtype=self.dtype, name="fc")(seen)
-        x = glu(BatchNorm(name="fc_norm")(x[:, None, None], running))
+        x = glu(norm(train, self.dtype, name="fc_norm")(x[:, None, None]))
         x = x.reshape(-1, 4, 4, width)
         while x.shape[1] < scales[0]:
             width //= 2
@@ -124,7 +131,7 @@ class Discriminator(nn.Module):
     """D of one scale: picture [N, S, S, C], codes [N, E] each -> (logits [N], a list of them).
 
     The first say whether the picture is real, those of the list whether it is real and shows what
-    a code says. Features: 4x4 pixels, at most 8 ch wide.
+    a code says. Features: 4x4 pixels, at most 8 ch wide. Its statistics are always the batch's.
     """
 
     ch: int
@@ -134,8 +141,8 @@ class Discriminator(nn.Module):
     def __call__(self, x, codes=()):
         how = {"init": orthogonal, "dtype": self.dtype}
 
-        def act(x, norm=""):
-            x = BatchNorm(name=norm)(x) if norm else x
+        def act(x, name=""):
+            x = norm(True, self.dtype, name=name)(x) if name else x
             return nn.leaky_relu(x, 0.2)
 
         def conv(name, width, *size):
@@ -157,9 +164,9 @@ class Discriminator(nn.Module):
         real = score("out")(x)
         if not codes:
             return real, []
-        joint, norm = conv("joint", width, 3, 1, 1), BatchNorm(name="joint_norm")
+        joint, joint_norm = conv("joint", width, 3, 1, 1), norm(True, self.dtype, name="joint_norm")
         fits = score("joint_out")
-        return real, [fits(act(norm(joint(beside(x, code))))) for code in codes]
+        return real, [fits(act(joint_norm(joint(beside(x, code))))) for code in codes]
 
 
 def sample(mean, log_variance, noise):

@@ -83,7 +83,7 @@ class Run:
         self.donor = None
         if config.init.workdir and not self.checkpoints.exist():
             self.donor = DonorRun(config, self.method, self.abstract)
-        self.source = mattes.with_masks(config, self.source, path)
+        self.source = mattes.with_masks(config, self.source, path, self.checkpoints.exist())
         self.sources = {config.data.split: self.source}
         self.cached = pipeline.CachedSource.of(self.source, config)
         self.put = functools.partial(sharding.put_batch, mesh=self.mesh)

@@ -13,8 +13,7 @@ from dtgan.config import ConfigError, validate
 from dtgan.data import labels
 from dtgan.data.procedural import CLASSES
 from dtgan.exporting import files, networks
-from dtgan.methods.stackgan import Drawn, StackGAN, make
-from dtgan.nn.norm import STATISTICS
+from dtgan.methods.stackgan import STATISTICS, Drawn, StackGAN, make
 from dtgan.sampling import requests, sampler
 from tests.methods.families import (
     assert_same_step,
@@ -44,11 +43,8 @@ def test_a_wrong_pair_counts_as_real_where_labels_are_not_asked_for():
     m = StackGAN(small(model__conditional=True), CLASSES)
     a, b, right, wrong = 1.5, -0.5, 0.25, -2.0
 
-    def judge(params, x, codes):
-        return x, [x + code for code in codes]
-
-    m.D = type("Judge", (), {"apply": staticmethod(judge)})
-    params, one = dict.fromkeys(("16", "32")), jnp.ones(3)
+    m.judge = lambda params, side, x, codes: (x, [x + code for code in codes])
+    params, one = {}, jnp.ones(3)
     codes = right * one, wrong * one
     total, terms = m.d_loss(params, [a * one] * 2, [b * one] * 2, codes)
     real, fake = (lambda x: np.log1p(np.exp(-x))), (lambda x: np.log1p(np.exp(x)))

@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from dtgan.config import ConfigError
 from dtgan.models import backbones
 from dtgan.models.densenet import DenseNet
-from dtgan.models.resnet import ResNet
+from dtgan.models.resnet import ResNet, max_pool
 from dtgan.weights import published
 from tests import goldens
 
@@ -105,6 +106,18 @@ def test_train_mode(make):
     for key, value in {"mean": y.mean((0, 1, 2)), "var": y.var((0, 1, 2))}.items():
         expected = 0.9 * old["batch_stats"][norm][key] + 0.1 * value
         np.testing.assert_allclose(new["batch_stats"][norm][key], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [6, 7])
+def test_max_pool_is_flaxs_with_its_gradient(side):
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((2, side, side, 3)), jnp.float32)
+
+    def flaxs(x):
+        return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+
+    for a, b in zip(*(jax.vjp(f, x) for f in (max_pool, flaxs)), strict=True):
+        both = (a, b) if not callable(a) else (f(jnp.sin(flaxs(x)))[0] for f in (a, b))
+        np.testing.assert_array_equal(*both)
 
 
 @EACH

@@ -1,12 +1,13 @@
-"""Pins instance normalisation, SPADE and the nearest resize against numbers of PyTorch's."""
+"""Pins instance and batch normalisation, SPADE, the nearest resize: PyTorch's numbers, and Flax."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from dtgan.nn.norm import SPADE, STATISTICS, BatchNorm, InstanceNorm, instance_norm, nearest
+from dtgan.nn.norm import SPADE, BatchNorm, InstanceNorm, instance_norm, nearest
 from tests import goldens
 
 SIZES = {"up2": ((12, 10), (6, 5)), "odd": ((7, 9), (10, 4)), "down": ((4, 4), (16, 16))}
@@ -96,20 +97,29 @@ def test_instance_norm_and_its_gradient():
     assert_allclose(half.astype(jnp.float32), expected, atol=0.1)
 
 
-def test_batch_norm_and_what_it_keeps():
-    module, x = BatchNorm(), 3 * random(4, 6, 5, 2) + 1
-    start = module.init(jax.random.key(0), x)
-    assert_array_equal(start[STATISTICS]["variance"], 1.0)
-    params = {"params": {"scale": jnp.array([2.0, -1.0]), "bias": jnp.array([0.0, 3.0])}}
-    y, kept = module.apply(params | {STATISTICS: start[STATISTICS]}, x, mutable=[STATISTICS])
-    mean, variance = (f(np.asarray(x), (0, 1, 2)) for f in (np.mean, np.var))
-    assert_allclose(kept[STATISTICS]["mean"], mean, rtol=1e-5)
-    assert_allclose(kept[STATISTICS]["variance"], variance, rtol=1e-5)
-    expected = (np.asarray(x) - mean) / np.sqrt(variance + 1e-5) * [2, -1] + [0, 3]
-    assert_allclose(y, expected, atol=1e-5)
-    assert_allclose(module.apply(params, x), expected, atol=1e-5)  # nothing to write to
-    alone = module.apply(params | kept, x[:1], running=True)  # by what was kept
-    assert_allclose(alone, expected[:1], atol=1e-5)
+@pytest.mark.parametrize("train", [True, False])
+def test_batch_norm_is_flaxs_with_its_gradients(train):
+    x, weights = 3 * random(3, 6, 5, 4) + 1, random(3, 6, 5, 4, seed=1)
+    ours, theirs = BatchNorm(train), nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5)
+    start = ours.init(jax.random.key(0), x)
+    assert jax.tree.structure(start) == jax.tree.structure(theirs.init(jax.random.key(0), x))
+    variables = jax.tree.map(lambda v: v + jnp.arange(4.0), start)
+
+    def results(module):
+        def score(params, x):
+            y, new = module.apply(variables | {"params": params}, x, mutable=["batch_stats"])
+            return jnp.sum(jnp.sin(y) * weights), new
+
+        return jax.value_and_grad(score, (0, 1), has_aux=True)(variables["params"], x)
+
+    for a, b in zip(jax.tree.leaves(results(ours)), jax.tree.leaves(results(theirs)), strict=True):
+        assert_allclose(a, b, rtol=1e-5, atol=2e-5 * float(jnp.abs(b).max()))
+    half = ours.copy(dtype=jnp.bfloat16).apply(variables, x, mutable=["batch_stats"])[0]
+    assert half.dtype == jnp.bfloat16
+    _, now = ours.copy(momentum=0.0).apply(variables, x, mutable=["batch_stats"])
+    if train:  # those of the batch alone
+        assert_allclose(now["batch_stats"]["mean"], np.mean(np.asarray(x), (0, 1, 2)), rtol=1e-5)
+        assert_allclose(now["batch_stats"]["var"], np.var(np.asarray(x), (0, 1, 2)), rtol=1e-5)
 
 
 def test_nearest_takes_what_pytorch_takes():
