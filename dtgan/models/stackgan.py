@@ -14,7 +14,6 @@ import jax.numpy as jnp
 from dtgan.nn.norm import BatchNorm
 from dtgan.nn.plain import Conv, orthogonal
 
-
 norm = functools.partial(BatchNorm, momentum=0.0)  # the method averages what it keeps
 
 
@@ -67,7 +66,7 @@ class Conditioning(nn.Module):
 class Unit(nn.Module):
     """A 3x3 convolution, batch normalisation and, where `gated`, a GLU: -> [N, H, W, features].
 
-    train: by the statistics of the batch, which "batch_stats" then hold; else by those that it holds.
+    train: by the statistics of the batch, which "batch_stats" then hold; else by those held there.
     """
 
     features: int

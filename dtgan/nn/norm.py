@@ -53,10 +53,11 @@ def instance_norm(x):
 class BatchNorm(nn.Module):
     """Batch normalisation (Ioffe and Szegedy 2015) with torch's numbers; float32 inside.
 
-    With train the statistics are those of the whole batch, and "batch_stats" follow them: of the new
-    value 1 - momentum each time, a tenth; all of it where the caller averages them. The running variance is of the biased kind, as always in Flax; torch
-    multiplies by n / (n - 1). Variables are named as in `flax.linen.BatchNorm`, which takes 2.5
-    times as long on CPU, gradients included.
+    With train the statistics are those of the whole batch, and "batch_stats" follow them: 1 -
+    momentum of the new value each time, all of it for callers that average themselves. The running
+    variance is of the biased kind, as always in Flax; torch multiplies by n / (n - 1). Variables
+    are named as in `flax.linen.BatchNorm`, which takes 2.5 times as long on CPU, gradients
+    included.
     """
 
     train: bool
