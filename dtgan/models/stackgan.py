@@ -5,6 +5,7 @@ last one. What we added: scales other than 64, 128, 256, by the same rules.
 """
 
 import functools
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -53,13 +54,18 @@ def pyramid(x, scales):
 
 
 class Conditioning(nn.Module):
-    """Conditioning augmentation: labels [N, A] -> mean and log variance [N, size] of the code."""
+    """Conditioning augmentation: labels [N, A] -> mean and log variance [N, size] of the code.
+
+    Ours is where it starts: a label's numbers are about 1, so that codes of labels differ by as
+    much as their noise. An embedded sentence has such a norm, a single 1 has not.
+    """
 
     size: int
 
     @nn.compact
     def __call__(self, labels):
-        x = nn.Dense(4 * self.size, kernel_init=nn.initializers.orthogonal(), name="fc")(labels)
+        start = nn.initializers.orthogonal(math.sqrt(4 * self.size))
+        x = nn.Dense(4 * self.size, kernel_init=start, name="fc")(labels)
         return jnp.split(glu(x), 2, axis=-1)
 
 

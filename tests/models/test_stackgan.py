@@ -32,6 +32,15 @@ def test_parameter_counts_of_discriminators(side, plain, conditional):
     assert count(jax.eval_shape(d.init, KEY, x, (CODE,))) == conditional
 
 
+def test_codes_of_labels_differ_from_the_start():
+    labels = jnp.eye(6)
+    module = models.Conditioning(128)
+    mean, log_variance = module.apply(module.init(KEY, labels), labels)
+    assert mean.shape == log_variance.shape == (6, 128)
+    apart = np.sqrt(np.mean(np.square(np.asarray(mean)[:, None] - np.asarray(mean)), axis=-1))
+    assert np.all(apart[~np.eye(6, dtype=bool)] > 0.4) and np.abs(log_variance).max() < 4
+
+
 def test_scales_of_pictures():
     assert models.sides(64, 256) == [64, 128, 256] and models.sides(64, 32) == [32]
     g = models.Generator(128, 32, 4, 1)
