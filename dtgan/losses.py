@@ -191,3 +191,25 @@ def correspondence(source, adapted):
     """
     log_p, log_q = jax.nn.log_softmax(source), jax.nn.log_softmax(adapted)
     return jnp.mean(jnp.exp(log_p) * (log_p - log_q))
+
+
+def normal_divergence(mean, log_variance):
+    """Compute KL(N(mean, exp(log_variance)) | N(0, 1)), the mean over all numbers."""
+    return 0.5 * jnp.mean(jnp.square(mean) + jnp.exp(log_variance) - 1.0 - log_variance)
+
+
+def colours(image):
+    """Compute the mean [N, C] and the covariance (biased) [N, C, C] of the colours of images."""
+    pixels = image.reshape(image.shape[0], -1, image.shape[-1])
+    mean = jnp.mean(pixels, axis=1)
+    centred = pixels - mean[:, None]
+    return mean, jnp.einsum("npc,npd->ncd", centred, centred) / pixels.shape[1]
+
+
+def colour_consistency(fine, coarse):
+    """Compute StackGAN++'s MSE of `colours` of the same pictures at two scales: (mean, covariance).
+
+    The coarse pictures lead: they get no gradient.
+    """
+    of_fine, of_coarse = colours(fine), jax.lax.stop_gradient(colours(coarse))
+    return tuple(mse(a, b) for a, b in zip(of_fine, of_coarse, strict=True))

@@ -106,3 +106,28 @@ def test_multi_label_sums_over_labels_and_averages_over_images():
     logits = jnp.zeros((3, 5))
     assert_allclose(losses.multi_label(logits, jnp.ones((3, 5))), 5 * np.log(2), rtol=1e-6)
     assert_allclose(losses.critic(jnp.ones((2, 3)), jnp.full((4,), 3.0)), 2.0)
+
+
+def test_a_standard_normal_code_costs_nothing():
+    zero = jnp.zeros((3, 4))
+    assert float(losses.normal_divergence(zero, zero)) == 0
+    # KL(N(2, e^2) | N(0, 1)) = (4 + e^2 - 1 - 2) / 2
+    found = losses.normal_divergence(jnp.full((3, 4), 2.0), jnp.full((3, 4), 2.0))
+    assert_allclose(found, (1 + np.exp(2)) / 2, rtol=1e-6)
+
+
+def test_colours_of_constant_images():
+    """Their covariance is 0, whatever their size, and the coarse one gets no gradient."""
+    fine, coarse = jnp.full((2, 8, 8, 3), 0.5), jnp.full((2, 4, 4, 3), 0.25)
+    mean, covariance = losses.colour_consistency(fine, coarse)
+    assert float(mean) == 0.25**2 and float(covariance) == 0
+    both = jax.grad(lambda a, b: losses.colour_consistency(a, b)[0], argnums=(0, 1))(fine, coarse)
+    assert float(jnp.abs(both[0]).min()) > 0 and float(jnp.abs(both[1]).max()) == 0
+
+
+def test_colours_of_two_colours():
+    """Half of the pixels (0, 0), half (2, 4): mean (1, 2), covariance ((1, 2), (2, 4))."""
+    image = jnp.zeros((1, 2, 2, 2)).at[0, 0].set(jnp.array([2.0, 4.0])[None])
+    mean, covariance = losses.colours(image)
+    assert_allclose(mean, [[1, 2]])
+    assert_allclose(covariance, [[[1, 2], [2, 4]]])

@@ -120,5 +120,10 @@ def validate(config):
         )
     if config.optim.name not in ("adamw", "sgd"):
         raise ConfigError(f"optim.name={config.optim.name!r} is not adamw or sgd")
+    if config.data.masks_from:
+        raise ConfigError(
+            f"data.masks_from={config.data.masks_from} is for training generators; copy the masks "
+            "of such a run into masks/ of the folder, or leave it out"
+        )
     if config.together < 0 or config.source.weight < 0 or config.optim.weight_decay < 0:
         raise ConfigError("together, source.weight and optim.weight_decay must not be negative")

@@ -60,6 +60,16 @@ def validate(config, num_devices=1):
         raise ConfigError(
             f"data.source={config.data.source} needs a directory: --config.data.path=DIR"
         )
+    if config.data.masks_from and config.data.source != "folder":
+        raise ConfigError(
+            f"data.masks_from={config.data.masks_from} is for folders of images, not for "
+            f"data.source={config.data.source}; leave it out"
+        )
+    if not 0.0 <= config.data.masks_above < 1.0:
+        raise ConfigError(
+            f"data.masks_above={config.data.masks_above} is not in [0, 1); try 0.2, or 0 to have "
+            "it chosen"
+        )
     parse_fold(config.data)
     _check_batch(config.data.batch_size, num_devices)
     to_steps(config.train.duration, config.data.batch_size, 1)

@@ -20,12 +20,15 @@ SHARED = {
         "path": "",  # folder: holds images/<class>/*; tfds: the data_dir
         "split": "train",  # trained on; joined by "+": "train+val"
         "classes": "",  # defect classes to use, by commas: "tear,mark"; "" = all
+        "merged": False,  # all of them as one class "defect", for a family that knows no classes
         "fractions": (0.7, 0.15, 0.15),  # folder: train, val, test, where no splits.csv
         "fold": "",  # folder: "k/K": test on part k, 0 to K-1, of K of all images; "" = off
         "group": "",  # folder: regular expression on the stem; equal matches stay together
         "range": 65535,  # folder: what becomes white of 16-bit files; 4095 of a 12-bit camera
         "mask_values": "",  # folder: kinds by mask value, "100:scratch,200:stain" or "#ff0000:..."
         "mask_invert": False,  # folder: masks are 0 where the defect is
+        "masks_from": "",  # folder: a run that finds defects, to draw the masks that are missing
+        "masks_above": 0.0,  # of their mattes; 0 = chosen on validation masks, 0.5 without any
         "max_megapixels": 179.0,  # folder: of a file; larger ones are taken for damaged
         "max_compression": 200.0,  # folder: pixels' bytes to the file's, above 50 megapixels
         "res": 64,  # side of a training image in pixels

@@ -111,13 +111,22 @@ def tell(sources, data):
     """Log what a user should know of some sources, a line a finding; return {"accounts", ...}.
 
     sources: {role: source}, roles such as "train" or "--references". Returns the `account` of each,
-    the lines ("findings") and what the audit of the files warns of ("audit"), JSON-able. Raises
-    ConfigError where a class has no picture left that shows it.
+    how masks were drawn of those where they were ("drawn"), the lines ("findings") and what the
+    audit of the files warns of ("audit"), JSON-able. Raises ConfigError where a class has no
+    picture left that shows it.
     """
     tables = {role: account(source, data) for role, source in sources.items()}
     for role, table in tables.items():
         refuse_lost(table, data, role)
     lines = [f"{role}: {line}" for role, table in tables.items() for line in findings(table, data)]
+    drawn = {role: source.drawn for role, source in sources.items() if source.drawn}
+    for role, record in drawn.items():
+        for name, part in record["classes"].items():
+            if part["empty"]:
+                lines.append(
+                    f"{role}: {name}: {part['empty']} of {part['drawn']} drawn masks are empty; "
+                    "these pictures count as without a mask (a lower data.masks_above marks more)"
+                )
     audit = list(dict.fromkeys(x for source in sources.values() for x in source.warnings))
     if audit:
         kinds = collections.Counter(warning.split(": ")[1] for warning in audit)
@@ -126,4 +135,4 @@ def tell(sources, data):
         lines.append(f"the audit warns: {counts}; python -m dtgan.audit --path={path} lists them")
     for line in lines:
         log.warning("%s", line)
-    return {"accounts": tables, "findings": lines, "audit": audit}
+    return {"accounts": tables, "drawn": drawn, "findings": lines, "audit": audit}

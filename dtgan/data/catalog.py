@@ -8,7 +8,7 @@ import numpy as np
 
 from dtgan.config import ConfigError, nearest, parse_fold
 from dtgan.data.names import check_names
-from dtgan.data.source import Concatenated, of_classes
+from dtgan.data.source import Concatenated, Merged, of_classes
 from dtgan.data.splits import parse_split
 
 log = logging.getLogger("dtgan")
@@ -41,7 +41,8 @@ def open_source(config, split):
     check_names(source.classes, config.data.path or config.data.source)
     if config.data.classes:
         source = of_classes(source, _names(config.data.classes))
-    return source
+    # One class keeps its name.
+    return Merged(source) if config.data.merged and len(source.classes) > 2 else source
 
 
 @functools.cache

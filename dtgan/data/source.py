@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from dtgan.config import ConfigError, nearest
+from dtgan.config import NORMAL_LABEL, ConfigError, nearest
 from dtgan.data import windows
 
 
@@ -24,6 +24,7 @@ class Source:
     skipped: bad files that were left out
     warnings: what the audit of the files says of them, a line each
     has_truth: whether `transfer` and `clean` are there
+    drawn: how masks came about that a model drew (data.drawn); None where there are none
     cropped: whether the records are fixed crops, so that nothing is left to scale
     """
 
@@ -36,6 +37,7 @@ class Source:
     skipped: int = 0
     warnings: tuple = ()
     has_truth: bool = False
+    drawn: dict | None = None
     cropped: bool = False
 
     def __len__(self):
@@ -155,6 +157,25 @@ class Selected(View):
 
     def resolve(self, index):
         return self._source.resolve(self._rows[_checked(index, len(self))])
+
+
+class Merged(View):
+    """All defects of a source as one class, "defect"."""
+
+    def __init__(self, source):
+        self._source = source
+        self.classes = (source.classes[NORMAL_LABEL], "defect")
+        self.labels = (np.asarray(source.labels) != NORMAL_LABEL).astype(np.int32)
+        self.sizes, self.groups, self.skipped = source.sizes, source.groups, source.skipped
+        self.warnings, self.has_truth = source.warnings, source.has_truth
+        self.fingerprint = digest(f"{source.fingerprint}/merged")
+
+    @property
+    def families(self):
+        return self._source.families
+
+    def resolve(self, index):
+        return self._source.resolve(_checked(index, len(self)))
 
 
 def of_classes(source, names):

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from dtgan import mattes
 from dtgan.evaluation.fakes import render
 from dtgan.metrics import transfer
 from dtgan.sampling import requests
 from dtgan.sampling.pairs import Pairs
 
-THRESHOLD_PAIRS = 128
 BATCH = 64  # pairs measured at once
 
 
@@ -69,15 +69,12 @@ def mask_threshold(context, sampler):
     """
     if "mask" not in sampler.method.gives:
         return None
-    soft, true, labels = [], [], []
-    for batch, pairs in enumerate(_pairs(context, context.held_out, THRESHOLD_PAIRS)):
-        drawn = _render(context, sampler, pairs, f"{context.held_out}/{batch}")
-        soft.append(drawn["mask"][pairs["has_mask"]])
-        true.append(pairs["mask"][pairs["has_mask"]])
-        labels.append(pairs["label"][pairs["has_mask"]])
-    if not any(mask.any() for mask in true):
-        return None
-    return transfer.choose_threshold(*map(np.concatenate, (soft, true, labels)))
+
+    def draw(number, pairs):
+        return _render(context, sampler, pairs, f"{context.held_out}/{number}")["mask"]
+
+    pairs = _pairs(context, context.held_out, mattes.THRESHOLD_PAIRS)
+    return mattes.choose_threshold(pairs, draw)
 
 
 def _pairs(context, split, number):

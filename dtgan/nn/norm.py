@@ -53,14 +53,16 @@ def instance_norm(x):
 class BatchNorm(nn.Module):
     """Batch normalisation (Ioffe and Szegedy 2015) with torch's numbers; float32 inside.
 
-    With train the statistics are those of the whole batch, and "batch_stats" follow them: a tenth
-    of the new value each time. The running variance is of the biased kind, as always in Flax; torch
-    multiplies by n / (n - 1). Variables are named as in `flax.linen.BatchNorm`, which takes 2.5
-    times as long on CPU, gradients included.
+    With train the statistics are those of the whole batch, and "batch_stats" follow them: 1 -
+    momentum of the new value each time, all of it for callers that average themselves. The running
+    variance is of the biased kind, as always in Flax; torch multiplies by n / (n - 1). Variables
+    are named as in `flax.linen.BatchNorm`, which takes 2.5 times as long on CPU, gradients
+    included.
     """
 
     train: bool
     dtype: Any = jnp.float32
+    momentum: float = 0.9
 
     @nn.compact
     def __call__(self, x):
@@ -73,8 +75,9 @@ class BatchNorm(nn.Module):
         if self.train:
             y, now, spread = standardise(y)
             if not self.is_initializing():
-                mean.value = 0.9 * mean.value + 0.1 * now[0]
-                variance.value = 0.9 * variance.value + 0.1 * spread[0]
+                old, new = self.momentum, 1.0 - self.momentum
+                mean.value = old * mean.value + new * now[0]
+                variance.value = old * variance.value + new * spread[0]
         else:
             factor = jax.lax.rsqrt(variance.value + EPS)
             y, gain = add_bias(y, -mean.value), gain * factor

@@ -1,4 +1,4 @@
-"""Plain convolutions of translation networks (StarGAN, CycleGAN), with their initial values.
+"""Plain convolutions of StarGAN, CycleGAN and StackGAN++, with their initial values.
 
 All tensors are NHWC, kernels HWIO. `dtype` is the compute type; parameters are float32.
 """
@@ -29,6 +29,12 @@ def normal(fan_in):
     """Make the (kernel, bias) initialisers of CycleGAN, whatever fan_in is: N(0, 0.02), and 0."""
     del fan_in
     return nn.initializers.normal(0.02), nn.initializers.zeros
+
+
+def orthogonal(fan_in):
+    """Make the (kernel, bias) initialisers of StackGAN++: orthogonal, and 0."""
+    del fan_in
+    return nn.initializers.orthogonal(), nn.initializers.zeros
 
 
 class Conv(nn.Module):

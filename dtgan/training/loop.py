@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dtgan import config as config_lib
-from dtgan import sharding
+from dtgan import mattes, sharding
 from dtgan.config import ConfigError
 from dtgan.data import account, catalog, pipeline
 from dtgan.files import read_json, write_atomic
@@ -78,16 +78,17 @@ class Run:
             requests.check_classes(self.method, config.method, self.info.classes[1:])
         self.kinds = pipeline.kinds_of((*self.method.reads, *self.method.needs))
         pipeline.need_kinds(self.source, self.kinds)
-        self.sources = {config.data.split: self.source}
-        self.cached = pipeline.CachedSource.of(self.source, config)
-        self.put = functools.partial(sharding.put_batch, mesh=self.mesh)
-        if config.data.resident and self.method.phases:
-            self.put = Resident(config, self.cached, self.method.reads, self.mesh)
         self.checkpoints = Checkpoints(path, config.checkpoint.keep)
         self.abstract = abstract_state(self.method, config)
         self.donor = None
         if config.init.workdir and not self.checkpoints.exist():
             self.donor = DonorRun(config, self.method, self.abstract)
+        self.source = mattes.with_masks(config, self.source, path, self.checkpoints.exist())
+        self.sources = {config.data.split: self.source}
+        self.cached = pipeline.CachedSource.of(self.source, config)
+        self.put = functools.partial(sharding.put_batch, mesh=self.mesh)
+        if config.data.resident and self.method.phases:
+            self.put = Resident(config, self.cached, self.method.reads, self.mesh)
         self.total = self._total_steps()
         self._open_validation()
         self.told = account.tell(self.sources, config.data)
@@ -171,6 +172,7 @@ class Run:
                 f"the data changed since this run began (fingerprint {data['fingerprint']}, now "
                 f"{self.info.fingerprint}); restore the data or use another workdir"
             )
+        mattes.check_resumed(self.source, data, self.path)
         log.info("resuming at step %d", int(state.step))
         self.provenance = data.get("donor")
         if self.provenance:
@@ -317,6 +319,7 @@ class Run:
             "position": position,
             "fingerprint": self.info.fingerprint,
             "classes": list(self.info.classes),
+            **mattes.note(self.source),
         }
         if self.provenance:
             data["donor"] = self.provenance

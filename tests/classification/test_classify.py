@@ -302,3 +302,12 @@ def test_every_config_is_valid(arg):
 def test_impossible_settings_are_refused(name, value, message):
     with pytest.raises(ConfigError, match=message):
         settings.validate(config(**{name: value}))
+
+
+def test_masks_of_a_run_are_not_for_classifiers():
+    c = settings.base_config()
+    c.data.masks_from = "runs/layered"
+    with pytest.raises(
+        ConfigError, match=r"copy the masks of such a run into masks/ of the folder"
+    ):
+        settings.validate(c)

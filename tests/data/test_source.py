@@ -8,6 +8,7 @@ from dtgan.data import catalog
 from dtgan.data.procedural import CLASSES, ProceduralSteel
 from dtgan.data.source import (
     Concatenated,
+    Merged,
     Selected,
     Source,
     knows_truth,
@@ -137,3 +138,17 @@ def test_chosen_classes_of_a_config_are_what_is_opened():
 def test_classes_that_are_none_are_refused(classes, message):
     with pytest.raises(ConfigError, match=message):
         catalog.open_source(config_of(classes=classes), "train")
+
+
+def test_merged_defects_are_one_class(steel):
+    train, _ = steel
+    merged = Merged(train)
+    assert merged.classes == ("normal", "defect") and merged.fingerprint != train.fingerprint
+    assert merged.labels.tolist() == [int(label > 0) for label in train.labels]
+    assert_same_item(merged[7], {**train[7], "label": 1})
+    assert_same_truth(merged.transfer(4, 1), train.transfer(4, 1))
+    one = catalog.open_source(config_of(merged=True, classes="tear"), "train")
+    assert one.classes == ("normal", "tear")  # keeps its name
+    several = catalog.open_source(config_of(merged=True, classes="tear,mark"), "train")
+    assert several.classes == merged.classes
+    assert 0 < np.sum(several.labels) < np.sum(catalog.open_source(config_of(), "train").labels > 0)

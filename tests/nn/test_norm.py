@@ -116,6 +116,10 @@ def test_batch_norm_is_flaxs_with_its_gradients(train):
         assert_allclose(a, b, rtol=1e-5, atol=2e-5 * float(jnp.abs(b).max()))
     half = ours.copy(dtype=jnp.bfloat16).apply(variables, x, mutable=["batch_stats"])[0]
     assert half.dtype == jnp.bfloat16
+    _, now = ours.copy(momentum=0.0).apply(variables, x, mutable=["batch_stats"])
+    if train:  # those of the batch alone
+        assert_allclose(now["batch_stats"]["mean"], np.mean(np.asarray(x), (0, 1, 2)), rtol=1e-5)
+        assert_allclose(now["batch_stats"]["var"], np.var(np.asarray(x), (0, 1, 2)), rtol=1e-5)
 
 
 def test_nearest_takes_what_pytorch_takes():
