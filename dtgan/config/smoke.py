@@ -1,5 +1,7 @@
 """Configs for smoke tests: small numbers of everything, so that a run takes seconds."""
 
+_SIZES = {"ch": 2, "blocks": 2, "base": 64, "d_base": 64, "cap": 4, "latent": 8}  # of a model
+
 
 def shrink(config):
     """Set every size and length of a config to what a smoke test takes, width included."""
@@ -12,6 +14,6 @@ def shrink(config):
     config.train.sample_rows = 2
     config.train.summary_pairs = 4
     config.checkpoint.every = 2
-    for name, size in (("ch", 2), ("blocks", 2)):
+    for name, size in _SIZES.items():
         if "model" in config and name in config.model:
             config.model[name] = size

@@ -6,7 +6,7 @@ import jax
 
 from dtgan.config import ConfigError, nearest
 from dtgan.data import pipeline
-from dtgan.methods import cyclegan, defect_gan, dtgan, layered, paste, poisson
+from dtgan.methods import cyclegan, defect_gan, dtgan, layered, paste, poisson, stylegan2
 from dtgan.methods.base import Make
 
 METHODS: dict[str, Make] = {
@@ -16,6 +16,7 @@ METHODS: dict[str, Make] = {
     "layered": layered.make,
     "paste": paste.make,
     "poisson": poisson.make,
+    "stylegan2": stylegan2.make,
 }
 
 

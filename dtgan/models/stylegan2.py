@@ -92,7 +92,8 @@ class Synthesis(nn.Module):
     @nn.compact
     def __call__(self, ws, noise=None, residual=None):
         const = self.param("const", normal_init, (1, 4, 4, min(self.base // 4, self.cap)))
-        x, image, how = jnp.repeat(const, len(ws), axis=0), None, (self.clamp, self.dtype)
+        x, image = jnp.broadcast_to(const, (ws.shape[0], *const.shape[1:])), None
+        how = self.clamp, self.dtype
         for k, side in enumerate(sides(self.res)):
             # A layer that reads the image shares its style with the next block's first one.
             slot, up = max(0, 2 * k - 1), k > 0

@@ -36,6 +36,9 @@ FIELDS = {
     "scale": Field((), np.float32, "of the defect, about the image centre", True, False),
     "flip": Field((2,), np.bool_, "of the defect, upside down and left to right", True, False),
     "limit": Field(("R", "R", 1), np.uint8, "0 where no defect may be", False, False),
+    "truncation": Field((), np.float32, "0..1: less is nearer to the mean picture, 1 is all"),
+    "object_seed": Field((), np.int32, "of the object: an equal one, an equal object", False, False),
+    "defect_seed": Field((), np.int32, "of the defect's code, on whatever object", False, False),
 }
 
 
