@@ -9,6 +9,7 @@ authors' "auto" for one accelerator.
 """
 
 from dtgan.config import base_config, parse_arg, shrink
+from dtgan.config.families.stylegan2 import auto_batch
 
 
 def get_config(arg=""):
@@ -23,7 +24,7 @@ def get_config(arg=""):
     few = arg.diffaug or arg.finetune
     config.data.res, config.data.channels = arg.res, 3
     config.data.learn = arg.learn or ("defects" if few else "normals")
-    config.data.batch_size = max(8, min(4096 // arg.res, 32))  # "auto"
+    config.data.batch_size = auto_batch(arg.res)
     config.train.duration = "3000kimg"
     if arg.diffaug:
         make_low_shot(config)

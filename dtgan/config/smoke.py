@@ -1,6 +1,7 @@
 """Configs for smoke tests: small numbers of everything, so that a run takes seconds."""
 
-_SIZES = {"ch": 2, "blocks": 2, "base": 64, "d_base": 64, "cap": 4, "latent": 8}  # of a model
+_SIZES = {"ch": 2, "blocks": 2}  # of a model
+_SIZES |= {"base": 64, "match_base": 64, "cap": 4, "match_cap": 4, "latent": 8}
 
 
 def shrink(config):

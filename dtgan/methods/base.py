@@ -115,6 +115,7 @@ class Method(NamedTuple):
     keeps_surface: whether clean is the request's surface, and image equals it, bit for bit, where
       mask is 0.
     adopt: None where no run can be started from another.
+    starts_from: what run it has to start from, in words; "" where none is needed.
     score: None where "best" has to be the lowest KID of the reports.
     codes, classify: None where the family has no encoder, no classifier.
     shown: scalars in the log line.
@@ -131,6 +132,7 @@ class Method(NamedTuple):
     several: bool = False
     keeps_surface: bool = False
     adopt: Adopt | None = None
+    starts_from: str = ""
     score: Score | None = None
     codes: Codes | None = None
     classify: Classify | None = None

@@ -6,12 +6,13 @@ import jax
 
 from dtgan.config import ConfigError, nearest
 from dtgan.data import pipeline
-from dtgan.methods import cyclegan, defect_gan, dtgan, layered, paste, poisson, stylegan2
+from dtgan.methods import cyclegan, defect_gan, dfmgan, dtgan, layered, paste, poisson, stylegan2
 from dtgan.methods.base import Make
 
 METHODS: dict[str, Make] = {
     "cyclegan": cyclegan.make,
     "defect_gan": defect_gan.make,
+    "dfmgan": dfmgan.make,
     "dtgan": dtgan.make,
     "layered": layered.make,
     "paste": paste.make,

@@ -55,7 +55,7 @@ class StyleGAN2:
     """The algorithm for one config; its methods are pure functions of their arguments.
 
     `state.nets["G"]` and `state.ema["G"]` hold what is trained of G, `state.ema["w_avg"]` the mean
-    of w by mapping network.
+    of w by mapping network and class, [classes, W].
     """
 
     def __init__(self, config, classes):
@@ -148,24 +148,24 @@ class StyleGAN2:
     # --- G ----------------------------------------------------------------------------------------
 
     def g_loss(self, own, state, real, label, key):
-        """Compute Gmain -> (loss, (terms, {mapping: mean of w}))."""
+        """Compute Gmain -> (loss, (terms, {mapping: unmixed w [N, W]}))."""
         g = self.whole(state, own)
         ws, w = self.styles(g, key, real, label)
         x = self.augment(key("augment"), self.draw(g, key, ws), state)
         total = jnp.mean(losses.adversarial_g(self.judge(state.nets["D"].params, x, label)))
-        return total, ({"G": total}, {"mapping": jnp.mean(w, axis=0)})
+        return total, ({"G": total}, {"mapping": w})
 
     def g_phase(self, state, batch):
         """Gmain: let G learn what D takes for real."""
         real, label = self.inputs(batch)
-        (_, (terms, means)), grads = jax.value_and_grad(self.g_loss, has_aux=True)(
+        (_, (terms, ws)), grads = jax.value_and_grad(self.g_loss, has_aux=True)(
             state.nets["G"].params, state, real, label, self.key(state, "g")
         )
         nets = update(self.tx, state.nets, {"G": finite(grads)})
-        means = jax.lax.stop_gradient(means)
-        w_avg = state.ema["w_avg"] | ema_update(
-            {name: state.ema["w_avg"][name] for name in means}, means, W_DECAY
-        )
+        w_avg = dict(state.ema["w_avg"])
+        for name, w in ws.items():
+            of = label if len(w_avg[name]) > 1 else jnp.zeros(len(w), jnp.int32)
+            w_avg[name] = means_by_class(w_avg[name], w, of)
         return state._replace(nets=nets, ema=state.ema | {"w_avg": w_avg}), named(terms)
 
     def g_reg_phase(self, state, batch):
@@ -190,7 +190,8 @@ class StyleGAN2:
 
     def path(self, g, key, real, label):
         """Return styles and the images' function of them, of which the path length is taken."""
-        return self.styles(g, key, real, label)[0], lambda ws: self.draw(g, key, ws)
+        ws, _ = self.styles(g, key, real, label)
+        return ws, lambda ws: self.draw(g, key, ws)
 
     # --- D ----------------------------------------------------------------------------------------
 
@@ -285,13 +286,28 @@ class StyleGAN2:
     def init(self, key, batch_spec):
         """Initialise G and D, each with its own key, optimizers, running means and statistics."""
         del batch_spec
-        base, key_g, key_d = jax.random.split(key, 3)
-        data, model = self.config.data, self.config.model
-        z, label = jnp.zeros((1, model.latent)), jnp.zeros(1, jnp.int32)
-        image = jnp.zeros((1, data.res, data.res, data.channels))
-        params = {"G": self.G.init(key_g, z, label), "D": self.D.init(key_d, image, label)}
+        base, key = jax.random.split(key)
+        params, ema = self.initial(key, jnp.zeros(1, jnp.int32))
+        latent = self.config.model.latent
+        w_avg = {name: jnp.zeros((count, latent)) for name, count in self.mappings().items()}
         state = new_state(base, params, self.tx, ("G",), self.extra())
-        return state._replace(ema=state.ema | {"w_avg": {"mapping": jnp.zeros(model.latent)}})
+        return state._replace(ema=state.ema | ema | {"w_avg": w_avg})
+
+    def initial(self, key, label):
+        """Initialise all networks -> (parameters, what the running means hold beside them)."""
+        key_g, key_d = jax.random.split(key)
+        data, z = self.config.data, jnp.zeros((1, self.config.model.latent))
+        image = jnp.zeros((1, data.res, data.res, data.channels))
+        g = self.init_generator(key_g, z, label)
+        return {"G": g, "D": self.D.init(key_d, image, label)}, {}
+
+    def init_generator(self, key, z, label):
+        """Initialise G: all its variables."""
+        return self.G.init(key, z, label)
+
+    def mappings(self):
+        """Count the classes that each mapping network knows."""
+        return {"mapping": self.num_classes}
 
     def extra(self):
         """Make what the state holds beside networks: the path length's mean, p and its statistic.
@@ -312,13 +328,12 @@ class StyleGAN2:
         """
         check_donor(self.config, donor)
         nets = {
-            name: net._replace(
-                params=adopt_net(name, net.params, donor.nets[name], LABELLED[name])
-            )
+            name: net._replace(params=adopt_net(name, net.params, donor.nets[name], LABELLED[name]))
             for name, net in state.nets.items()
         }
-        w_avg = state.ema["w_avg"] | {"mapping": donor.ema["w_avg"]["mapping"]}
         g = adopt_net("running mean of G", state.ema["G"], donor.ema["G"], LABELLED["G"])
+        w = jnp.mean(donor.ema["w_avg"]["mapping"], axis=0, keepdims=True)
+        w_avg = {"mapping": jnp.broadcast_to(w, state.ema["w_avg"]["mapping"].shape)}
         return state._replace(nets=nets, ema=state.ema | {"G": g, "w_avg": w_avg})
 
     # --- inference --------------------------------------------------------------------------------
@@ -338,9 +353,9 @@ class StyleGAN2:
           truncation: float32 [N], psi: what is left of the way from the mean of w; by default 1
         """
         noise = reseeded(noise, request, "object_seed", self.noise)
-        w = self.G.apply(ema["G"], noise["z"], self.label_of(request), method="style")
-        ws = repeat_slots(w, self.G.slots)
-        ws = shortened(ws, ema["w_avg"]["mapping"], request)
+        label = self.label_of(request)
+        w = self.G.apply(ema["G"], noise["z"], label, method="style")
+        ws = shortened(repeat_slots(w, self.G.slots), ema["w_avg"]["mapping"], label, request)
         image = self.G.apply(ema["G"], ws, maps_of(noise), method="draw")
         return {"image": image}
 
@@ -398,11 +413,20 @@ def reseeded(noise, request, field, draw):
     return noise | jax.vmap(row)(request[field])
 
 
-def shortened(ws, mean, request):
-    """Truncate styles [N, slots, W] as a request says."""
+def shortened(ws, means, label, request):
+    """Truncate styles [N, slots, W], as a request says, towards the mean of their class."""
     if "truncation" not in request:
         return ws
+    mean = means[:1] if label is None else means[label]
     return truncate(ws, mean, request["truncation"][:, None, None])
+
+
+def means_by_class(means, w, label):
+    """Let the means [K, W] of w by class follow those of a batch: w [N, W], label int [N]."""
+    of = jax.nn.one_hot(label, len(means))
+    count = jnp.sum(of, axis=0)[:, None]
+    new = of.T @ jax.lax.stop_gradient(w) / jnp.maximum(count, 1.0)
+    return jnp.where(count > 0, ema_update(means, new, W_DECAY), means)
 
 
 def make(config, classes):

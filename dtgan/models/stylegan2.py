@@ -213,7 +213,7 @@ def mix(ws, others, cutoff):
 
 
 def truncate(ws, mean, psi, slots=None):
-    """Move the first `slots` slots (None: all) of ws [N, slots, W] to mean [W]: psi of the way is
-    left."""
-    near = mean[None, None] + psi * (ws - mean[None, None])
+    """Move the first `slots` slots (None: all) of ws [N, slots, W] to mean [N or 1, W]; psi of the
+    way, a number or [N, 1, 1], is left."""
+    near = mean[:, None] + psi * (ws - mean[:, None])
     return near if slots is None else mix(near, ws, slots)

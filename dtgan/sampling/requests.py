@@ -36,9 +36,11 @@ FIELDS = {
     "scale": Field((), np.float32, "of the defect, about the image centre", True, False),
     "flip": Field((2,), np.bool_, "of the defect, upside down and left to right", True, False),
     "limit": Field(("R", "R", 1), np.uint8, "0 where no defect may be", False, False),
-    "truncation": Field((), np.float32, "0..1: less is nearer to the mean picture, 1 is all"),
-    "object_seed": Field((), np.int32, "of the object: an equal one, an equal object", False, False),
-    "defect_seed": Field((), np.int32, "of the defect's code, on whatever object", False, False),
+    "truncation": Field((), np.float32, "0..1: 1 all variety, 0 the mean picture"),
+    "object_seed": Field(
+        (), np.int32, "of the object: an equal one, an equal object", False, False
+    ),
+    "defect_seed": Field((), np.int32, "equal ones show defects of one code", False, False),
 }
 
 
@@ -85,6 +87,10 @@ def outputs_of(method, name, request, wanted=None):
 
 def check_classes(method, name, classes):
     """Raise ConfigError where a method cannot be told which of several defect classes to make."""
+    if method.phases and "image" not in method.reads:
+        raise ConfigError(
+            f"method={name} has learnt defect-free images in this run, it draws no defects"
+        )
     told = {"defect", "labels"} & set(method.needs)
     if not told and len(classes) > 1:
         raise ConfigError(

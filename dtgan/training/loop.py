@@ -88,6 +88,11 @@ class Run:
         self.donor = None
         if config.init.workdir and not self.checkpoints.exist():
             self.donor = DonorRun(config, self.method, self.abstract)
+        elif self.method.starts_from and not self.checkpoints.exist():
+            raise ConfigError(
+                f"method={config.method} starts from {self.method.starts_from}: "
+                "--config.init.workdir=DIR"
+            )
         self.total = self._total_steps()
         self._open_validation()
         self.told = account.tell(self.sources, config.data)

@@ -48,6 +48,11 @@ CHOICES = {
 POLICY = ("color", "translation", "cutout")
 
 
+def auto_batch(res):
+    """Return the batch size that the authors' "auto" takes on one accelerator at `res` pixels."""
+    return min(4096 // res, 32)
+
+
 def check(config):
     """Raise ConfigError for fields that cannot work."""
     model, optim, augment, batch = config.model, config.optim, config.augment, config.data
