@@ -6,10 +6,21 @@ import jax
 
 from dtgan.config import ConfigError, nearest
 from dtgan.data import pipeline
-from dtgan.methods import cyclegan, defect_gan, dfmgan, dtgan, layered, paste, poisson, stylegan2
+from dtgan.methods import (
+    cdc,
+    cyclegan,
+    defect_gan,
+    dfmgan,
+    dtgan,
+    layered,
+    paste,
+    poisson,
+    stylegan2,
+)
 from dtgan.methods.base import Make
 
 METHODS: dict[str, Make] = {
+    "cdc": cdc.make,
     "cyclegan": cyclegan.make,
     "defect_gan": defect_gan.make,
     "dfmgan": dfmgan.make,

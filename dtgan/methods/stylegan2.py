@@ -145,6 +145,20 @@ class StyleGAN2:
         """Apply D: logits [N]."""
         return self.D.apply(d, x, label)
 
+    def d_total(self, state, on_real, on_fake):
+        """Compute the loss of D of what `judge` says of real images and of others."""
+        del state
+        return losses.adversarial_d(on_real, on_fake)
+
+    def g_total(self, state, on_fake):
+        """Compute the adversarial loss of G."""
+        del state
+        return jnp.mean(losses.adversarial_g(on_fake))
+
+    def score(self, d, x, label):
+        """Compute what R1 is the gradient of: [N]."""
+        return self.judge(d, x, label)
+
     # --- G ----------------------------------------------------------------------------------------
 
     def g_loss(self, own, state, real, label, key):
@@ -152,7 +166,7 @@ class StyleGAN2:
         g = self.whole(state, own)
         ws, w = self.styles(g, key, real, label)
         x = self.augment(key("augment"), self.draw(g, key, ws), state)
-        total = jnp.mean(losses.adversarial_g(self.judge(state.nets["D"].params, x, label)))
+        total = self.g_total(state, self.judge(state.nets["D"].params, x, label))
         return total, ({"G": total}, {"mapping": w})
 
     def g_phase(self, state, batch):
@@ -207,7 +221,7 @@ class StyleGAN2:
 
         def loss(d):
             on_real, on_fake = self.judge(d, seen, label), self.judge(d, fake, label)
-            return losses.adversarial_d(on_real, on_fake), on_real
+            return self.d_total(state, on_real, on_fake), on_real
 
         (total, on_real), grads = jax.value_and_grad(loss, has_aux=True)(state.nets["D"].params)
         state = self.counted(state, on_real)
@@ -220,12 +234,12 @@ class StyleGAN2:
         key = self.key(state, "d_reg")("augment")
 
         def loss(d):
-            def score(x):
-                return self.judge(d, self.augment(key, x, state), label)
+            def seen(x):
+                return self.augment(key, x, state)
 
-            penalty = losses.r1(score, real)
+            penalty = losses.r1(lambda x: self.score(d, seen(x), label), real)
             weight = self.gamma * self.config.optim.r1_every
-            return weight * penalty, (penalty, score(real))
+            return weight * penalty, (penalty, self.judge(d, seen(real), label))
 
         (_, (penalty, on_real)), grads = jax.value_and_grad(loss, has_aux=True)(
             state.nets["D"].params
