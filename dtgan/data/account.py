@@ -65,6 +65,8 @@ def findings(table, data):
     found, res = [], data.res
     for name, part in table.items():
         masked, crops = part["with_mask"], part["crops"]
+        if part["pictures"] == 1:
+            found.append(f"{name}: one picture, of which a model can learn little but to repeat it")
         if part["lost"]:
             found.append(
                 f"{name}: {part['lost']} of {masked} pictures show no pixel of their mask at "
@@ -127,3 +129,21 @@ def tell(sources, data):
     for line in lines:
         log.warning("%s", line)
     return {"accounts": tables, "findings": lines, "audit": audit}
+
+
+def tell_masks(table, method):
+    """Log how many pictures have no mask, which a method of this name needs to learn of them.
+
+    table: of `account`. Raises ConfigError where none has one.
+    """
+    total = sum(part["pictures"] for part in table.values())
+    missing = total - sum(part["with_mask"] for part in table.values())
+    if missing == total:
+        raise ConfigError(
+            f"none of the {total} defect images has a mask, and method={method} learns of masks; "
+            "put some into masks/<class>, or choose another method"
+        )
+    if missing:
+        log.warning(
+            "%d of %d defect images have no mask: left out where masks are learnt", missing, total
+        )

@@ -111,6 +111,7 @@ class Method(NamedTuple):
       clean: the same picture without a defect; rec: the request's defect image reconstructed;
       removed: that image without its defect.
     noise: None where nothing is random.
+    learns_masks: whether it learns of masks, and leaves images without them out of that.
     several: whether a request may hold several defects an image, [N, K, ...].
     keeps_surface: whether clean is the request's surface, and image equals it, bit for bit, where
       mask is 0.
@@ -129,6 +130,7 @@ class Method(NamedTuple):
     controls: tuple[str, ...] = ()
     gives: tuple[str, ...] = ("image",)
     noise: DrawNoise | None = None
+    learns_masks: bool = False
     several: bool = False
     keeps_surface: bool = False
     adopt: Adopt | None = None

@@ -275,6 +275,7 @@ def make(config, classes):
         controls=("truncation", "object_seed", "defect_seed"),
         gives=("image", "mask", "clean"),
         noise=m.noise,
+        learns_masks=True,
         adopt=m.adopt,
         starts_from="a finished run of configs/dfmgan.py:stage=1",
         shown=tuple(f"loss/{name}" for name in ("D", "D_match", "G", "match", "ms", "p")),

@@ -154,9 +154,7 @@ def test_the_backbone_is_a_run_of_surfaces(done):
 def test_a_run_without_a_backbone_is_refused(tmp_path):
     config = base_config("dfmgan")
     shrink(config)
-    with pytest.raises(
-        ConfigError, match="starts from a finished run of .*: --config.init.workdir"
-    ):
+    with pytest.raises(ConfigError, match=r"starts from a finished run .* --config.init.workdir"):
         train_and_evaluate(config, tmp_path / "run")
 
 
