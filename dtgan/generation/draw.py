@@ -168,6 +168,8 @@ class Drawer:
             strength = [[v.strength for _, v in c.defects] or [1.0] for c in candidates]
             strength = self._plan.settings.strength * np.array(strength, np.float32)
             request["strength"] = strength if several else strength[:, 0]
+        if "truncation" in self._method.controls:
+            request["truncation"] = np.full(len(label), self._plan.settings.truncation, np.float32)
         if self._limits is not None:
             limit = self._limits[[c.surface for c in candidates]]
             request |= requests.bounds(self._method, request, limit)

@@ -52,6 +52,11 @@ def generate(
         config.data.max_megapixels = float(max_megapixels)
     requests.check_classes(method, config.method, settings.classes or classes[1:])
     check(settings, classes)
+    if settings.truncation != 1.0 and "truncation" not in method.controls:
+        raise ConfigError(
+            f"--truncation={settings.truncation}: method={config.method} has no such control; "
+            "leave it out"
+        )
     ranges = vary.ranges(settings.vary, settings.ranges(), method, config.method)
     measured = _can_measure(sampler, settings)
     trained = open_trained(config)
