@@ -73,6 +73,7 @@ def _parser(drawing=True):
     add("--classes", default="", help="defect classes, separated by commas; default all")
     add("--step", default="latest", help="latest (default), best, or N")
     add("--backgrounds", default="", help="folder of your own defect-free images")
+    add("--projection_steps", type=int, default=300, help="with --backgrounds, of models of noise")
     add("--references", default="", help="folder of your own defects, one folder a class in it")
     add("--seed", type=int, default=0, help="the same seed, the same bytes (default 0)")
     add("--strength", type=float, default=1.0, help="of the defects; 1 (default) as in their image")

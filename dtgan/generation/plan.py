@@ -20,6 +20,7 @@ class Settings(NamedTuple):
     classes: tuple = ()  # names; () = all defect classes
     seed: int = 0
     strength: float = 1.0  # of the defects; 1 = as in the reference
+    projection_steps: int = 300  # of the search for surfaces, where a model draws its own
     truncation: float = 1.0  # of what is drawn of noise: less is nearer to the mean, 1 is all
     mask_threshold: float = 0.1  # of the soft mask, above it is defect
     copy_filter: bool = False  # replace images that copy a training image

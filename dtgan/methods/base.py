@@ -82,6 +82,17 @@ class Adopt(Protocol):
         """state: of step 0. Raises ConfigError where the donor does not fit."""
 
 
+class Styles(NamedTuple):
+    """What `sampling.projection` searches given surfaces in.
+
+    start: (ema, n) -> float32 [n, slots, W], where a search begins. draw: (ema, styles) -> images
+    [n, R, R, C] without noise and defects. The request's control "style" takes what was found.
+    """
+
+    start: Callable
+    draw: Callable
+
+
 class Phase(NamedTuple):
     """A part of a training step with a rhythm of its own; compiled as one program."""
 
@@ -119,6 +130,7 @@ class Method(NamedTuple):
     starts_from: what run it has to start from, in words; "" where none is needed.
     score: None where "best" has to be the lowest KID of the reports.
     codes, classify: None where the family has no encoder, no classifier.
+    styles: None where no surface can be searched for.
     shown: scalars in the log line.
     """
 
@@ -138,6 +150,7 @@ class Method(NamedTuple):
     score: Score | None = None
     codes: Codes | None = None
     classify: Classify | None = None
+    styles: Styles | None = None
     shown: tuple[str, ...] = ()
 
     @property

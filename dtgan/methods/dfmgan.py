@@ -18,16 +18,8 @@ import jax.numpy as jnp
 
 from dtgan import losses
 from dtgan.methods.base import Method, Phase
-from dtgan.methods.stylegan2 import (
-    LABELLED,
-    PL_SHARE,
-    StyleGAN2,
-    check_donor,
-    flat,
-    maps_of,
-    reseeded,
-    shortened,
-)
+from dtgan.methods.latents import flat, maps_of, reseeded, shortened
+from dtgan.methods.stylegan2 import LABELLED, PL_SHARE, StyleGAN2, check_donor
 from dtgan.methods.updates import adam, adopt_net, finite, named, update, weigh
 from dtgan.models.dfmgan import DefectGenerator
 from dtgan.models.stylegan2 import Discriminator, draw_noise, repeat_slots, sides
@@ -240,6 +232,10 @@ class DFMGAN(StyleGAN2):
         key_object, key_defect = jax.random.split(key)
         return self.object_noise(key_object, n) | self.defect_noise(key_defect, n)
 
+    def variables(self, ema):
+        """Return the variables of G of the running means, the backbone's included."""
+        return {"params": ema["backbone"] | ema["G"]["params"]}
+
     def infer(self, ema, request, noise):
         """Draw images with a defect, where it is, and the same without it.
 
@@ -249,15 +245,13 @@ class DFMGAN(StyleGAN2):
         """
         noise = reseeded(noise, request, "object_seed", self.object_noise)
         noise = reseeded(noise, request, "defect_seed", self.defect_noise)
-        g, label = {"params": ema["backbone"] | ema["G"]["params"]}, self.label_of(request)
-        maps = maps_of(noise), maps_of(noise, "d")
-        w = self.G.apply(g, noise["z"], method="style")
+        g, label = self.variables(ema), self.label_of(request)
+        ws, maps = self.object_of(ema, request, noise, None)
         w_d = self.G.apply(g, noise["z_d"], label, method="defect_style")
-        ws = shortened(repeat_slots(w, self.G.slots), ema["w_avg"]["mapping"], None, request)
         ws_d = repeat_slots(w_d, self.G.defect_slots)
         ws_d = shortened(ws_d, ema["w_avg"]["defect_mapping"], label, request)
-        drawn = self.paint(g, ws, ws_d, maps)
-        clean = self.G.apply(g, ws, maps[0], method="draw")
+        drawn = self.paint(g, ws, ws_d, (maps, maps_of(noise, "d")))
+        clean = self.G.apply(g, ws, maps, method="draw")
         mask = (drawn.mask >= 0).astype(jnp.float32)
         there = jnp.any(mask > 0, axis=(1, 2, 3), keepdims=True)
         return {"image": jnp.where(there, drawn.image, clean), "mask": mask, "clean": clean}
@@ -272,9 +266,10 @@ def make(config, classes):
         phases=m.phases,
         infer=m.infer,
         needs=("labels",) if m.num_classes > 1 else (),
-        controls=("truncation", "object_seed", "defect_seed"),
+        controls=("truncation", "object_seed", "defect_seed", "style"),
         gives=("image", "mask", "clean"),
         noise=m.noise,
+        styles=m.styles_of_objects,
         learns_masks=True,
         adopt=m.adopt,
         starts_from="a finished run of configs/dfmgan.py:stage=1",

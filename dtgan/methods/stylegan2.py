@@ -10,48 +10,33 @@ Images of noise: w = f(z), x = g(w, noise). A step is, in this order, each with 
 Penalties count as many times as they are rare.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
 from dtgan import losses
 from dtgan.config import ConfigError
-from dtgan.data import labels
 from dtgan.images import to_float
 from dtgan.methods.base import Method, Phase
+from dtgan.methods.latents import Latents, means_by_class
 from dtgan.methods.updates import (
     adam,
     adopt_net,
     average_decay,
     ema_update,
     finite,
-    like_rows,
     named,
     new_state,
     params_of,
-    step_key,
     update,
 )
-from dtgan.models.stylegan2 import (
-    Discriminator,
-    Generator,
-    auto_base,
-    draw_cutoff,
-    draw_noise,
-    mix,
-    repeat_slots,
-    sides,
-    truncate,
-)
+from dtgan.models.stylegan2 import Discriminator
 from dtgan.nn import ada, diffaug
 
 PL_SHARE, PL_DECAY = 2, 0.01  # the path length is measured on 1/2 of a batch; rate of its mean
-W_DECAY = 0.995  # of the mean of w, towards which truncation moves
 ADA_EVERY = 4  # steps between two moves of p
 
 
-class StyleGAN2:
+class StyleGAN2(Latents):
     """The algorithm for one config; its methods are pure functions of their arguments.
 
     `state.nets["G"]` and `state.ema["G"]` hold what is trained of G, `state.ema["w_avg"]` the mean
@@ -60,12 +45,7 @@ class StyleGAN2:
 
     def __init__(self, config, classes):
         model, data, optim = config.model, config.data, config.optim
-        self.config, self.classes = config, classes
-        self.learns_defects = data.learn == "defects"
-        self.num_classes = len(classes) - 1 if self.learns_defects else 1
-        self.base = model.base or auto_base(data.res)
-        self.dtype = jnp.dtype(config.dtype)
-        self.G = self.make_generator()
+        super().__init__(config, classes)
         d = model.d_base or self.base, model.d_cap or model.cap
         self.D = Discriminator(*d, self.num_classes, model.group, dtype=self.dtype)
         self.gamma = config.loss.r1_gamma
@@ -77,12 +57,6 @@ class StyleGAN2:
             "D": adam(*rates, optim.r1_every if self.gamma else 0),
         }
 
-    def make_generator(self):
-        """Make the network G."""
-        model, data = self.config.model, self.config.data
-        shape = data.res, data.channels, self.base, model.cap, model.latent, model.mapping
-        return Generator(*shape, self.num_classes, dtype=self.dtype)
-
     # --- inputs -----------------------------------------------------------------------------------
 
     def inputs(self, batch):
@@ -90,15 +64,6 @@ class StyleGAN2:
         if not self.learns_defects:
             return to_float(batch["normal"]), None
         return to_float(batch["image"]), batch["label"] - 1
-
-    def key(self, state, phase):
-        """Make the function that derives keys of a phase of this step by name."""
-        return lambda name: step_key(state, f"{phase}/{name}")
-
-    def latents(self, key, real):
-        """Draw z [N, Z] for as many images as real ones, on the devices where those are."""
-        z = jax.random.normal(key, (len(real), self.config.model.latent))
-        return like_rows(z, real)
 
     def augment(self, key, x, state):
         """Change what D sees, the same way for real images and others."""
@@ -110,23 +75,6 @@ class StyleGAN2:
         return x
 
     # --- forward passes ---------------------------------------------------------------------------
-
-    def styles(self, g, key, real, label, mapping="style", slots=None):
-        """Draw styles, most batches with a second one from a random slot on: ([N, slots, W], w).
-
-        g: variables of G. w [N, W]: the first ones, unmixed.
-        """
-        z, other = (self.latents(key(f"{mapping}/{name}"), real) for name in ("z", "other"))
-        slots, f = slots or self.G.slots, functools.partial(self.G.apply, g, method=mapping)
-        w = f(z, label)
-        cutoff = draw_cutoff(key(f"{mapping}/cutoff"), slots, self.config.optim.mixing)
-        both = (repeat_slots(x, slots) for x in (w, f(other, label)))
-        return mix(*both, cutoff), w
-
-    def draw(self, g, key, ws):
-        """Draw the images [N, R, R, C] of styles, each with noise of its own."""
-        noise = draw_noise(key("noise"), len(ws), sides(self.config.data.res))
-        return self.G.apply(g, ws, noise, method="draw")
 
     def fake(self, state, own, key, real, label):
         """Draw an image for each real one, of its class -> [N, R, R, C].
@@ -350,37 +298,6 @@ class StyleGAN2:
         w_avg = {"mapping": jnp.broadcast_to(w, state.ema["w_avg"]["mapping"].shape)}
         return state._replace(nets=nets, ema=state.ema | {"G": g, "w_avg": w_avg})
 
-    # --- inference --------------------------------------------------------------------------------
-
-    def noise(self, key, n):
-        """Draw z [n, Z] and the noise maps {"00": [n, 4, 4, 1], "01": ...}, one a convolution."""
-        key_z, key_maps = jax.random.split(key)
-        maps = draw_noise(key_maps, n, sides(self.config.data.res))
-        return {"z": jax.random.normal(key_z, (n, self.config.model.latent))} | flat(maps)
-
-    def infer(self, ema, request, noise):
-        """Draw images of z and noise.
-
-        request, all optional but for labels where there are several classes:
-          labels: float32 [N, A], those to show
-          object_seed: int32 [N]; rows with the same one have the same z and noise
-          truncation: float32 [N], psi: what is left of the way from the mean of w; by default 1
-        """
-        noise = reseeded(noise, request, "object_seed", self.noise)
-        label = self.label_of(request)
-        w = self.G.apply(ema["G"], noise["z"], label, method="style")
-        ws = shortened(repeat_slots(w, self.G.slots), ema["w_avg"]["mapping"], label, request)
-        image = self.G.apply(ema["G"], ws, maps_of(noise), method="draw")
-        return {"image": image}
-
-    def label_of(self, request):
-        """Find the class, from 0 on, that shows a request's labels; None for a single class."""
-        if self.num_classes == 1:
-            return None
-        table = jnp.asarray(labels.targets(self.classes)[1:], jnp.float32)
-        wrong = jnp.sum(jnp.abs(request["labels"][:, None] - table[None]), axis=-1)
-        return jnp.argmin(wrong, axis=-1)
-
 
 # What depends on the number of classes, by net.
 LABELLED = {
@@ -398,51 +315,6 @@ def check_donor(config, donor):
         )
 
 
-def flat(maps, prefix=""):
-    """Name the noise maps of blocks, in order: {"00": ..., "01": ...}."""
-    joined = [noise for block in maps for noise in block]
-    return {f"{prefix}{k:02d}": noise for k, noise in enumerate(joined)}
-
-
-def maps_of(noise, prefix=""):
-    """Undo `flat`: a pair of maps a block; where their number is odd, one for the first block."""
-    names = sorted(n for n in noise if n.startswith(prefix) and n.removeprefix(prefix).isdecimal())
-    maps = [noise[name] for name in names]
-    alone, paired = maps[: len(maps) % 2], maps[len(maps) % 2 :]
-    pairs = list(zip(paired[::2], paired[1::2], strict=True))
-    return [tuple(alone), *pairs] if alone else pairs
-
-
-def reseeded(noise, request, field, draw):
-    """Replace noise by that of a request's seeds, where it has some: a function of them alone.
-
-    draw: (key, n) -> the part of the noise {name: [n, ...]} that the field is the seed of.
-    """
-    if field not in request:
-        return noise
-
-    def row(seed):
-        return jax.tree.map(lambda x: x[0], draw(jax.random.key(seed), 1))
-
-    return noise | jax.vmap(row)(request[field])
-
-
-def shortened(ws, means, label, request):
-    """Truncate styles [N, slots, W], as a request says, towards the mean of their class."""
-    if "truncation" not in request:
-        return ws
-    mean = means[:1] if label is None else means[label]
-    return truncate(ws, mean, request["truncation"][:, None, None])
-
-
-def means_by_class(means, w, label):
-    """Let the means [K, W] of w by class follow those of a batch: w [N, W], label int [N]."""
-    of = jax.nn.one_hot(label, len(means))
-    count = jnp.sum(of, axis=0)[:, None]
-    new = of.T @ jax.lax.stop_gradient(w) / jnp.maximum(count, 1.0)
-    return jnp.where(count > 0, ema_update(means, new, W_DECAY), means)
-
-
 def make(config, classes):
     """Make the StyleGAN2 `Method` for a config and the names of the classes, NORMAL first."""
     m = StyleGAN2(config, classes)
@@ -452,8 +324,9 @@ def make(config, classes):
         phases=m.phases,
         infer=m.infer,
         needs=("labels",) if m.num_classes > 1 else (),
-        controls=("truncation", "object_seed"),
+        controls=("truncation", "object_seed", "style"),
         noise=m.noise,
+        styles=m.styles_of_objects,
         adopt=m.adopt,
         shown=tuple(f"loss/{name}" for name in ("D", "G", "r1", "pl", "p")),
     )

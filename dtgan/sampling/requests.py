@@ -40,6 +40,7 @@ FIELDS = {
     "object_seed": Field(
         (), np.int32, "of the object: an equal one, an equal object", False, False
     ),
+    "style": Field(("S", "W"), np.float32, "of the object, of `projection`", False, False),
     "defect_seed": Field((), np.int32, "equal ones show defects of one code", False, False),
 }
 
