@@ -20,6 +20,7 @@ def get_config(arg=""):
     if arg.quick:  # the sizes of configs/stylegan2.py:quick
         config.data.res, config.data.channels = 64, 1
         config.model.base, config.model.cap, config.model.latent = 1024, 48, 64
+        config.loss.r1_gamma *= (64 / 256) ** 2  # as "auto" does, with the area
         config.train.duration = "3000steps"
         config.train.sample_every = config.checkpoint.every = 500
     if arg.smoke:

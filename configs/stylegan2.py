@@ -29,10 +29,13 @@ def get_config(arg=""):
     if arg.diffaug:
         make_low_shot(config)
     if arg.finetune:
+        config.init.required = True
         config.augment.kimg, config.optim.ema_ramp = 100.0, 0.0
         config.train.duration = "400kimg"
     if arg.quick:
         make_quick(config)
+        if arg.diffaug:
+            config.loss.r1_gamma *= (64 / 256) ** 2  # as "auto" does, with the area
     if arg.smoke:
         shrink(config)
         config.data.channels = 1
@@ -40,7 +43,7 @@ def get_config(arg=""):
 
 
 def make_low_shot(config):
-    """Set what DiffAugment's authors take for 100 images (BigGAN's cousins aside)."""
+    """Set what DiffAugment's authors take for a hundred images of 256 px."""
     config.data.batch_size, config.train.duration = 8, "300kimg"
     config.augment.kind, config.loss.r1_gamma = "diffaug", 10.0
     config.optim.lr, config.optim.ema_kimg, config.optim.ema_ramp = 0.002, 10.0, 0.0
@@ -51,5 +54,5 @@ def make_quick(config):
     """Make all small enough for a CPU."""
     config.data.res, config.data.channels, config.data.batch_size = 64, 1, 8
     config.model.base, config.model.cap, config.model.latent = 1024, 48, 64
-    config.train.duration = "50kimg"
+    config.train.duration = "50kimg" if config.data.learn == "normals" else "20kimg"
     config.train.sample_every = config.checkpoint.every = 500

@@ -147,6 +147,6 @@ def make(config, classes):
         noise=m.noise,
         styles=m.styles_of_objects,
         adopt=m.adopt,
-        starts_from="a finished run of configs/stylegan2.py",
+        starts_from="a finished run of configs/stylegan2.py" if config.init.required else "",
         shown=tuple(f"loss/{name}" for name in ("D", "G", "relation", "r1", "pl")),
     )

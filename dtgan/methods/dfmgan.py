@@ -272,6 +272,6 @@ def make(config, classes):
         styles=m.styles_of_objects,
         learns_masks=True,
         adopt=m.adopt,
-        starts_from="a finished run of configs/dfmgan.py:stage=1",
+        starts_from="a finished run of configs/dfmgan.py:stage=1" if config.init.required else "",
         shown=tuple(f"loss/{name}" for name in ("D", "D_match", "G", "match", "ms", "p")),
     )

@@ -8,6 +8,7 @@ FIELDS = merge(
     stylegan2.FIELDS,
     {
         "data": {"learn": "defects", "batch_size": 4},
+        "init": {"required": True},
         "model": {
             "anchors": 10,  # latents near which whole images are judged; as many as real images
             "spread": 0.1,  # standard deviation about them

@@ -8,6 +8,7 @@ FIELDS = merge(
     stylegan2.FIELDS,
     {
         "data": {"learn": "defects"},
+        "init": {"required": True},
         "model": {
             "first": 0,  # side of the first residual block, where the mask is made; 0 = res / 4
             "match_base": 4096,  # of D_match, as base and cap

@@ -9,6 +9,9 @@ FIELDS = {
     "data": {
         "learn": "normals",  # images it is trained on: normals (defect-free) | defects
     },
+    "init": {
+        "required": False,  # a run without init.workdir is refused
+    },
     "model": {
         "base": 0,  # channels at side r are min(base / r, cap); 0 = 16384, from 512 px on 32768
         "cap": 512,
