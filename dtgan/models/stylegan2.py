@@ -10,6 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dtgan.nn.blocks import ResBlock
 from dtgan.nn.layers import EqualConv, EqualDense, full, minibatch_deviation, normal_init
@@ -113,12 +114,12 @@ def draw_noise(key, n, sides):
 
     One map is for all images where n = 1.
     """
-    shapes = [(n, side, side, 1) for side in sides]
-    keys = [jax.random.split(k) for k in jax.random.split(key, len(shapes))]
-    return [
-        tuple(jax.random.normal(k, shape) for k in pair[: 1 if shape[1] == 4 else 2])
-        for pair, shape in zip(keys, shapes, strict=True)
-    ]
+    shapes = [(n, side, side, 1) for side in sides for _ in range(1 if side == 4 else 2)]
+    # All in one call, each of which takes long to compile.
+    ends = np.cumsum([shape[1] ** 2 for shape in shapes])
+    parts = jnp.split(jax.random.normal(key, (n, ends[-1])), ends[:-1], axis=1)
+    maps = iter(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
+    return [tuple(next(maps) for _ in range(1 if side == 4 else 2)) for side in sides]
 
 
 class Generator(nn.Module):

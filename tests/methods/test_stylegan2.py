@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from dtgan import cli
-from dtgan.config import ConfigError, base_config, shrink, validate
+from dtgan import cli, sharding
+from dtgan.config import ConfigError, base_config, shrink, to_dict, validate
 from dtgan.data.procedural import CLASSES
 from dtgan.methods.base import Donor
 from dtgan.methods.stylegan2 import StyleGAN2, make
+from dtgan.runs.checkpoints import Checkpoints
 from dtgan.sampling import requests
+from dtgan.state import GanState
 from tests import goldens
 from tests.methods.families import (
     assert_same_step,
@@ -143,8 +145,6 @@ def test_trace_of_the_chance_of_augmentation(name, start, early, batch, kimg):
 
 def make_empty(m):
     """A state with nothing but the extra."""
-    from dtgan.state import GanState
-
     return GanState(jnp.zeros((), jnp.int32), None, {}, {}, m.extra())
 
 
@@ -257,6 +257,39 @@ def test_broken_gradients_do_not_break_the_networks(done):
         start._replace(nets=start.nets | {"D": d}), done.batch
     )
     assert all(np.all(np.isfinite(x)) for x in leaves(state.nets["G"]))
+
+
+def test_all_of_the_state_is_restored(done, tmp_path):
+    """To the bit: p, its statistic, the path length's mean and the means of w included."""
+    m = StyleGAN2(small(augment__start=0.25), ONE)
+    extra = {name: x + 0.125 for name, x in m.extra().items()}
+    state = done.states["g_reg"]._replace(extra=done.states["g_reg"].extra | extra)
+    assert {"p", "signs", "seen", "pl_mean"} == set(state.extra)
+    store = Checkpoints(tmp_path)
+    store.save(0, state, {"position": None}, to_dict(done.config))
+    store.wait()
+    restored, _ = store.restore(
+        jax.eval_shape(lambda: state), sharding.replicated(sharding.make_mesh())
+    )
+    store.close()
+    keys = (jax.random.key_data(s.rng) for s in (state, restored))
+    assert_array_equal(*keys)
+    pairs = (s._replace(rng=0) for s in (state, restored))
+    assert jax.tree.all(jax.tree.map(np.array_equal, *pairs))
+
+
+def test_bfloat16_learns_like_float32(done):
+    config = done.config.copy_and_resolve_references()
+    config.dtype = "bfloat16"
+    method = make(config, CLASSES[:3])
+    state, losses = jax.jit(run_of(method, "d"))(done.states["start"], done.batch)
+    assert_allclose(losses["loss/D"], done.losses["d"]["loss/D"], rtol=0.02)
+    flat = [
+        np.concatenate([np.ravel(x) for x in jax.tree.leaves(s.nets["D"].opt_state[0].mu)])
+        for s in (state, done.states["d"])
+    ]
+    assert np.dot(*flat) / np.prod([np.linalg.norm(x) for x in flat]) > 0.99
+    assert all(x.dtype == np.float32 for x in leaves(state.nets["D"]))
 
 
 def test_recipes():
