@@ -131,19 +131,18 @@ def tell(sources, data):
     return {"accounts": tables, "findings": lines, "audit": audit}
 
 
-def tell_masks(table, method):
-    """Log how many pictures have no mask, which a method of this name needs to learn of them.
+def tell_masks(source, method):
+    """Log how many defect images have no mask, of which a method of this name learns.
 
-    table: of `account`. Raises ConfigError where none has one.
+    source: read once as a whole. Raises ConfigError where none has one.
     """
-    total = sum(part["pictures"] for part in table.values())
-    missing = total - sum(part["with_mask"] for part in table.values())
-    if missing == total:
+    rows = np.flatnonzero(np.asarray(source.labels))
+    missing = sum(not source[row]["has_mask"] for row in rows)
+    if missing == len(rows):
         raise ConfigError(
-            f"none of the {total} defect images has a mask, and method={method} learns of masks; "
+            f"none of the {missing} defect images has a mask, and method={method} learns of masks; "
             "put some into masks/<class>, or choose another method"
         )
     if missing:
-        log.warning(
-            "%d of %d defect images have no mask: left out where masks are learnt", missing, total
-        )
+        text = "%d of %d defect images have no mask: masks are learnt of the others"
+        log.warning(text, missing, len(rows))

@@ -97,7 +97,7 @@ class Run:
         self._open_validation()
         self.told = account.tell(self.sources, config.data)
         if self.method.learns_masks:
-            account.tell_masks(self.told["accounts"][config.data.split], config.method)
+            account.tell_masks(self.cached, config.method)
         whole, key = sharding.replicated(self.mesh), jax.random.key(config.seed)
 
         def infer(ema, request):
