@@ -65,8 +65,6 @@ def findings(table, data):
     found, res = [], data.res
     for name, part in table.items():
         masked, crops = part["with_mask"], part["crops"]
-        if part["pictures"] == 1:
-            found.append(f"{name}: one picture, of which a model can learn little but to repeat it")
         if part["lost"]:
             found.append(
                 f"{name}: {part['lost']} of {masked} pictures show no pixel of their mask at "
@@ -129,6 +127,12 @@ def tell(sources, data):
     for line in lines:
         log.warning("%s", line)
     return {"accounts": tables, "findings": lines, "audit": audit}
+
+
+def tell_single(counts):
+    """Log the classes of a single picture. counts: {class: pictures}, the normal one first."""
+    for name in [name for name, count in list(counts.items())[1:] if count == 1]:
+        log.warning("%s: one picture, of which a model can learn little but to repeat it", name)
 
 
 def tell_masks(source, method):

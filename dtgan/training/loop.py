@@ -96,6 +96,8 @@ class Run:
         self.total = self._total_steps()
         self._open_validation()
         self.told = account.tell(self.sources, config.data)
+        if "image" in self.method.reads:
+            account.tell_single(self.info.counts)
         if self.method.learns_masks:
             account.tell_masks(self.cached, config.method)
         whole, key = sharding.replicated(self.mesh), jax.random.key(config.seed)
