@@ -219,7 +219,11 @@ def _control(name, value, shape, res):
         raise ConfigError(f"strength={value.tolist()} is below 0; 0 leaves no defect")
     if name == "scale" and np.any(value <= 0):
         raise ConfigError(f"scale={value.tolist()} is not above 0; strength=0 leaves no defect")
-    return broadcast_control(name, value.astype(field.dtype), shape, field.shape)
+    if name == "truncation" and np.any((value < 0) | (value > 1)):
+        raise ConfigError(f"truncation={value.tolist()} is not within 0..1; 1 is all variety")
+    shape = shape if field.per_defect else shape[:1]
+    trailing = value.shape[-2:] if name == "style" else field.shape  # slots, numbers of w
+    return broadcast_control(name, value.astype(field.dtype), shape, trailing)
 
 
 def broadcast_control(name, value, shape, trailing=()):
