@@ -48,7 +48,8 @@ class Drawer:
         `annotations.instances`), defect, surface (ids of the sources), surface_index, varied (see
         `vary.Variation`), second (defect and varied of a second one, where there is one), strength
         (times that of `varied`), seed, number, contrast (see `metrics.contrast`), copy_score,
-        recognised (by the run's own classifier; null where one of these cannot be had), refused
+        recognised (by the run's own classifier; null where one of these cannot be had),
+        projection_error (of a surface that was searched for, grey levels), refused
         (attempts that were not kept, by reason: `tally.REASONS`), checkpoint, synthetic. What the
         model neither makes nor needs is left out: mask, soft_mask, box, area and instances without
         a mask, twin without a clean image.
