@@ -91,7 +91,8 @@ def changes(step, phase):
     """The parts of the state that a phase computes anew, "nets/G", "ema/w_avg", ...; by tracing."""
     start = step.states["start"]
     run = run_of(step.method, phase)
-    flat = jax.make_jaxpr(lambda state: run(state, step.batch)[0])(start).jaxpr
+    batch = jax.tree.map(jnp.asarray, step.batch)
+    flat = jax.make_jaxpr(lambda state: run(state, batch)[0])(start).jaxpr
     paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(start)]
     pairs = zip(paths, flat.outvars, flat.invars, strict=True)
     names = [(path[0].name, *(key.key for key in path[1:2])) for path, a, b in pairs if a is not b]
@@ -280,7 +281,7 @@ def test_all_of_the_state_is_restored(done, tmp_path):
     """To the bit: p, its statistic, the path length's mean and the means of w included."""
     m = StyleGAN2(small(augment__start=0.25), ONE)
     extra = {name: x + 0.125 for name, x in m.extra().items()}
-    state = done.states["g_reg"]._replace(extra=done.states["g_reg"].extra | extra)
+    state = done.states["g"]._replace(extra=extra)
     assert {"p", "signs", "seen", "pl_mean"} == set(state.extra)
     store = Checkpoints(tmp_path)
     store.save(0, state, {"position": None}, to_dict(done.config))
