@@ -253,7 +253,7 @@ class DFMGAN(StyleGAN2):
         drawn = self.paint(g, ws, ws_d, (maps, maps_of(noise, "d")))
         clean = self.G.apply(g, ws, maps, method="draw")
         mask = (drawn.mask >= 0).astype(jnp.float32)
-        there = jnp.any(mask > 0, axis=(1, 2, 3), keepdims=True)
+        there = jnp.max(mask, axis=(1, 2, 3), keepdims=True) > 0
         return {"image": jnp.where(there, drawn.image, clean), "mask": mask, "clean": clean}
 
 
