@@ -160,7 +160,8 @@ def shortened(ws, means, label, request):
     """Truncate styles [N, slots, W], as a request says, towards the mean of their class."""
     if "truncation" not in request:
         return ws
-    mean = means[:1] if label is None else means[label]
+    # A product instead of indices, for which ONNX exports have no form.
+    mean = means[:1] if label is None else jax.nn.one_hot(label, len(means)) @ means
     return truncate(ws, mean, request["truncation"][:, None, None])
 
 
