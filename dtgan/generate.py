@@ -73,9 +73,11 @@ def _parser(drawing=True):
     add("--classes", default="", help="defect classes, separated by commas; default all")
     add("--step", default="latest", help="latest (default), best, or N")
     add("--backgrounds", default="", help="folder of your own defect-free images")
+    add("--projection_steps", type=int, default=300, help="with --backgrounds, of models of noise")
     add("--references", default="", help="folder of your own defects, one folder a class in it")
     add("--seed", type=int, default=0, help="the same seed, the same bytes (default 0)")
     add("--strength", type=float, default=1.0, help="of the defects; 1 (default) as in their image")
+    add("--truncation", type=float, default=1.0, help="of models of noise: 0..1; 1 (default) all")
     add("--mask_threshold", type=float, default=0.1, help="of the binary mask (default 0.1)")
     add("--vary", default="", help="of defects: none, mild (default), strong")
     for name, text in (

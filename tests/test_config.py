@@ -53,7 +53,7 @@ def test_the_files_of_a_family_have_its_name():
 def test_grey_and_colour_of_every_size_build(res, channels, method):
     config = base_config(method)
     config.data.res, config.data.channels = res, channels
-    if "model" in config:
+    if "ch" in config.get("model", ()):
         config.model.ch = 4
     method = make_method(config, CLASSES[:4])
     state = abstract_state(method, config)

@@ -25,6 +25,12 @@ from dtgan.sampling import grids
             ["d", "n' restored", "n", "d' painted", "mask", "|d' - n|"],
         ),
         (False, ("surface",), ("image",), ["n", "d' painted", "|d' - n|"]),
+        (
+            False,
+            ("labels",),
+            ("image", "mask", "clean"),
+            ["twin", "image", "mask", "|image - twin|"],
+        ),
     ],
 )
 def test_columns(transfers, needs, outputs, titles):

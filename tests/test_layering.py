@@ -89,6 +89,10 @@ def test_rule_can_fail(tmp_path):
 FAMILIES = [p.stem for p in (PACKAGE / "config" / "families").glob("[a-z]*.py")]
 
 
+# Families that go on from a finished run of another one, and so know it.
+BUILT_ON = {"dfmgan": {"stylegan2"}, "cdc": {"stylegan2"}}
+
+
 def families_in(module):
     """The families whose own files a dotted name points into."""
     parts = module.split(".")
@@ -97,12 +101,16 @@ def families_in(module):
 
 
 def test_families_do_not_use_each_other():
-    """A family is its four files; what two share has a room of its own."""
+    """A family is its four files; what two share has a room of its own.
+
+    But a second stage knows the first.
+    """
     for role in ("methods", "models", "config/families"):
         for name in FAMILIES:
             path = PACKAGE / role / f"{name}.py"
             for module in imports_of(path) if path.exists() else ():
-                assert families_in(module) <= {name}, f"{path} imports {module}"
+                known = {name} | BUILT_ON.get(name, set())
+                assert families_in(module) <= known, f"{path} imports {module}"
 
 
 def test_only_the_registry_knows_a_family():
@@ -111,6 +119,7 @@ def test_only_the_registry_knows_a_family():
         *(PACKAGE / role / f"{name}.py" for role in ("methods", "models") for name in FAMILIES),
         *(PACKAGE / "config" / "families").glob("*.py"),
         PACKAGE / "methods" / "registry.py",
+        PACKAGE / "methods" / "latents.py",  # half of methods/stylegan2.py
     }
     for path in set(FILES) - own:
         for module in imports_of(path):

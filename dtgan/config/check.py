@@ -46,7 +46,8 @@ def validate(config, num_devices=1):
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{name}={value} is not finite")
         automatic = name.startswith("loss.r1_") and value == _AUTOMATIC
-        if name.startswith(_NOT_NEGATIVE) and value < 0 and not automatic:
+        number = isinstance(value, int | float)
+        if number and name.startswith(_NOT_NEGATIVE) and value < 0 and not automatic:
             raise ConfigError(f"{name}={value} is negative; use 0 to switch it off")
     for name in _AT_LEAST_ONE:
         if flat[name] < 1:

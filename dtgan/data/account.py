@@ -136,3 +136,26 @@ def tell(sources, data):
     for line in lines:
         log.warning("%s", line)
     return {"accounts": tables, "drawn": drawn, "findings": lines, "audit": audit}
+
+
+def tell_single(counts):
+    """Log the classes of a single picture. counts: {class: pictures}, the normal one first."""
+    for name in [name for name, count in list(counts.items())[1:] if count == 1]:
+        log.warning("%s: one picture, of which a model can learn little but to repeat it", name)
+
+
+def tell_masks(source, method):
+    """Log how many defect images have no mask, of which a method of this name learns.
+
+    source: read once as a whole. Raises ConfigError where none has one.
+    """
+    rows = np.flatnonzero(np.asarray(source.labels))
+    missing = sum(not source[row]["has_mask"] for row in rows)
+    if missing == len(rows):
+        raise ConfigError(
+            f"none of the {missing} defect images has a mask, and method={method} learns of masks; "
+            "put some into masks/<class>, or choose another method"
+        )
+    if missing:
+        text = "%d of %d defect images have no mask: masks are learnt of the others"
+        log.warning(text, missing, len(rows))

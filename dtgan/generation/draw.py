@@ -22,13 +22,16 @@ class Drawer:
 
     sampler: sampling.sampler.Sampler. ranges: vary.Ranges of the plan. defects, surfaces: sources,
     None where the model needs none. limits: surfaces.Limits or None. checks: checks.Checks.
-    checkpoint: what every record says of the model.
+    checkpoint: what every record says of the model. projected: projection.Projected of the
+    surfaces, by index, where the model draws surfaces of its own; else None.
     """
 
-    def __init__(self, sampler, plan, ranges, defects, surfaces, limits, checks, checkpoint):
+    def __init__(
+        self, sampler, plan, ranges, defects, surfaces, limits, checks, checkpoint, projected=None
+    ):
         self._sampler, self._plan, self._checks = sampler, plan, checks
         self._limits, self._checkpoint, config = limits, checkpoint, sampler.config
-        self._config, self._method = config, sampler.method
+        self._config, self._method, self._projected = config, sampler.method, projected
         self._defects, self._surfaces = (
             None if source is None else pipeline.CachedSource.of(source, config)
             for source in (defects, surfaces)
@@ -45,7 +48,8 @@ class Drawer:
         `annotations.instances`), defect, surface (ids of the sources), surface_index, varied (see
         `vary.Variation`), second (defect and varied of a second one, where there is one), strength
         (times that of `varied`), seed, number, contrast (see `metrics.contrast`), copy_score,
-        recognised (by the run's own classifier; null where one of these cannot be had), refused
+        recognised (by the run's own classifier; null where one of these cannot be had),
+        projection_error (of a surface that was searched for, grey levels), refused
         (attempts that were not kept, by reason: `tally.REASONS`), checkpoint, synthetic. What the
         model neither makes nor needs is left out: mask, soft_mask, box, area and instances without
         a mask, twin without a clean image.
@@ -71,6 +75,9 @@ class Drawer:
             record, files = records.make(
                 kept[number], self._plan, self._sampler.classes, self._defects, self._surfaces
             )
+            if self._projected:
+                error = self._projected.error[record["surface_index"]]
+                record["projection_error"] = round(float(error), 2)
             made.append(record | {"refused": refused[number], "checkpoint": self._checkpoint})
             pictures |= files
         return made, pictures
@@ -137,6 +144,10 @@ class Drawer:
             outputs=[name for name in USED if name in self._method.gives],
             batch_size=size,
         )
+        if self._projected:  # what the defect changes, on the surface itself
+            change = drawn["image"] - drawn["clean"]
+            drawn["clean"] = images.to_float(batch["normal"])
+            drawn["image"] = drawn["clean"] + change
         pictures = {"image": images.to_uint8(drawn["image"])}
         if "clean" in drawn:
             pictures["clean"] = images.to_uint8(drawn["clean"])
@@ -164,10 +175,14 @@ class Drawer:
             j = [c.surface for c in candidates]
             batch["normal"] = pipeline.load_records(self._config, self._surfaces, j)["image"]
         request = requests.of_pairs(self._method.needs, self._sampler.classes, batch)
+        if self._projected:
+            request["style"] = self._projected.style[[c.surface for c in candidates]]
         if self._with_strength:
             strength = [[v.strength for _, v in c.defects] or [1.0] for c in candidates]
             strength = self._plan.settings.strength * np.array(strength, np.float32)
             request["strength"] = strength if several else strength[:, 0]
+        if "truncation" in self._method.controls:
+            request["truncation"] = np.full(len(label), self._plan.settings.truncation, np.float32)
         if self._limits is not None:
             limit = self._limits[[c.surface for c in candidates]]
             request |= requests.bounds(self._method, request, limit)

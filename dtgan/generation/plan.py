@@ -20,6 +20,8 @@ class Settings(NamedTuple):
     classes: tuple = ()  # names; () = all defect classes
     seed: int = 0
     strength: float = 1.0  # of the defects; 1 = as in the reference
+    projection_steps: int = 300  # of the search for surfaces, where a model draws its own
+    truncation: float = 1.0  # of what is drawn of noise: less is nearer to the mean, 1 is all
     mask_threshold: float = 0.1  # of the soft mask, above it is defect
     copy_filter: bool = False  # replace images that copy a training image
     backgrounds: str = ""  # folder of surfaces; "" = the run's training normals
@@ -184,6 +186,8 @@ def check(settings, classes, labels=None):
         raise ConfigError(
             f"--strength={settings.strength} is not above 0; 1 draws defects as in the reference"
         )
+    if not 0.0 <= settings.truncation <= 1.0:
+        raise ConfigError(f"--truncation={settings.truncation} is not within 0..1; 1 is all")
     if settings.instances not in HOW:
         raise ConfigError(f"--instances={settings.instances} is not one of {', '.join(HOW)}")
     if settings.surfaces not in surfaces.HOW:

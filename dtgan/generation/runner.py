@@ -19,7 +19,7 @@ from dtgan.generation.dataset import Dataset
 from dtgan.generation.draw import Drawer
 from dtgan.generation.plan import Plan, check
 from dtgan.runs import checkpoints
-from dtgan.sampling import requests
+from dtgan.sampling import projection, requests
 from dtgan.sampling.sampler import load, load_classifier
 
 log = logging.getLogger("dtgan")
@@ -56,6 +56,11 @@ def generate(
         config.data.max_megapixels = float(max_megapixels)
     requests.check_classes(method, config.method, settings.classes or classes[1:])
     check(settings, classes)
+    if settings.truncation != 1.0 and "truncation" not in method.controls:
+        raise ConfigError(
+            f"--truncation={settings.truncation}: method={config.method} has no such control; "
+            "leave it out"
+        )
     ranges = vary.ranges(settings.vary, settings.ranges(), method, config.method)
     measured = _can_measure(sampler, settings)
     trained = open_trained(config)
@@ -82,7 +87,7 @@ def generate(
     plan = Plan(
         settings,
         classes,
-        pipeline.kinds_of(method.needs),
+        kinds_of(method, settings),
         () if defects is None else defects.labels,
         0 if surfaces is None else len(surfaces),
         ranges,
@@ -110,12 +115,24 @@ def generate(
     checks = _checks(workdir, sampler, plan, trained, known, (defects, cached[0]), measured)
     if defects is not None:
         plan = _without_unseen(plan, checks.masks, defects)
-    drawer = Drawer(sampler, plan, ranges, *cached, limits, checks, digest)
+    projected = None
+    if surfaces is not None and "normal" not in pipeline.kinds_of(method.needs):
+        rows = pipeline.load_records(config, cached[1], np.arange(len(surfaces)))
+        projected = projection.project(sampler, rows["image"], settings.projection_steps)
+    drawer = Drawer(sampler, plan, ranges, *cached, limits, checks, digest, projected)
     _draw_all(dataset, drawer, plan, blocks)
     records = dataset.finish(plan.num_blocks, classes[1:], settings.instances, with_mvtec)
     if records:
         _tell(records, checks, classes)
     return records
+
+
+def kinds_of(method, settings):
+    """List the kinds of images that are drawn from: those that a method needs, and surfaces that
+    are searched for among its styles."""
+    kinds = pipeline.kinds_of(method.needs)
+    searched = settings.backgrounds and method.styles and "clean" in method.gives
+    return (*kinds, "normal") if searched else kinds
 
 
 def _can_measure(sampler, settings):
@@ -216,7 +233,7 @@ def open_trained(config):
 def _sources(sampler, settings, trained):
     """Open (source of defects, source of surfaces); None for what the model does not need."""
     config, classes = sampler.config, sampler.classes
-    kinds = pipeline.kinds_of(sampler.method.needs)
+    kinds = kinds_of(sampler.method, settings)
     for kind, flag in (("defect", "references"), ("normal", "backgrounds")):
         if getattr(settings, flag) and kind not in kinds:
             raise ConfigError(

@@ -82,6 +82,17 @@ class Adopt(Protocol):
         """state: of step 0. Raises ConfigError where the donor does not fit."""
 
 
+class Styles(NamedTuple):
+    """What `sampling.projection` searches given surfaces in.
+
+    start: (ema, n) -> float32 [n, slots, W], where a search begins. draw: (ema, styles) -> images
+    [n, R, R, C] without noise and defects. The request's control "style" takes what was found.
+    """
+
+    start: Callable
+    draw: Callable
+
+
 class Phase(NamedTuple):
     """A part of a training step with a rhythm of its own; compiled as one program."""
 
@@ -111,12 +122,15 @@ class Method(NamedTuple):
       clean: the same picture without a defect; rec: the request's defect image reconstructed;
       removed: that image without its defect.
     noise: None where nothing is random.
+    learns_masks: whether it learns of masks, and leaves images without them out of that.
     several: whether a request may hold several defects an image, [N, K, ...].
     keeps_surface: whether clean is the request's surface, and image equals it, bit for bit, where
       mask is 0.
     adopt: None where no run can be started from another.
+    starts_from: what run it has to start from, in words; "" where none is needed.
     score: None where "best" has to be the lowest KID of the reports.
     codes, classify: None where the family has no encoder, no classifier.
+    styles: None where no surface can be searched for.
     shown: scalars in the log line.
     """
 
@@ -128,12 +142,15 @@ class Method(NamedTuple):
     controls: tuple[str, ...] = ()
     gives: tuple[str, ...] = ("image",)
     noise: DrawNoise | None = None
+    learns_masks: bool = False
     several: bool = False
     keeps_surface: bool = False
     adopt: Adopt | None = None
+    starts_from: str = ""
     score: Score | None = None
     codes: Codes | None = None
     classify: Classify | None = None
+    styles: Styles | None = None
     shown: tuple[str, ...] = ()
 
     @property

@@ -6,17 +6,31 @@ import jax
 
 from dtgan.config import ConfigError, nearest
 from dtgan.data import pipeline
-from dtgan.methods import cyclegan, defect_gan, dtgan, layered, paste, poisson, stackgan
+from dtgan.methods import (
+    cdc,
+    cyclegan,
+    defect_gan,
+    dfmgan,
+    dtgan,
+    layered,
+    paste,
+    poisson,
+    stackgan,
+    stylegan2,
+)
 from dtgan.methods.base import Make
 
 METHODS: dict[str, Make] = {
+    "cdc": cdc.make,
     "cyclegan": cyclegan.make,
     "defect_gan": defect_gan.make,
+    "dfmgan": dfmgan.make,
     "dtgan": dtgan.make,
     "layered": layered.make,
     "paste": paste.make,
     "poisson": poisson.make,
     "stackgan": stackgan.make,
+    "stylegan2": stylegan2.make,
 }
 
 

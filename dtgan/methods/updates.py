@@ -5,6 +5,7 @@ import zlib
 import jax
 import jax.numpy as jnp
 import optax
+from jax.experimental.shard_alike import shard_alike
 
 from dtgan.config import ConfigError, to_steps
 from dtgan.images import to_float
@@ -138,11 +139,30 @@ def adopt_all(state, donor):
     return state._replace(nets=nets, ema=donor.ema)
 
 
-def _same_shapes(name, own, given):
-    """Raise ConfigError unless two trees of arrays have the same structure and shapes."""
+def adopt_net(name, own, given, anew=()):
+    """Take the donor's parameters `given` in place of `own`, those of the net `name` -> a tree.
+
+    anew: parts of paths, "['out']"; what lies there keeps its own values where the donor has none
+    of that shape. Raises ConfigError where something else differs.
+    """
+    _same_shapes(name, own, given, anew)
+    have = {jax.tree_util.keystr(path): x for path, x in leaves(given)}
+
+    def taken(path, x):
+        found = have.get(jax.tree_util.keystr(path), x)
+        return found if found.shape == x.shape else x
+
+    return jax.tree_util.tree_map_with_path(taken, own)
+
+
+def _same_shapes(name, own, given, but=()):
+    """Raise ConfigError unless two trees of arrays have the same structure and shapes.
+
+    but: parts of paths at which they may differ.
+    """
     own, given = ({jax.tree_util.keystr(k): x.shape for k, x in leaves(t)} for t in (own, given))
     for path in [*own, *given]:
-        if own.get(path) != given.get(path):
+        if own.get(path) != given.get(path) and not any(part in path for part in but):
             raise ConfigError(
                 f"init.workdir: {name}{path} is {given.get(path, 'missing')} there and "
                 f"{own.get(path, 'missing')} here; use a run with the same data.res, "
@@ -168,6 +188,15 @@ def part(joined, count):
     """Undo `join`: [N * P, ...] -> P arrays [N, ...]."""
     stacked = joined.reshape(-1, count, *joined.shape[1:])
     return tuple(stacked[:, i] for i in range(count))
+
+
+def like_rows(x, batch):
+    """Lay out x [N, ...], drawn at random, over devices as the rows of a batch [N, R, R, C] are.
+
+    Networks that read noise alone would else be computed whole on every device.
+    """
+    rows = batch[:, :1, :1, :1].astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
+    return shard_alike(x, jnp.broadcast_to(rows, x.shape))[0]
 
 
 def inputs(batch):

@@ -19,6 +19,7 @@ class DefectGenerator(Generator):
 
     first: int = 64  # side of the first residual block, where the mask is made
     defects: int = 1  # classes of defects, which the defect's mapping network reads
+    mask_bias: float = -1.0  # that masks start with: small, so that D_match sees defects
 
     def setup(self):
         """Make the backbone and the parts for defects."""
@@ -27,8 +28,7 @@ class DefectGenerator(Generator):
         for side in self.masked_sides:
             width, how = min(self.base // side, self.cap), {"clamp": self.clamp}
             setattr(self, f"res{side}", SynthesisBlock(width, dtype=self.dtype, **how))
-        # Masks start small, so that D_match sees defects rather than whole images.
-        self.to_mask = ToImage(1, self.clamp, bias_init=-1.0)
+        self.to_mask = ToImage(1, self.clamp, bias_init=self.mask_bias)
 
     @property
     def masked_sides(self):

@@ -10,6 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dtgan.nn.blocks import ResBlock
 from dtgan.nn.layers import EqualConv, EqualDense, full, minibatch_deviation, normal_init
@@ -92,7 +93,8 @@ class Synthesis(nn.Module):
     @nn.compact
     def __call__(self, ws, noise=None, residual=None):
         const = self.param("const", normal_init, (1, 4, 4, min(self.base // 4, self.cap)))
-        x, image, how = jnp.repeat(const, len(ws), axis=0), None, (self.clamp, self.dtype)
+        x, image = jnp.broadcast_to(const, (ws.shape[0], *const.shape[1:])), None
+        how = self.clamp, self.dtype
         for k, side in enumerate(sides(self.res)):
             # A layer that reads the image shares its style with the next block's first one.
             slot, up = max(0, 2 * k - 1), k > 0
@@ -112,12 +114,12 @@ def draw_noise(key, n, sides):
 
     One map is for all images where n = 1.
     """
-    shapes = [(n, side, side, 1) for side in sides]
-    keys = [jax.random.split(k) for k in jax.random.split(key, len(shapes))]
-    return [
-        tuple(jax.random.normal(k, shape) for k in pair[: 1 if shape[1] == 4 else 2])
-        for pair, shape in zip(keys, shapes, strict=True)
-    ]
+    shapes = [(n, side, side, 1) for side in sides for _ in range(1 if side == 4 else 2)]
+    # All in one call, each of which takes long to compile.
+    ends = np.cumsum([shape[1] ** 2 for shape in shapes])
+    parts = jnp.split(jax.random.normal(key, (n, ends[-1])), ends[:-1], axis=1)
+    maps = iter(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
+    return [tuple(next(maps) for _ in range(1 if side == 4 else 2)) for side in sides]
 
 
 class Generator(nn.Module):
@@ -212,7 +214,7 @@ def mix(ws, others, cutoff):
 
 
 def truncate(ws, mean, psi, slots=None):
-    """Move the first `slots` slots (None: all) of ws [N, slots, W] to mean [W]: psi of the way is
-    left."""
-    near = mean[None, None] + psi * (ws - mean[None, None])
+    """Move the first `slots` slots (None: all) of ws [N, slots, W] to mean [N or 1, W]; psi of the
+    way, a number or [N, 1, 1], is left."""
+    near = mean[:, None] + psi * (ws - mean[:, None])
     return near if slots is None else mix(near, ws, slots)

@@ -54,37 +54,40 @@ def unchanged(n):
 
 def draw(key, n, p):
     """Draw the Changes of n images, each with the chance p; above 1 as 1."""
-    keys = dict(zip(Changes._fields, jax.random.split(key, len(Changes._fields)), strict=True))
+    # All numbers of a kind in one call, each of which takes long to compile.
+    key_uniform, key_normal, key_gate = jax.random.split(key, 3)
+    uniforms = iter(jax.random.uniform(key_uniform, (8, n)))
+    normals = iter(jax.random.normal(key_normal, (7, n)))
 
-    def uniform(name, low, high, size=()):
-        return jax.random.uniform(keys[name], (n, *size), minval=low, maxval=high)
+    def uniform(low, high):
+        return low + (high - low) * next(uniforms)
 
-    def normal(name, deviation, size=()):
-        return deviation * jax.random.normal(keys[name], (n, *size))
+    def normal(deviation):
+        return deviation * next(normals)
 
     drawn = Changes(
-        flip=jnp.floor(uniform("flip", 0.0, 2.0)),
-        quarters=jnp.floor(uniform("quarters", 0.0, 4.0)),
-        whole=uniform("whole", -0.125, 0.125, (2,)),
-        scale=jnp.exp2(normal("scale", 0.2)),
-        before=uniform("before", -math.pi, math.pi),
-        stretch=jnp.exp2(normal("stretch", 0.2)),
-        after=uniform("after", -math.pi, math.pi),
-        part=normal("part", 0.125, (2,)),
-        brightness=normal("brightness", 0.2),
-        contrast=jnp.exp2(normal("contrast", 0.5)),
-        negative=jnp.floor(uniform("negative", 0.0, 2.0)),
-        hue=uniform("hue", -math.pi, math.pi),
-        saturation=jnp.exp2(normal("saturation", 1.0)),
+        flip=jnp.floor(uniform(0.0, 2.0)),
+        quarters=jnp.floor(uniform(0.0, 4.0)),
+        whole=jnp.stack([uniform(-0.125, 0.125), uniform(-0.125, 0.125)], axis=-1),
+        scale=jnp.exp2(normal(0.2)),
+        before=uniform(-math.pi, math.pi),
+        stretch=jnp.exp2(normal(0.2)),
+        after=uniform(-math.pi, math.pi),
+        part=jnp.stack([normal(0.125), normal(0.125)], axis=-1),
+        brightness=normal(0.2),
+        contrast=jnp.exp2(normal(0.5)),
+        negative=jnp.floor(uniform(0.0, 2.0)),
+        hue=uniform(-math.pi, math.pi),
+        saturation=jnp.exp2(normal(1.0)),
     )
-    chance = unchanged(n)._replace(before=rotation_chance(p), after=rotation_chance(p))
+    gates = jax.random.uniform(key_gate, (len(Changes._fields), n))
+    chances = {"before": rotation_chance(p), "after": rotation_chance(p)}
 
-    def gated(name, value, same):
-        limit = getattr(chance, name) if name in ("before", "after") else p
-        on = jax.random.uniform(jax.random.fold_in(keys[name], 1), (n,)) < limit
+    def gated(name, value, same, gate):
+        on = gate < chances.get(name, p)
         return jnp.where(on.reshape(n, *(1,) * (value.ndim - 1)), value, same)
 
-    return Changes(*map(gated, Changes._fields, drawn, unchanged(n)))
+    return Changes(*map(gated, Changes._fields, drawn, unchanged(n), gates))
 
 
 def rotation_chance(p):

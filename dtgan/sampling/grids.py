@@ -6,7 +6,8 @@ from dtgan import images
 from dtgan.sampling import requests
 
 # Titles of the columns, by what they show. A transfer carries the defect of x1 to the surface x2; a
-# translation makes a normal n of a defective d, and a defective d' of another n.
+# translation makes a normal n of a defective d, and a defective d' of another n; a sample is drawn
+# of noise, and its twin without the defect.
 _TRANSFER = {
     "defect": "x1",
     "mask": "mask",
@@ -26,15 +27,16 @@ _TRANSLATION = {
     "mask": "mask",
     "change": "|d' - n|",
 }
+_SAMPLE = {"clean": "twin", "image": "image", "mask": "mask", "change": "|image - twin|"}
 
 
 def sample_grid(method, batch, drawn):
     """Lay out the images of a batch as a sheet, uint8 [H, W, C]: a row a pair, titled columns.
 
     For a `Method` that transfers: x1, mask, x1r, x1a, x2, x4, x3, truth, |x3 - x2|; for one that
-    translates: d, n', n, d', mask, |d' - n|; as far as they were drawn. Where it gives an image
-    alone, the images side by side. batch: of `pairs.Pairs`, or {}. drawn: of a request by
-    `requests.in_full`.
+    translates: d, n', n, d', mask, |d' - n|; for one that samples: twin, image, mask, |image -
+    twin|; as far as they were drawn. Where it gives an image alone, the images side by side.
+    batch: of `pairs.Pairs`, or {}. drawn: of a request by `requests.in_full`.
     """
     image, shown = images.to_uint8(drawn["image"]), {"image": images.to_uint8(drawn["image"])}
     for name in ("rec", "removed", "clean"):
@@ -44,14 +46,16 @@ def sample_grid(method, batch, drawn):
         shown["defect"] = batch["image"]
     if "surface" in method.needs:
         shown["surface"] = batch["normal"]
-        difference = image.astype(np.int16) - batch["normal"]
-        shown["change"] = np.abs(difference).astype(np.uint8)
+    before = shown.get("surface", shown.get("clean"))
+    if before is not None:
+        shown["change"] = np.abs(image.astype(np.int16) - before).astype(np.uint8)
     if method.transfers and batch["truth"] is not None:
         shown["truth"] = batch["truth"]
     if "mask" in method.gives:
         mask = images.to_uint8(2.0 * drawn["mask"] - 1.0)
         shown["mask"] = np.broadcast_to(mask, image.shape)
-    titles = _TRANSFER if method.transfers else _TRANSLATION
+    titles = _TRANSLATION if "surface" in method.needs else _SAMPLE
+    titles = _TRANSFER if method.transfers else titles
     columns = {title: shown[name] for name, title in titles.items() if name in shown}
     cells = np.stack(list(columns.values()), axis=1)
     scale = max(1, 96 // cells.shape[2])

@@ -36,6 +36,12 @@ FIELDS = {
     "scale": Field((), np.float32, "of the defect, about the image centre", True, False),
     "flip": Field((2,), np.bool_, "of the defect, upside down and left to right", True, False),
     "limit": Field(("R", "R", 1), np.uint8, "0 where no defect may be", False, False),
+    "truncation": Field((), np.float32, "0..1: 1 all variety, 0 the mean picture"),
+    "object_seed": Field(
+        (), np.int32, "of the object: an equal one, an equal object", False, False
+    ),
+    "style": Field(("S", "W"), np.float32, "of the object, of `projection`", False, False),
+    "defect_seed": Field((), np.int32, "equal ones show defects of one code", False, False),
 }
 
 
@@ -82,6 +88,10 @@ def outputs_of(method, name, request, wanted=None):
 
 def check_classes(method, name, classes):
     """Raise ConfigError where a method cannot be told which of several defect classes to make."""
+    if method.phases and "image" not in method.reads:
+        raise ConfigError(
+            f"method={name} has learnt defect-free images in this run, it draws no defects"
+        )
     told = {"defect", "labels"} & set(method.needs)
     if not told and len(classes) > 1:
         raise ConfigError(
@@ -209,7 +219,11 @@ def _control(name, value, shape, res):
         raise ConfigError(f"strength={value.tolist()} is below 0; 0 leaves no defect")
     if name == "scale" and np.any(value <= 0):
         raise ConfigError(f"scale={value.tolist()} is not above 0; strength=0 leaves no defect")
-    return broadcast_control(name, value.astype(field.dtype), shape, field.shape)
+    if name == "truncation" and np.any((value < 0) | (value > 1)):
+        raise ConfigError(f"truncation={value.tolist()} is not within 0..1; 1 is all variety")
+    shape = shape if field.per_defect else shape[:1]
+    trailing = value.shape[-2:] if name == "style" else field.shape  # slots, numbers of w
+    return broadcast_control(name, value.astype(field.dtype), shape, trailing)
 
 
 def broadcast_control(name, value, shape, trailing=()):

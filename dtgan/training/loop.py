@@ -83,6 +83,11 @@ class Run:
         self.donor = None
         if config.init.workdir and not self.checkpoints.exist():
             self.donor = DonorRun(config, self.method, self.abstract)
+        elif self.method.starts_from and not self.checkpoints.exist():
+            raise ConfigError(
+                f"method={config.method} starts from {self.method.starts_from}: "
+                "--config.init.workdir=DIR"
+            )
         self.source = mattes.with_masks(config, self.source, path, self.checkpoints.exist())
         self.sources = {config.data.split: self.source}
         self.cached = pipeline.CachedSource.of(self.source, config)
@@ -92,6 +97,10 @@ class Run:
         self.total = self._total_steps()
         self._open_validation()
         self.told = account.tell(self.sources, config.data)
+        if "image" in self.method.reads:
+            account.tell_single(self.info.counts)
+        if self.method.learns_masks:
+            account.tell_masks(self.cached, config.method)
         whole, key = sharding.replicated(self.mesh), jax.random.key(config.seed)
 
         def infer(ema, request):

@@ -85,3 +85,37 @@ def test_the_warnings_of_the_audit_are_told_once_by_kind():
     (line,) = told["findings"]
     assert line.startswith("the audit warns: 2 x no mask; ") and "--path='my set'" in line
     assert told["audit"] == list(source.warnings)
+
+
+class Masked(list):
+    """Records of defects, some of which have masks."""
+
+    labels = np.array([0, 1, 1, 2])
+
+    def __init__(self, *has):
+        super().__init__({"has_mask": there} for there in (False, *has))
+
+
+@pytest.fixture
+def told(caplog, monkeypatch):
+    monkeypatch.setattr(account.log, "propagate", True)
+    caplog.set_level("WARNING", "dtgan")
+    return caplog
+
+
+def test_images_without_masks_are_counted(told):
+    account.tell_masks(Masked(True, False, True), "somebody")
+    assert told.messages == ["1 of 3 defect images have no mask: masks are learnt of the others"]
+    told.clear()
+    account.tell_masks(Masked(True, True, True), "somebody")
+    assert not told.messages
+    with pytest.raises(
+        ConfigError, match="none of the 3 defect images has a mask, and method=some"
+    ):
+        account.tell_masks(Masked(False, False, False), "somebody")
+
+
+def test_classes_of_one_picture_are_told(told):
+    account.tell_single({"normal": 1, "pit": 2, "dent": 1})
+    (line,) = told.messages
+    assert line.startswith("dent: one picture")

@@ -133,7 +133,7 @@ def test_generator(golden):
     golden.check(ws[:, 0], "map.w")
     assert [count(golden.g), count(golden.d), ws.shape[1]] == STORED["count"].tolist()
     mean = jnp.asarray(np.float32(0.1) * goldens.drawn("sg2.G/mapping.w_avg", (16,)), ws.dtype)
-    short = truncate(ws, mean, 0.7, 3)
+    short = truncate(ws, mean[None], 0.7, 3)
     golden.check(short[:, 0], "map.trunc.first")
     golden.check(short[:, -1], "map.trunc.last")
     golden.check(mean + 0.005 * (jnp.mean(ws[:, 0], axis=0) - mean), "map.w_avg_after")
@@ -151,7 +151,7 @@ def test_generator(golden):
     golden.check(draw(ws, 0.0)[0], "G.img_nonoise")
     mixed = mix(ws[:2], ws[2:], 3)
     golden.check(draw(jnp.concatenate([mixed, mixed]), 1.0)[0][:2], "G.img_mix")
-    golden.check(draw(truncate(ws, mean, 0.7), 1.0)[0], "G.img_trunc")
+    golden.check(draw(truncate(ws, mean[None], 0.7), 1.0)[0], "G.img_trunc")
 
 
 def test_discriminator(golden):
