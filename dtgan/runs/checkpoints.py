@@ -1,4 +1,4 @@
-"""Checkpoints through Orbax: asynchronous saves, checksums, restore of the newest good step.
+"""Checkpoints through Orbax: saves, checksums, restore of the newest good step.
 
 `checkpoints/<step>/` holds the items state (all but the EMA), ema, data (position in the stream,
 data fingerprint, number of the format) and config (JSON), and checksums.json. Orbax writes into a

@@ -213,6 +213,8 @@ class Run:
                     self._sample(step, state)
                 if saving:
                     self._save(step, state, stream.get_state())
+                    # A step that began before would be lost with a whole interval by a kill.
+                    self.checkpoints.wait()
                 progress.resume()
         if step < self.total:
             self._report(step, pending, progress)
