@@ -29,6 +29,7 @@ log = logging.getLogger("dtgan")
 
 FORMAT = 1  # of a checkpoint; raise it when readers of before would misread one
 CHECKSUMS = "checksums.json"
+DELETED = "deleted"  # folder of steps that go: a kill amid a deletion must not look like damage
 TIMES = "_CHECKPOINT_METADATA"  # Orbax's notes on its own timing, rewritten after the checksums
 SCORE = "score"  # the metric by which the best checkpoint is kept: lower is better
 
@@ -95,7 +96,7 @@ class Checkpoints:
         if self._manager:
             with _one_line(self.directory):
                 self._manager.wait_until_finished()
-            sync(self.directory)
+            self._tidy()
 
     def close(self):
         """Finish the saves and release the directory."""
@@ -103,7 +104,12 @@ class Checkpoints:
             manager, self._manager = self._manager, None
             with _one_line(self.directory):
                 manager.close()
-            sync(self.directory)
+            self._tidy()
+
+    def _tidy(self):
+        if jax.process_index() == 0:
+            shutil.rmtree(self.directory / DELETED, ignore_errors=True)
+        sync(self.directory)
 
     def _open(self):
         if self._manager is None:
@@ -116,6 +122,7 @@ class Checkpoints:
             options = ocp.CheckpointManagerOptions(
                 create=True,
                 cleanup_tmp_directories=True,
+                todelete_subdir=DELETED,
                 # Not best_fn with max_to_keep: that deletes the newest step unless it is the best.
                 preservation_policy=policies.AnyPreservationPolicy(
                     [policies.LatestN(self._keep), best]
