@@ -115,7 +115,7 @@ def serve(prepare):
 
 def work(prepare, module, args, log):
     """Be the command, in a child; never returns."""
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for number, old in ((os.open(os.devnull, os.O_RDONLY), 0), (output, 1), (output, 2)):
         os.dup2(number, old)
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -136,7 +136,7 @@ class Run:
                 )
                 stack.callback(stream.close)
                 if position:
-                    stream.set_state(position)
+                    pipeline.go_on(stream, position)
                 state = self._loop(state, stream, first)
             self.checkpoints.wait()
             if int(state.step) >= self.total:

@@ -205,9 +205,9 @@ def change(tmp_path, item, **fields):
     [
         ({"format": FORMAT + 1}, "has the format 2, this dtgan reads those up to 1"),
         ({"format": "x"}, "has the format 'x'"),
-        ({"classes": [1]}, "no texts"),
-        ({"classes": "normal"}, "no texts"),
-        ({"fingerprint": {}}, "no texts"),
+        ({"classes": [1]}, "classes is not of the type"),
+        ({"classes": "normal"}, "classes is not of"),
+        ({"fingerprint": {}}, "fingerprint is not of"),
     ],
 )
 def test_strange_data_are_refused_in_a_line(tmp_path, fields, message):
