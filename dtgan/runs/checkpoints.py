@@ -88,8 +88,8 @@ class Checkpoints:
         return state, read_json_item(workdir, newest, "data")
 
     def exist(self):
-        """Tell whether the run has saved anything, damaged or not."""
-        return any(self.directory.glob("[0-9]*"))
+        """Tell whether the run has saved anything, damaged or not; half of a save is nothing."""
+        return any(path.name.isdigit() for path in self.directory.glob("[0-9]*"))
 
     def wait(self):
         """Wait until all saves are on disk."""
