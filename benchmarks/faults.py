@@ -40,7 +40,7 @@ PAUSE = 0.1  # seconds at most, in which the processor may rest while the disk w
 AGAIN = 0.25  # chance of a second kill
 # Of configs/quickstart.py, for the formula: seconds a step, a save (of one CPU core, this machine)
 # and from the start of a process to its first new step.
-QUICKSTART = {"step": 0.2, "save": 1.2, "restart": 20.0}
+QUICKSTART = {"step": 0.166, "save": 1.2, "restart": 20.0}
 
 
 def main():
