@@ -43,7 +43,8 @@ class Dataset:
             )
         try:
             same_or_refuse(file, described, "a set")
-            self._parts.mkdir(parents=True, exist_ok=True)
+            if not self.complete:
+                self._parts.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _writing_failed(error, self.out, "") from error
         self._pool, self._begun = ThreadPoolExecutor(THREADS), set()
