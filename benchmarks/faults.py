@@ -89,8 +89,9 @@ class Stage:
     def trial(self, verb, number):
         """Kill a command, start it again until it ends, compare: a row of the result."""
         rng, out, kills = random.Random(number), self.root / f"trial-{number}", []
-        for old in self.root.glob(f"{out.name}*"):  # of a trial that did not end
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
+        shutil.rmtree(out, ignore_errors=True)  # of a trial that did not end
+        for log in self.root.glob(f"{out.name}.*"):
+            log.unlink()
         self._place(verb, out)
         for start in range(1 + (rng.random() < AGAIN)):
             after, more = rng.random() * self.seconds[verb], rng.random() * PAUSE
@@ -232,6 +233,7 @@ def summarise(rows):
     lost = [kill["lost"] for kill in kills if "lost" in kill]
     return {
         "trials": len(rows),
+        "seeds": f"0 to {len(rows) - 1}, the numbers of the trials",
         "trials_by_verb": dict(collections.Counter(row["verb"] for row in rows)),
         "kills": len(kills),
         "corrupted_resumes": sum(bool(row["changed"]) for row in rows),

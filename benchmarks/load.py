@@ -141,6 +141,8 @@ MEASURES = {"imports": _nothing, "audit": _audit, "start": _start}
 def growth(rows):
     """Compute the exponents between the smallest and the largest set: {measure: {figure: x}}."""
     first, last = rows[0], rows[-1]
+    if first is last:
+        return {}
     ratio = math.log(last["pictures"] / first["pictures"])
     return {
         name: {
