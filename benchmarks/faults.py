@@ -59,7 +59,10 @@ def main():
         for number in range(len(rows), args.trials):
             rows.append(stage.trial(VERBS[number % len(VERBS)], number))
             write_atomic(file, "".join(json.dumps(row) + "\n" for row in rows))
-    result = summarise(rows) | {"undisturbed_s": stage.seconds, "goodput": goodput_table()}
+    result = summarise(rows) | {
+        "processor_s_undisturbed": stage.seconds,
+        "goodput": goodput_table(),
+    }
     write_atomic(RESULTS, json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
 
