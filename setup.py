@@ -46,6 +46,7 @@ setup(
         "cuda": ["jax[cuda12]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
         "torch": ["torch>=2.6"],  # to convert published weights, once
+        "fuzz": ["atheris>=3.0"],  # benchmarks/fuzz.py
         "tensorboard": ["tensorboard>=2.20"],  # the viewer; writing needs no extra
     },
 )

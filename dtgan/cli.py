@@ -114,6 +114,9 @@ def run(main, check, mistakes):
             sys.exit(f"error: argument {argv[1]!r} is not a flag; write --FLAG=VALUE")
         try:
             main()
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
         except mistakes as error:
             sys.exit(f"error: {error}")
 

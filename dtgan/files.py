@@ -42,6 +42,11 @@ def part_of(path):
     return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
+def is_part(path):
+    """Tell whether a file is a `part_of` another, maybe of a process that was killed."""
+    return path.name[0] == "." and path.suffix == ".part"
+
+
 def sync(path):
     """Wait until a file's bytes, or the names in a folder, are on disk."""
     number = os.open(path, os.O_RDONLY)

@@ -49,3 +49,15 @@ def test_a_watch_waits_for_its_run(tmp_path, told):
     assert told.text.count("waiting for") == 1
     with pytest.raises(ConfigError, match=r"did not appear in 0.05 s"):
         await_workdir(tmp_path / "other", 0.05)
+
+
+def test_an_interruption_is_a_line(monkeypatch, capsys):
+    def work():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.app, "run", lambda guarded, flags_parser: guarded(["x"]))
+    with pytest.raises(SystemExit) as left:
+        cli.run(work, None, (ConfigError,))
+    monkeypatch.setattr(cli, "open_devices", lambda: None)
+    assert left.value.code == cli.exit_code(work) == 130
+    assert capsys.readouterr().err == "interrupted\n" * 2

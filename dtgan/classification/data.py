@@ -1,6 +1,5 @@
 """Images of a classifier experiment: real splits, a synthetic set, pasted defects."""
 
-import json
 import pathlib
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from dtgan.config import NORMAL, ConfigError
 from dtgan.data import account, catalog, pipeline
 from dtgan.data.folders import loose
 from dtgan.data.records import Records
+from dtgan.files import parse_object
 
 
 class Experiment(NamedTuple):
@@ -188,12 +188,22 @@ def arm_images(experiment, pasted, real, synthetic):
 
 
 def manifest_sources(synthetic):
-    """Read the ids of the images that a generated set was made from; none without a manifest."""
+    """Read the ids of the images that a generated set was made from; none without a manifest.
+
+    Raises ConfigError for a damaged one.
+    """
     path = pathlib.Path(synthetic) / "manifest.jsonl"
     if not path.exists():
         return set()
-    records = [json.loads(line) for line in path.read_text().splitlines()]
-    return {record[name] for record in records for name in ("defect", "surface") if name in record}
+    try:
+        records = [parse_object(line) for line in path.read_bytes().splitlines()]
+    except ValueError as error:
+        raise ConfigError(
+            f"{path} is damaged ({error}); restore it, or make the set again: the same command of "
+            "python -m dtgan.generate gives the same bytes"
+        ) from None
+    found = [record.get(name) for record in records for name in ("defect", "surface")]
+    return {name for name in found if isinstance(name, str)}
 
 
 def check_complete(synthetic):

@@ -179,6 +179,20 @@ def train_iterator(config, source, reads, process_index=0, process_count=1):
     )
 
 
+def go_on(stream, position):
+    """Continue a stream of `train_iterator` at a saved position.
+
+    Raises ConfigError for what is no such position: a checkpoint may be a stranger's.
+    """
+    try:
+        stream.set_state(position)
+    except (KeyError, TypeError, ValueError):
+        raise ConfigError(
+            f"the checkpoint is at {position!r} in the data, which is no place in them; use "
+            "another checkpoint"
+        ) from None
+
+
 def oversample(counts, at_most):
     """Count images per class after oversampling: 3 times for classes of at most `at_most`.
 

@@ -1,5 +1,6 @@
 """Jobs of scoring: which checkpoints are scored, when, and where the scores go."""
 
+import contextlib
 import logging
 import os
 import pathlib
@@ -11,6 +12,7 @@ from dtgan.evaluation import score, tables
 from dtgan.evaluation.context import Context, StepCache, check
 from dtgan.files import read_json, write_atomic
 from dtgan.runs import checkpoints
+from dtgan.runs.events import Events
 from dtgan.sampling.sampler import find_step
 
 log = logging.getLogger("dtgan")
@@ -93,15 +95,12 @@ class Job:
 
     def _write(self, report, picture):
         """Write picture and scalars, then the report, so that it stands for all of them."""
-        from tensorboardX import SummaryWriter
-
         step = report["step"]
         self.out.mkdir(parents=True, exist_ok=True)
         if picture is not None:
             images.write_image(self.out / f"{step}-copies.png", picture)
-        with SummaryWriter(str(self.out)) as events:
-            for name, value in tables.scalars(report).items():
-                events.add_scalar(name, value, step)
+        with contextlib.closing(Events(self.out)) as events:
+            events.scalars(tables.scalars(report), step)
         write_atomic(self.out / f"{step}.json", tables.to_json(report))
 
     def _present(self):

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from dtgan import annotations, images
 from dtgan.config import NORMAL, ConfigError
-from dtgan.files import parse_object, same_or_refuse, set_aside, write_atomic
+from dtgan.files import is_part, parse_object, same_or_refuse, set_aside, write_atomic
 from dtgan.generation import digests
 
 THREADS = 4  # that encode PNG files
@@ -36,13 +36,15 @@ class Dataset:
         self.out = pathlib.Path(out)
         self._parts = self.out / ".parts"
         file = self.out / "plan.json"
-        if not file.exists() and self.out.exists() and any(self.out.iterdir()):
+        there = self.out.iterdir() if self.out.exists() else ()
+        if not file.exists() and not all(map(is_part, there)):
             raise ConfigError(
                 f"--out={out} is not empty and holds no such set; use a new directory"
             )
         try:
             same_or_refuse(file, described, "a set")
-            self._parts.mkdir(parents=True, exist_ok=True)
+            if not self.complete:
+                self._parts.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _writing_failed(error, self.out, "") from error
         self._pool, self._begun = ThreadPoolExecutor(THREADS), set()

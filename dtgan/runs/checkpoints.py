@@ -1,4 +1,4 @@
-"""Checkpoints through Orbax: asynchronous saves, checksums, restore of the newest good step.
+"""Checkpoints through Orbax: saves, checksums, restore of the newest good step.
 
 `checkpoints/<step>/` holds the items state (all but the EMA), ema, data (position in the stream,
 data fingerprint, number of the format) and config (JSON), and checksums.json. Orbax writes into a
@@ -29,6 +29,7 @@ log = logging.getLogger("dtgan")
 
 FORMAT = 1  # of a checkpoint; raise it when readers of before would misread one
 CHECKSUMS = "checksums.json"
+DELETED = "deleted"  # folder of steps that go: a kill amid a deletion must not look like damage
 TIMES = "_CHECKPOINT_METADATA"  # Orbax's notes on its own timing, rewritten after the checksums
 SCORE = "score"  # the metric by which the best checkpoint is kept: lower is better
 
@@ -87,15 +88,15 @@ class Checkpoints:
         return state, read_json_item(workdir, newest, "data")
 
     def exist(self):
-        """Tell whether the run has saved anything, damaged or not."""
-        return any(self.directory.glob("[0-9]*"))
+        """Tell whether the run has saved anything, damaged or not; half of a save is nothing."""
+        return any(path.name.isdigit() for path in self.directory.glob("[0-9]*"))
 
     def wait(self):
         """Wait until all saves are on disk."""
         if self._manager:
             with _one_line(self.directory):
                 self._manager.wait_until_finished()
-            sync(self.directory)
+            self._tidy()
 
     def close(self):
         """Finish the saves and release the directory."""
@@ -103,7 +104,12 @@ class Checkpoints:
             manager, self._manager = self._manager, None
             with _one_line(self.directory):
                 manager.close()
-            sync(self.directory)
+            self._tidy()
+
+    def _tidy(self):
+        if jax.process_index() == 0:
+            shutil.rmtree(self.directory / DELETED, ignore_errors=True)
+        sync(self.directory)
 
     def _open(self):
         if self._manager is None:
@@ -116,6 +122,7 @@ class Checkpoints:
             options = ocp.CheckpointManagerOptions(
                 create=True,
                 cleanup_tmp_directories=True,
+                todelete_subdir=DELETED,
                 # Not best_fn with max_to_keep: that deletes the newest step unless it is the best.
                 preservation_policy=policies.AnyPreservationPolicy(
                     [policies.LatestN(self._keep), best]
@@ -249,7 +256,7 @@ def _restore_item(workdir, step, item, abstract, sharding):
     try:
         with ocp.StandardCheckpointer() as checkpointer:
             found = checkpointer.restore(directory, target)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
         reason = textwrap.shorten(str(error), 200)
         raise ConfigError(
             f"{directory} does not hold the arrays that its config describes ({reason}); use "
@@ -261,8 +268,8 @@ def _restore_item(workdir, step, item, abstract, sharding):
 def read_json_item(workdir, step, item):
     """Read the `config` or `data` item of one step, a dict; one process may do so alone.
 
-    Raises ConfigError for one that is damaged, of a later format, or whose classes and fingerprint
-    are no texts, OSError where there is none.
+    Raises ConfigError for one that is damaged, of a later format, or not of our types: it may be a
+    stranger's. Raises OSError where there is none.
     """
     file = pathlib.Path(workdir) / "checkpoints" / str(step) / item / "metadata"  # Orbax's own name
     try:
@@ -275,11 +282,32 @@ def read_json_item(workdir, step, item):
             f"checkpoint {step} of {workdir} has the format {written!r}, this dtgan reads those up "
             f"to {FORMAT}; use the version that wrote it, or a later one"
         )
-    classes, fingerprint = found.get("classes", []), found.get("fingerprint", "")
-    texts = [*classes, fingerprint] if isinstance(classes, list) else [None]
-    if item == "data" and not all(isinstance(text, str) for text in texts):
-        raise ConfigError(f"{file} has classes or a fingerprint that are no texts; it is not ours")
+    strange = [name for name, fits in _TYPES.items() if name in found and not fits(found[name])]
+    if item == "data" and strange:
+        raise ConfigError(
+            f"{file}: {strange[0]} is not of the type that dtgan writes; use another checkpoint"
+        )
     return found
+
+
+def _is_count(value):
+    """Tell whether a value is a whole number >= 0, or a dict of such."""
+    if isinstance(value, dict):
+        return all(map(_is_count, value.values()))
+    return type(value) is int and value >= 0
+
+
+# Of the item `data`. The position in the stream is whoever made the stream's: numbers by name.
+_TYPES = {
+    "classes": lambda x: isinstance(x, list) and all(isinstance(name, str) for name in x),
+    "fingerprint": lambda x: isinstance(x, str),
+    "position": lambda x: x is None or _is_count(x),
+    "donor": lambda x: (
+        isinstance(x, dict)
+        and all(isinstance(x.get(name), str) for name in ("workdir", "digest"))
+        and _is_count(x.get("step"))
+    ),
+}
 
 
 def _checksums(directory):
@@ -298,7 +326,7 @@ def _sha256(path):
 def _damage(directory):
     """Return why a step must not be used, or '' for a good one."""
     try:
-        expected = json.loads((directory / CHECKSUMS).read_text())
+        expected = parse_object((directory / CHECKSUMS).read_bytes())
         json.loads((directory / TIMES).read_text())
         actual = _checksums(directory)
     except (OSError, ValueError) as error:

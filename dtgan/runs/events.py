@@ -10,9 +10,11 @@ import queue
 import threading
 import time
 
+import numpy as np
+
 log = logging.getLogger("dtgan")
 
-WAITING = 256  # events that wait for the disk at most
+WAITING = 256  # rows of numbers and images that wait for the disk at most
 PATIENCE = 5.0  # seconds at the end for those that still wait
 
 
@@ -26,17 +28,13 @@ class Events:
         self._thread = threading.Thread(target=self._work, name="events", daemon=True)
         self._thread.start()
 
-    def scalar(self, name, value, step):
-        """Queue a number."""
-        from tensorboardX import summary
-
-        self._put(summary.scalar(name, value), step)
+    def scalars(self, values, step):
+        """Queue {name: number}, as one row: all are kept, or all are lost."""
+        self._put(values, step)
 
     def image(self, name, image, step):
         """Queue uint8 [H, W, C]."""
-        from tensorboardX import summary
-
-        self._put(summary.image(name, image, dataformats="HWC"), step)
+        self._put({name: image}, step)
 
     def close(self):
         """Write what waits, but do not wait long."""
@@ -48,11 +46,11 @@ class Events:
         if self._thread.is_alive():
             self._lose("the disk does not answer")
 
-    def _put(self, content, step):
+    def _put(self, row, step):
         if self._lost.is_set():
             return
         try:
-            self._queue.put_nowait((content, step, time.time()))
+            self._queue.put_nowait((row, step, time.time()))
         except queue.Full:
             self._lose("the disk does not keep up")
 
@@ -78,8 +76,22 @@ class Events:
             begun = SessionLog(status=SessionLog.START)
             file.write_event(Event(step=self._step + 1, session_log=begun, wall_time=time.time()))
         while (entry := self._queue.get()) is not None:
-            content, step, now = entry
-            file.write_event(Event(step=step, summary=content, wall_time=now))
+            row, step, now = entry
+            file.write_event(Event(step=step, summary=_summary(row), wall_time=now))
             if self._queue.empty():
                 file.flush()
         file.close()
+
+
+def _summary(row):
+    """Make TensorBoard's summary of {name: number, or uint8 [H, W, C]}."""
+    from tensorboardX import summary
+    from tensorboardX.proto.summary_pb2 import Summary
+
+    made = Summary()
+    for name, value in row.items():
+        if np.ndim(value):
+            made.MergeFrom(summary.image(name, value, dataformats="HWC"))
+        else:
+            made.MergeFrom(summary.scalar(name, value))
+    return made

@@ -37,8 +37,7 @@ class Writer:
         row = "\n" * self._failed + json.dumps({"step": step, **values}) + "\n"
         with self._forgiven(), self._metrics.open("a") as file:
             file.write(row)
-        for name, value in values.items():
-            self._events.scalar(name, value, step)
+        self._events.scalars(values, step)
 
     def image(self, step, name, image):
         """Write uint8 [H, W, C] as <name>/<step>.png, and to the TensorBoard events."""

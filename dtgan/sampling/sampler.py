@@ -10,7 +10,7 @@ import numpy as np
 
 from dtgan import config as config_lib
 from dtgan import sharding
-from dtgan.config import ConfigError
+from dtgan.config import NORMAL, ConfigError
 from dtgan.data.names import check_names
 from dtgan.files import read_json
 from dtgan.methods.registry import abstract_state, make_method
@@ -162,6 +162,10 @@ def describe(workdir, step):
     config_lib.validate(config)
     classes = checkpoints.read_json_item(workdir, step, "data").get("classes", ())
     classes = check_names(classes, f"checkpoint {step} of {workdir}")
+    if classes[:1] != (NORMAL,):
+        raise ConfigError(
+            f"checkpoint {step} of {workdir} names no class {NORMAL!r} first; use another one"
+        )
     method = make_method(config, classes)
     return config, classes, method, abstract_state(method, config)
 

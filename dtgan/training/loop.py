@@ -146,7 +146,7 @@ class Run:
                 )
                 stack.callback(stream.close)
                 if position:
-                    stream.set_state(position)
+                    pipeline.go_on(stream, position)
                 state = self._loop(state, stream, first)
             self.checkpoints.wait()
             if int(state.step) >= self.total:
@@ -224,6 +224,8 @@ class Run:
                     self._sample(step, state)
                 if saving:
                     self._save(step, state, stream.get_state())
+                    # A step that began before would be lost with a whole interval by a kill.
+                    self.checkpoints.wait()
                 progress.resume()
         if step < self.total:
             self._report(step, pending, progress)

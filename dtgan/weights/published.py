@@ -7,6 +7,7 @@ Flax modules that carry published weights are named like the layers of the state
 """
 
 import hashlib
+import json
 import pathlib
 from typing import NamedTuple
 
@@ -108,8 +109,19 @@ def write(path, state, network, **metadata):
     found = digest(state)
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, save(state, metadata={"network": network, "sha256": found, **metadata}))
+    content = save(state, metadata={"network": network, "sha256": found, **metadata})
+    write_atomic(path, _in_order(content))
     return found
+
+
+def _in_order(content):
+    """Sort the metadata of a safetensors file, which its library writes in an order of chance."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # what follows is aligned
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def digest(state):

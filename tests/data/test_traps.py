@@ -23,6 +23,18 @@ def test_links_out_of_the_set_are_named_and_not_followed(tmp_path):
     assert "again.png" in names and "x.png" not in names
 
 
+@pytest.mark.parametrize("name", ["images", "masks", "splits.csv"])
+def test_a_set_whose_own_parts_lie_elsewhere_is_refused(tmp_path, name):
+    root, other = make(tmp_path / "set"), tmp_path / "elsewhere"
+    if (root / name).exists():
+        (root / name).rename(other)
+    else:
+        other.write_text("file,split\n")
+    (root / name).symlink_to(other)
+    with pytest.raises(ConfigError, match=rf"{name}: link out of the set: to {other}"):
+        audit_of(root)
+
+
 def test_a_link_to_the_set_itself_is_no_maze(tmp_path):
     root = make(tmp_path, masks=False)
     (root / "images/crack/loop").symlink_to("..")

@@ -181,6 +181,20 @@ def test_all_of_a_checkpoint_is_on_disk_before_its_name(tmp_path, monkeypatch):
     assert folder.name.startswith("1.") and not folder.exists()  # it was renamed afterwards
 
 
+def test_a_step_is_renamed_before_it_is_deleted(tmp_path, monkeypatch):
+    """So that one half deleted by a kill is no damaged one; what a kill left goes with the next."""
+    removed = []
+    monkeypatch.setattr(
+        "dtgan.runs.checkpoints.shutil.rmtree",
+        lambda folder, **_: removed.append(sorted(p.name for p in folder.glob("*"))),
+    )
+    save(tmp_path, [1, 2, 3, 4], scores=[4, 3, 2, 1])
+    assert ["1", "2"] in removed and verified_steps(tmp_path / "checkpoints") == ([3, 4], {})
+    monkeypatch.undo()
+    save(tmp_path, [5], scores=[0])
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["4", "5"]
+
+
 def change(tmp_path, item, **fields):
     file = tmp_path / "checkpoints" / "1" / item / "metadata"
     file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
@@ -191,9 +205,9 @@ def change(tmp_path, item, **fields):
     [
         ({"format": FORMAT + 1}, "has the format 2, this dtgan reads those up to 1"),
         ({"format": "x"}, "has the format 'x'"),
-        ({"classes": [1]}, "no texts"),
-        ({"classes": "normal"}, "no texts"),
-        ({"fingerprint": {}}, "no texts"),
+        ({"classes": [1]}, "classes is not of the type"),
+        ({"classes": "normal"}, "classes is not of"),
+        ({"fingerprint": {}}, "fingerprint is not of"),
     ],
 )
 def test_strange_data_are_refused_in_a_line(tmp_path, fields, message):

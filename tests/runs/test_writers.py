@@ -67,6 +67,24 @@ def test_a_disk_that_answers_nobody_holds_up_nobody(tmp_path, monkeypatch, warni
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == events.WAITING + 50
 
 
+def test_all_numbers_of_a_row_are_kept(tmp_path, warnings):
+    """A report of evaluation has more of them than rows may wait."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    names = {f"eval/{i}": float(i) for i in range(2 * events.WAITING)}
+    made = events.Events(tmp_path)
+    made.scalars(names, 5)
+    made.close()
+    (file,) = tmp_path.glob("events.*")
+    content, at, kept = file.read_bytes(), 0, {}
+    while at < len(content):  # a record: length, its checksum, the event, its checksum
+        size = int.from_bytes(content[at : at + 8], "little")
+        event = Event.FromString(content[at + 12 : at + 12 + size])
+        kept |= {value.tag: value.simple_value for value in event.summary.value}
+        at += size + 16
+    assert kept == names and not warnings.text
+
+
 def test_a_full_disk_costs_records_and_no_run(tmp_path, monkeypatch, warnings):
     """Events end, rows go on when there is room again, and each loss is said once."""
     writer = Writer(tmp_path)

@@ -71,6 +71,13 @@ def test_a_run_starts_from_its_donor_and_says_so(runs, tmp_path):
     assert data["donor"] == {"workdir": str(runs / "dots"), "step": 4, "digest": digest}
 
 
+def test_a_kill_amid_the_first_save_does_not_cost_the_donor(runs, tmp_path):
+    """What it leaves is no checkpoint: the next start once began from random parameters."""
+    (tmp_path / "checkpoints" / "1.orbax-checkpoint-tmp" / "state").mkdir(parents=True)
+    train("tail", tmp_path, init__workdir=str(runs / "dots"), train__duration="1steps")
+    np.testing.assert_array_equal(net(tmp_path, 1)["gain"], net(runs / "dots", 4)["gain"])
+
+
 def test_phases_run_in_their_rhythm(runs):
     rows = [json.loads(line) for line in (runs / "tail" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 4]

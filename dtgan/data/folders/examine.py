@@ -18,6 +18,8 @@ from dtgan.data.folders.scan import Finding, Findings, relative
 
 _BITS = (8, 10, 12, 14, 16)  # of cameras
 _LISTED = 6  # values in a message
+_ROWS = 256  # of a picture that are turned at a time: a strip's pixels are large
+_THREADS = 8  # at most, each with up to some 1.5 GB for a picture of data.max_megapixels
 
 
 def examine_all(root, entries, data):
@@ -26,7 +28,7 @@ def examine_all(root, entries, data):
     `data` is config.data, which says how they are read. Findings are of each file, and of what
     shows in all of them together alone.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(min(os.cpu_count(), _THREADS)) as pool:
         results = list(pool.map(functools.partial(examine, root, data=data), entries))
     records, found = [], Findings.none()
     has_masks = any(entry.mask for entry in entries)
@@ -121,7 +123,7 @@ def _measured(entry, picture, pixels):
         channels=channels,
         bits=16 if picture.wide else 8,
         greatest=greatest,
-        digest=_digest(pixels.shape, pixels.tobytes()),
+        digest=_digest(pixels.shape, np.ascontiguousarray(pixels)),
         canonical=_canonical(pixels),
     )
 
@@ -230,6 +232,14 @@ def _digest(shape, data):
 
 
 def _canonical(pixels):
-    """Compute a digest that a picture and its mirror images share."""
-    flips = (pixels, pixels[::-1], pixels[:, ::-1], pixels[::-1, ::-1])
-    return _digest(pixels.shape, min(flip.tobytes() for flip in flips))
+    """Compute a digest that a picture and its mirror images share: of the first of their bytes."""
+    flips = [pixels, pixels[::-1], pixels[:, ::-1], pixels[::-1, ::-1]]
+    for row in range(len(pixels)):
+        if len(flips) == 1:
+            break
+        rows = [flip[row].tobytes() for flip in flips]
+        flips = [flip for flip, own in zip(flips, rows, strict=True) if own == min(rows)]
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    for row in range(0, len(pixels), _ROWS):
+        digest.update(np.ascontiguousarray(flips[0][row : row + _ROWS]))
+    return digest.hexdigest()

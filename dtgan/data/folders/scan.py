@@ -103,6 +103,9 @@ def list_set(root, shown):
     if not (root / "images").is_dir():
         raise ConfigError(f"data.path={shown} has no folder images/; put images in images/<class>/")
     found = Findings.none()
+    for name in ("images", "masks", "splits.csv"):
+        if not _inside(root, [root / name], found):
+            raise ConfigError(f"data.path={shown}: {found.warnings[-1]}, or give its own folder")
     pictures = list_classes(root / "images", root, found, found.errors)
     masks = list_classes(root / "masks", root, found, found.errors)
     _check_classes(shown, pictures)
