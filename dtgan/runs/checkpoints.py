@@ -14,6 +14,7 @@ import logging
 import math
 import pathlib
 import shutil
+import sys
 import textwrap
 
 import jax
@@ -170,11 +171,23 @@ class Checkpoints:
             set_aside(self.directory / str(step), reason)
 
 
+def _unless_closed(kind, error, trace):
+    """Print an error, unless it is of a write that reports to an event loop that is closed.
+
+    After one write has failed TensorStore's threads print that of each other one, as many
+    tracebacks as arrays.
+    """
+    if str(error) != "Event loop is closed":
+        sys.__excepthook__(kind, error, trace)
+
+
 @contextlib.contextmanager
 def _one_line(directory):
     """Turn what Orbax raises while it writes in `directory` to NotSaved."""
+    before, sys.excepthook = sys.excepthook, _unless_closed
     try:
         yield
+        sys.excepthook = before
     except Exception as error:  # of any type: its threads, TensorStore's and the file system's
         reason = textwrap.shorten(str(error), 200) or type(error).__name__
         free = shutil.disk_usage(directory.parent).free / 1e6

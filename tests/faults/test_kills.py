@@ -18,9 +18,11 @@ def stage(tmp_path_factory):
         yield faults.Stage(warm, tmp_path_factory.mktemp("faults"))
 
 
+# Trials whose kills come before two thirds of the way: where the undisturbed run was slowed down by
+# others, later ones may come after the end.
 @pytest.mark.parametrize(
     ("verb", "numbers"),
-    [("train", (0, 1, 2)), ("generate", (3, 4)), ("classify", (5, 6)), ("evaluate", (7,))],
+    [("train", (3, 16, 29)), ("generate", (4, 9)), ("classify", (10, 26)), ("evaluate", (7,))],
 )
 def test_killed_and_started_again_it_ends_with_the_same_bits(stage, verb, numbers):
     rows = [stage.trial(verb, number) for number in numbers]

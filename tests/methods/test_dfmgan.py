@@ -140,6 +140,7 @@ def test_the_backbone_is_a_run_of_surfaces(done):
 def test_a_run_without_a_backbone_is_refused(tmp_path):
     config = base_config("dfmgan")
     shrink(config)
+    config.data.batch_size = 8  # one for each of the devices
     with pytest.raises(ConfigError, match=r"starts from a finished run .* --config.init.workdir"):
         train_and_evaluate(config, tmp_path / "run")
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import pytest
 
 from dtgan import sharding
 from dtgan.config import ConfigError
+from dtgan.runs import checkpoints
 from dtgan.runs.checkpoints import (
     FORMAT,
     TIMES,
@@ -161,6 +163,16 @@ def test_only_damaged_checkpoints_end_the_run(tmp_path):
     for _ in range(2):  # the same command again must not start from scratch
         with pytest.raises(ConfigError, match=r"all checkpoints .* are damaged"):
             restore(tmp_path)
+
+
+def test_threads_that_report_after_a_failed_save_are_not_heard(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    with pytest.raises(NotSaved), checkpoints._one_line(tmp_path):
+        raise OSError("no space")
+    for text in ("Event loop is closed", "something else"):
+        error = RuntimeError(text)
+        sys.excepthook(RuntimeError, error, None)
+    assert capsys.readouterr().err == "RuntimeError: something else\n"
 
 
 def test_a_save_that_fails_is_told_in_one_line(tmp_path):
