@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 
 from dtgan.config import ConfigError
@@ -52,3 +53,11 @@ def test_pipes_are_not_opened(tmp_path):
     os.mkfifo(root / "splits.csv")
     with pytest.raises(ConfigError, match=r"splits.csv is not a regular file"):
         audit_of(root)
+
+
+def test_a_narrow_picture_that_scaling_makes_huge_is_named(tmp_path):
+    root = make(tmp_path, masks=False)
+    save(root / "images/crack/thread.png", np.zeros((8000, 2), np.uint8))
+    (error,) = audit_of(root, res=64).errors  # 64 x 256,000 pixels are above 16 million
+    assert (error.file, error.reason) == ("images/crack/thread.png", "too large")
+    assert error.detail.startswith("2x8000 pixels become 64x256000") and "cut it" in error.detail

@@ -19,6 +19,7 @@ from dtgan.data.folders.scan import Finding, Findings, relative
 _BITS = (8, 10, 12, 14, 16)  # of cameras
 _LISTED = 6  # values in a message
 _ROWS = 256  # of a picture that are turned at a time: a strip's pixels are large
+ENLARGED = 16e6  # pixels of an enlarged picture at most
 _THREADS = 8  # at most, each with up to some 1.5 GB for a picture of data.max_megapixels
 
 
@@ -86,7 +87,18 @@ def _picture(root, entry, data, found):
 def _read(path, data):
     """Decode an image file: (images.Picture, its pixels uint8 [H, W, C])."""
     picture = images.decode(path, data.max_megapixels, data.max_compression)
+    _check_enlarged(picture.image.size, data)
     return picture, images.to_array(picture, None, data.range)
+
+
+def _check_enlarged(size, data):
+    """Raise TooLarge for a narrow picture (width, height) that scaling makes into a huge one."""
+    (height, width), enlarged = windows.scaled_size(size[::-1], data)
+    if enlarged and height * width > ENLARGED:
+        raise images.TooLarge(
+            f"{size[0]}x{size[1]} pixels become {width}x{height} where the shorter side is scaled "
+            f"to {min(height, width)}; cut it into shorter pieces"
+        )
 
 
 def _attempt(root, path, found, read, data):
