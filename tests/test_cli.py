@@ -12,6 +12,8 @@ from dtgan import cli
 from dtgan.config import ConfigError
 from dtgan.evaluate import await_workdir
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def told(caplog):

@@ -8,6 +8,8 @@ import pytest
 from dtgan import files
 from dtgan.config import ConfigError
 
+pytestmark = pytest.mark.faults
+
 
 def test_bytes_reach_the_disk_before_the_name_and_the_name_before_the_return(tmp_path, monkeypatch):
     calls, path = [], tmp_path / "a.json"

@@ -12,6 +12,8 @@ import yaml
 
 from dtgan import evaluate, main
 
+pytestmark = pytest.mark.faults
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LAUNCH = ROOT / "launch"
 SCRIPTS = [

@@ -10,6 +10,8 @@ from dtgan.config import NORMAL, ConfigError
 from dtgan.data.names import check_names
 from tests.data.folders import audit_of, make, picture, save
 
+pytestmark = pytest.mark.faults
+
 REFUSED = {
     "../out": "separator",
     "a\\b": "separator",

@@ -8,6 +8,8 @@ import pytest
 from dtgan.config import ConfigError
 from tests.data.folders import audit_of, make, picture, save, warnings_of
 
+pytestmark = pytest.mark.faults
+
 
 def test_links_out_of_the_set_are_named_and_not_followed(tmp_path):
     root = make(tmp_path / "set", masks=False)

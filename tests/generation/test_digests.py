@@ -10,6 +10,8 @@ from dtgan.files import part_of
 from dtgan.generation import digests
 from dtgan.generation.dataset import Dataset
 
+pytestmark = pytest.mark.faults
+
 
 def test_sha256sum_agrees_and_changes_are_told(tmp_path):
     (tmp_path / "images").mkdir()

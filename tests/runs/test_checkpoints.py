@@ -25,6 +25,8 @@ from dtgan.runs.checkpoints import (
 )
 from dtgan.state import GanState, NetState
 
+pytestmark = pytest.mark.faults
+
 
 def state_at(step):
     params = {"w": jnp.full((64, 64), float(step)), "b": jnp.arange(3.0)}

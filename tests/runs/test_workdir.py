@@ -8,6 +8,8 @@ from dtgan.config import ConfigError, base_config, to_json
 from dtgan.runs.workdir import open_workdir
 from tests.smoke import FAMILY
 
+pytestmark = pytest.mark.faults
+
 
 def trained(path, text=None):
     """A workdir with a checkpoint."""

@@ -11,6 +11,8 @@ import pytest
 from dtgan.runs import events
 from dtgan.runs.writers import Progress, Writer
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def warnings(caplog):

@@ -8,6 +8,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+pytestmark = pytest.mark.faults
+
 STEPS = 24  # R1 at steps 0 and 16
 ARGS = (
     "--config=tests/smoke.py",

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.faults
+
 # Stands for a compilation: C code that lets other threads run, and no handler of Python.
 BLOCKED = "hashlib.pbkdf2_hmac('sha256', b'a', b'b', 2**31 - 1)"
 BEGIN = """
