@@ -4,12 +4,15 @@ Everywhere in dtgan an image on the host is uint8 [H, W, C] with C = 1 (grey) or
 image in a network is float32 in [-1, 1].
 """
 
+import contextlib
 import functools
 import io
 import math
 import os
 import pathlib
+import re
 import threading
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -100,16 +103,10 @@ def decode(path, max_megapixels=MEGAPIXELS, max_compression=COMPRESSION):
     pixels, or of many and strangely few bytes, before it is decoded, and what Pillow raises
     (OSError, ValueError and others) where the file is of none of FORMATS or cannot be decoded.
     """
-    with _UNLIMITED, Image.open(path, formats=_OPENED) as file:
+    with _LIMIT(max_megapixels), _opened(path, max_megapixels) as file:
         megapixels = file.width * file.height / 1e6
         if megapixels > max_megapixels:
-            digits = 1 if megapixels > 1 else 1000
-            number = f"{math.ceil(megapixels * digits) / digits:g}"  # enough as a new limit
-            raise TooLarge(
-                f"{number} megapixels, above data.max_megapixels={max_megapixels:g}; raise it "
-                f"(--config.data.max_megapixels={number}; of generate --max_megapixels={number}) "
-                "if the file is as it should be"
-            )
+            raise _too_large(megapixels, max_megapixels)
         if megapixels > _SMALL:
             _check_compression(file, _size(path), max_compression)
         # The second image of an MPO, a JPEG of a telephone, is a preview of the first.
@@ -121,6 +118,24 @@ def decode(path, max_megapixels=MEGAPIXELS, max_compression=COMPRESSION):
         if orientation != 1:
             ImageOps.exif_transpose(file, in_place=True)
         return Picture(file, file.format, wide, pages, orientation)
+
+
+def _opened(path, max_megapixels):
+    """Open a file of FORMATS. Raises TooLarge where opening alone would take too much memory."""
+    try:
+        return Image.open(path, formats=_OPENED)
+    except Image.DecompressionBombError as error:  # names the pixels first
+        raise _too_large(int(re.search(r"\d+", str(error))[0]) / 1e6, max_megapixels) from None
+
+
+def _too_large(megapixels, limit):
+    digits = 1 if megapixels > 1 else 1000
+    number = f"{math.ceil(megapixels * digits) / digits:g}"  # enough as a new limit
+    return TooLarge(
+        f"{number} megapixels, above data.max_megapixels={limit:g}; raise it "
+        f"(--config.data.max_megapixels={number}; of generate --max_megapixels={number}) if the "
+        "file is as it should be"
+    )
 
 
 def _check_compression(file, size, limit):
@@ -147,26 +162,36 @@ def _orientation(file):
     return found if found in range(1, 9) else 1
 
 
-class _Unlimited:
-    """Lifts Pillow's global limit of pixels while any thread is inside; `decode` has its own."""
+class _Limit:
+    """Moves Pillow's global limit of pixels to `decode`'s own while any thread is inside.
+
+    Pillow refuses twice MAX_IMAGE_PIXELS as a file is opened, when a decoder of WebP already takes
+    memory for all of them.
+    """
 
     def __init__(self):
         self._lock, self._inside = threading.Lock(), 0
 
-    def __enter__(self):
+    @contextlib.contextmanager
+    def __call__(self, max_megapixels):
         with self._lock:
             if not self._inside:
-                self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+                self._own, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, 1
             self._inside += 1
+            limit = max(1, math.ceil(max_megapixels * 1e6 / 2))
+            Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, limit)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if not self._inside:
+                    Image.MAX_IMAGE_PIXELS = self._own
 
-    def __exit__(self, *error):
-        with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                Image.MAX_IMAGE_PIXELS = self._limit
 
-
-_UNLIMITED = _Unlimited()
+_LIMIT = _Limit()
+# Of pictures of half the limit, which are fine.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def to_array(picture, channels=None, white=WHITE):

@@ -106,6 +106,16 @@ def test_large_files_are_refused_by_our_limit_and_read_below_it(monkeypatch):
     assert Image.MAX_IMAGE_PIXELS == 50
 
 
+def test_a_format_that_takes_memory_as_it_is_opened_is_refused_before(tmp_path, monkeypatch):
+    file = tmp_path / "large.webp"
+    Image.new("L", (100, 80)).save(file)
+    opened = []
+    monkeypatch.setattr("PIL._webp.WebPAnimDecoder", lambda *_: opened.append(1))
+    with pytest.raises(images.TooLarge, match=r"0.008 megapixels, above data.max_megapixels=0.007"):
+        images.read_image(file, max_megapixels=0.007)
+    assert not opened
+
+
 def test_many_pixels_of_few_bytes_are_refused_before_they_are_decoded(monkeypatch):
     monkeypatch.setattr(images, "_SMALL", 0.0)
     file = _encode(np.zeros((256, 256), np.uint8), "PNG")

@@ -47,6 +47,7 @@ class Checkpoints:
         self.directory = pathlib.Path(workdir).absolute() / "checkpoints"
         self._keep = keep
         self._manager = None
+        _hear_no_closed_loops()
 
     def save(self, step, state, data, config, score=None):
         """Save GanState `state`, the JSON-able `data` and `config`; returns while it is written.
@@ -171,23 +172,27 @@ class Checkpoints:
             set_aside(self.directory / str(step), reason)
 
 
-def _unless_closed(kind, error, trace):
-    """Print an error, unless it is of a write that reports to an event loop that is closed.
+def _hear_no_closed_loops():
+    """Let no thread print that it reports a write to an event loop that is closed.
 
-    After one write has failed TensorStore's threads print that of each other one, as many
-    tracebacks as arrays.
+    After one write has failed TensorStore's threads would print that for others, a traceback each.
     """
-    if str(error) != "Event loop is closed":
-        sys.__excepthook__(kind, error, trace)
+    hear = sys.excepthook
+    if getattr(hear, "__name__", "") == "unless_closed":
+        return
+
+    def unless_closed(kind, error, trace):
+        if str(error) != "Event loop is closed":
+            hear(kind, error, trace)
+
+    sys.excepthook = unless_closed
 
 
 @contextlib.contextmanager
 def _one_line(directory):
     """Turn what Orbax raises while it writes in `directory` to NotSaved."""
-    before, sys.excepthook = sys.excepthook, _unless_closed
     try:
         yield
-        sys.excepthook = before
     except Exception as error:  # of any type: its threads, TensorStore's and the file system's
         reason = textwrap.shorten(str(error), 200) or type(error).__name__
         free = shutil.disk_usage(directory.parent).free / 1e6
