@@ -11,6 +11,7 @@ import math
 import os
 import pathlib
 import re
+import sys
 import threading
 import warnings
 from typing import NamedTuple
@@ -178,7 +179,7 @@ class _Limit:
             if not self._inside:
                 self._own, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, 1
             self._inside += 1
-            limit = max(1, math.ceil(max_megapixels * 1e6 / 2))
+            limit = max(1, math.ceil(min(max_megapixels * 1e6 / 2, sys.maxsize)))  # may be inf
             Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, limit)
         try:
             yield

@@ -1,6 +1,7 @@
 """Pins the reading of image files: orientation, 16 bits, pages, types, the limit of their size."""
 
 import io
+import math
 import struct
 import zlib
 
@@ -103,6 +104,8 @@ def test_large_files_are_refused_by_our_limit_and_read_below_it(monkeypatch):
         images.read_image(file, max_megapixels=0.001)
     file.seek(0)
     assert images.read_image(file).shape == (32, 32, 1)
+    file.seek(0)
+    assert images.read_image(file, max_megapixels=math.inf).shape == (32, 32, 1)
     assert Image.MAX_IMAGE_PIXELS == 50
 
 
