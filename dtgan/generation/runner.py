@@ -56,26 +56,10 @@ def generate(
         config.data.max_megapixels = float(max_megapixels)
     requests.check_classes(method, config.method, settings.classes or classes[1:])
     check(settings, classes)
-    if settings.truncation != 1.0 and "truncation" not in method.controls:
-        raise ConfigError(
-            f"--truncation={settings.truncation}: method={config.method} has no such control; "
-            "leave it out"
-        )
+    _check_truncation(settings, method, config.method)
     ranges = vary.ranges(settings.vary, settings.ranges(), method, config.method)
     measured = _can_measure(sampler, settings)
-    trained = open_trained(config)
-    if tuple(trained.classes) != tuple(classes):
-        raise ConfigError(
-            f"the data have the classes {', '.join(trained.classes)}, the run was trained on "
-            f"{', '.join(classes)}; give the run's data with --data_path"
-        )
-    fingerprint = checkpoints.read_json_item(workdir, sampler.step, "data")["fingerprint"]
-    if trained.fingerprint != fingerprint:
-        raise ConfigError(
-            f"the data in {config.data.path or config.data.source} are not those of the run "
-            f"(fingerprint {fingerprint}, now {trained.fingerprint}); restore them, or name their "
-            "new place with --data_path=DIR"
-        )
+    trained = _trained(workdir, sampler)
     defects, surfaces = _sources(sampler, settings, trained)
     likeness = limits = None
     if settings.limits:
@@ -125,6 +109,33 @@ def generate(
     if records:
         _tell(records, checks, classes)
     return records
+
+
+def _check_truncation(settings, method, name):
+    """Raise ConfigError where a method of this name has no truncation to set."""
+    if settings.truncation != 1.0 and "truncation" not in method.controls:
+        raise ConfigError(
+            f"--truncation={settings.truncation}: method={name} has no such control; leave it out"
+        )
+
+
+def _trained(workdir, sampler):
+    """Open the data that a run was trained on. Raises ConfigError where they are others now."""
+    config, classes = sampler.config, sampler.classes
+    trained = open_trained(config)
+    if tuple(trained.classes) != tuple(classes):
+        raise ConfigError(
+            f"the data have the classes {', '.join(trained.classes)}, the run was trained on "
+            f"{', '.join(classes)}; give the run's data with --data_path"
+        )
+    fingerprint = checkpoints.read_json_item(workdir, sampler.step, "data")["fingerprint"]
+    if trained.fingerprint != fingerprint:
+        raise ConfigError(
+            f"the data in {config.data.path or config.data.source} are not those of the run "
+            f"(fingerprint {fingerprint}, now {trained.fingerprint}); restore them, or name their "
+            "new place with --data_path=DIR"
+        )
+    return trained
 
 
 def kinds_of(method, settings):

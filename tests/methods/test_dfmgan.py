@@ -17,7 +17,7 @@ from dtgan.methods.dfmgan import DFMGAN, make
 from dtgan.sampling import requests
 from dtgan.training.loop import train_and_evaluate
 from tests.methods.families import assert_same_step, on_eight_devices, refusal, run_of
-from tests.methods.test_stylegan2 import changes, drawn_state, one_step, small
+from tests.methods.test_stylegan2 import OWN, changes, drawn_state, one_step, small
 
 SEVERAL = CLASSES[:3]
 
@@ -48,15 +48,8 @@ def test_a_step_runs_its_phases_in_order_and_rhythm():
 
 
 def test_the_backbone_stays_and_each_phase_changes_its_own_network(done):
-    for name, parts in (
-        ("g", {"nets/G", "ema/w_avg"}),
-        ("g_reg", {"nets/G", "extra/pl_mean"}),
-        ("d", {"nets/D"}),
-        ("d_reg", {"nets/D"}),
-        ("match", {"nets/D_match"}),
-        ("match_reg", {"nets/D_match"}),
-        ("ema", {"ema/G"}),
-    ):
+    match = {name: {"nets/D_match"} for name in ("match", "match_reg")}
+    for name, parts in (OWN | match).items():
         assert changes(done, name) == parts, name
     start, after = (done.states[name].ema["w_avg"] for name in ("start", "g"))
     assert_array_equal(start["mapping"], after["mapping"])

@@ -29,6 +29,13 @@ from tests.methods.families import (
 )
 
 ONE = CLASSES[:2]
+OWN = {  # what a phase changes
+    "g": {"nets/G", "ema/w_avg"},
+    "g_reg": {"nets/G", "extra/pl_mean"},
+    "d": {"nets/D"},
+    "d_reg": {"nets/D"},
+    "ema": {"ema/G"},
+}
 
 
 def small(method="stylegan2", **fields):
@@ -118,13 +125,7 @@ def test_a_step_runs_its_phases_in_order_and_rhythm():
 
 
 def test_a_phase_changes_its_own_network_and_statistic_alone(done):
-    for name, parts in (
-        ("g", {"nets/G", "ema/w_avg"}),
-        ("g_reg", {"nets/G", "extra/pl_mean"}),
-        ("d", {"nets/D"}),
-        ("d_reg", {"nets/D"}),
-        ("ema", {"ema/G"}),
-    ):
+    for name, parts in OWN.items():
         assert changes(done, name) == parts, name
     for name, net in (("g", "G"), ("d", "D")):
         for path, g in jax.tree_util.tree_leaves_with_path(done.states[name].nets[net].opt_state):
