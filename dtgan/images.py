@@ -26,6 +26,7 @@ RESIZE_FILTER = Image.Resampling.BICUBIC  # Pillow widens its support when shrin
 WHITE = 65535  # what becomes 255 of a 16-bit file
 MEGAPIXELS = 179.0  # limit of a file; Pillow's own
 COMPRESSION = 200.0  # limit of the bytes of pixels to those of their file, of one above _SMALL
+_BANDS = 4  # at most, where they are not known yet
 _SMALL = 50.0  # megapixels; an empty mask of a strip has few bytes, and few pixels for a bomb
 
 # The formats that are opened, with the suffixes of their files. Pillow knows others, some of which
@@ -104,12 +105,16 @@ def decode(path, max_megapixels=MEGAPIXELS, max_compression=COMPRESSION):
     pixels, or of many and strangely few bytes, before it is decoded, and what Pillow raises
     (OSError, ValueError and others) where the file is of none of FORMATS or cannot be decoded.
     """
-    with _LIMIT(max_megapixels), _opened(path, max_megapixels) as file:
+    size = _size(path)
+    # Beyond it a file is refused whatever its pixels are; of those below, some are.
+    largest = min(max_megapixels, max(_SMALL, size * max_compression / 1e6))
+    with _LIMIT(largest), _opened(path, size, max_megapixels, max_compression) as file:
         megapixels = file.width * file.height / 1e6
         if megapixels > max_megapixels:
             raise _too_large(megapixels, max_megapixels)
-        if megapixels > _SMALL:
-            _check_compression(file, _size(path), max_compression)
+        times = file.width * file.height * len(file.getbands()) / max(size, 1)
+        if megapixels > _SMALL and times >= max_compression:
+            raise _too_compressed(times, max_compression)
         # The second image of an MPO, a JPEG of a telephone, is a preview of the first.
         pages = 1 if file.format == "MPO" else getattr(file, "n_frames", 1)
         # Pillow narrows 16-bit colour while decoding: only the raw mode, gone afterwards, tells.
@@ -121,12 +126,15 @@ def decode(path, max_megapixels=MEGAPIXELS, max_compression=COMPRESSION):
         return Picture(file, file.format, wide, pages, orientation)
 
 
-def _opened(path, max_megapixels):
+def _opened(path, size, max_megapixels, max_compression):
     """Open a file of FORMATS. Raises TooLarge where opening alone would take too much memory."""
     try:
         return Image.open(path, formats=_OPENED)
     except Image.DecompressionBombError as error:  # names the pixels first
-        raise _too_large(int(re.search(r"\d+", str(error))[0]) / 1e6, max_megapixels) from None
+        pixels = int(re.search(r"\d+", str(error))[0])
+        if pixels > max_megapixels * 1e6:
+            raise _too_large(pixels / 1e6, max_megapixels) from None
+        raise _too_compressed(_BANDS * pixels / max(size, 1), max_compression) from None
 
 
 def _too_large(megapixels, limit):
@@ -139,15 +147,12 @@ def _too_large(megapixels, limit):
     )
 
 
-def _check_compression(file, size, limit):
-    """Raise TooLarge where the pixels of an opened file take `limit` times its bytes, or more."""
-    times = file.width * file.height * len(file.getbands()) / max(size, 1)
-    if times >= limit:
-        raise TooLarge(
-            f"its pixels take {times:.0f} times the bytes of the file, above data.max_compression="
-            f"{limit:g}; raise it (--config.data.max_compression={math.ceil(times) + 1}) if the "
-            "file is as it should be"
-        )
+def _too_compressed(times, limit):
+    return TooLarge(
+        f"its pixels take up to {times:.0f} times the bytes of the file, above "
+        f"data.max_compression={limit:g}; raise it (--config.data.max_compression="
+        f"{math.ceil(times) + 1}) if the file is as it should be"
+    )
 
 
 def _size(path):
@@ -166,8 +171,8 @@ def _orientation(file):
 class _Limit:
     """Moves Pillow's global limit of pixels to `decode`'s own while any thread is inside.
 
-    Pillow refuses twice MAX_IMAGE_PIXELS as a file is opened, when a decoder of WebP already takes
-    memory for all of them.
+    Pillow refuses twice MAX_IMAGE_PIXELS as a file is opened, before a decoder of WebP takes memory
+    for all of them. Threads share the largest limit of theirs.
     """
 
     def __init__(self):

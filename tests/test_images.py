@@ -109,13 +109,23 @@ def test_large_files_are_refused_by_our_limit_and_read_below_it(monkeypatch):
     assert Image.MAX_IMAGE_PIXELS == 50
 
 
-def test_a_format_that_takes_memory_as_it_is_opened_is_refused_before(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        ({"max_megapixels": 0.007}, "0.008 megapixels, above data.max_megapixels=0.007"),
+        ({"max_compression": 5.0}, r"times the bytes .*, above data.max_compression=5; raise it"),
+    ],
+)
+def test_a_format_that_takes_memory_as_it_is_opened_is_refused_before(
+    tmp_path, monkeypatch, limit, told
+):
     file = tmp_path / "large.webp"
     Image.new("L", (100, 80)).save(file)
     opened = []
     monkeypatch.setattr("PIL._webp.WebPAnimDecoder", lambda *_: opened.append(1))
-    with pytest.raises(images.TooLarge, match=r"0.008 megapixels, above data.max_megapixels=0.007"):
-        images.read_image(file, max_megapixels=0.007)
+    monkeypatch.setattr(images, "_SMALL", 0.0)
+    with pytest.raises(images.TooLarge, match=told):
+        images.read_image(file, **limit)
     assert not opened
 
 

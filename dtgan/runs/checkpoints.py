@@ -177,15 +177,15 @@ def _hear_no_closed_loops():
 
     After one write has failed TensorStore's threads would print that for others, a traceback each.
     """
-    hear = sys.excepthook
+    hear = sys.unraisablehook
     if getattr(hear, "__name__", "") == "unless_closed":
         return
 
-    def unless_closed(kind, error, trace):
-        if str(error) != "Event loop is closed":
-            hear(kind, error, trace)
+    def unless_closed(told):
+        if str(told.exc_value) != "Event loop is closed":
+            hear(told)
 
-    sys.excepthook = unless_closed
+    sys.unraisablehook = unless_closed
 
 
 @contextlib.contextmanager
