@@ -1,12 +1,14 @@
 """Feeds the readers of strangers' files with strange bytes: nothing may come but findings.
 
     pip install atheris
-    launch/run.sh python benchmarks/fuzz.py --target=pictures --seconds=600 --corpus=runs/fuzz
+    MALLOC_MMAP_THRESHOLD_=131072 launch/run.sh python benchmarks/fuzz.py --target=pictures \\
+        --seconds=600 --corpus=runs/fuzz
 
 pictures: a file as the picture and as the mask of a set, examined and, if it passes, read; splits:
 a splits.csv. atheris changes files of the corpus, which begins with small valid ones, and keeps
 there what reaches new code. An input that ends in another exception than ConfigError is left in the
-corpus as crash-*, with its traceback on stderr.
+corpus as crash-*, with its traceback on stderr. The setting of malloc gives large pictures back to
+the system, so that the limit of memory is met by one input, not by the holes that many left.
 """
 
 import argparse
