@@ -7,7 +7,7 @@ import pathlib
 import time
 
 from dtgan.config import ConfigError
-from dtgan.evaluation import copying, distribution, fakes, probes, transfer, translation
+from dtgan.evaluation import copying, distribution, fakes, probes, transfer, translation, twins
 from dtgan.evaluation.context import settings_json
 from dtgan.runs import checkpoints
 from dtgan.sampling.sampler import load
@@ -31,6 +31,7 @@ def score(context, workdir, step, cache):
     log.info("step %d: errors on pairs, and probes", step)
     moved, moved_notes = transfer.transfer_scores(context, sampler)
     painted, painted_notes = translation.translation_scores(context, sampler)
+    twinned = twins.twin_scores(context, sampler)
     probed, probe_notes = probes.probe_scores(context, sampler)
     log.info("step %d: copies of training images", step)
     threshold = moved["mask_threshold"] if moved else None
@@ -44,6 +45,7 @@ def score(context, workdir, step, cache):
         **scores,
         "transfer": moved,
         "translation": painted,
+        "twins": twinned,
         "probes": probed,
         "copies": copies,
         "findings": context.findings,

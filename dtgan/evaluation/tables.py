@@ -6,6 +6,10 @@ from math import isfinite
 
 from dtgan.reporting.tables import columns
 
+PARTS = (  # with scores, of a report
+    *("overall", "per_class", "floor"),
+    *("transfer", "translation", "twins", "probes", "copies"),
+)
 CLASS_COLUMNS = (  # heading, key, digits; "floor." columns come from the floor
     ("real", "num_real", 0),
     ("fake", "num_fake", 0),
@@ -62,7 +66,7 @@ def scalars(report, prefix="eval"):
         elif isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
             found[name] = float(value)
 
-    for part in ("overall", "per_class", "floor", "transfer", "translation", "probes", "copies"):
+    for part in PARTS:
         walk(f"{prefix}/{part}", report.get(part) or {})
     return found
 
@@ -75,6 +79,7 @@ def table(report):
         _classifier(report),
         _transfer(report["transfer"]),
         _translation(report["translation"]),
+        _twins(report.get("twins")),
         _probes(report["probes"]),
         _copies(report["copies"]),
         ["caveats:", *(f"  {key}: {text}" for key, text in _brief(report["notes"]))],
@@ -136,17 +141,38 @@ def _transfer(transfer):
 def _translation(translation):
     if translation is None:
         return []
-    rows = [
-        (title, {"value": translation[name], "ci95": translation[f"{name}_ci95"]})
-        for name, title in (
-            ("change_mae", "changed, grey levels"),
-            ("painted", "painted, share of pixels"),
-            ("background_mae", "changed elsewhere, grey levels"),
-            ("removal_skill", "removal skill"),
-        )
+    titles = {
+        "change_mae": "changed, grey levels",
+        "painted": "painted, share of pixels",
+        "background_mae": "changed elsewhere, grey levels",
+        "removal_skill": "removal skill",
+    }
+    return _estimates(f"translation, {translation['num_pairs']} pairs", translation, titles)
+
+
+def _twins(twins):
+    if twins is None:
+        return []
+    titles = {
+        "masked": "inside the mask, share of pixels",
+        "inside_mae": "changed inside, grey levels",
+        "outside_mae": "changed outside, grey levels",
+        "mask_iou": "IoU of mask and change",
+    }
+    return [
+        *_estimates(f"against the twin, {twins['num']} pictures", twins, titles),
+        f"changed: above {twins['threshold']} grey levels (Otsu's threshold); {twins['empty']} "
+        f"masks are empty, {twins['empty_changed']} of their pictures differ from their twin",
     ]
-    spec = [("mean", "value", 3), ("95 %", "ci95", 3)]
-    return columns(f"translation, {translation['num_pairs']} pairs", rows, spec)
+
+
+def _estimates(heading, values, titles):
+    """Format estimates with their intervals, a row each; titles: {name in `values`: of a row}."""
+    rows = [
+        (title, {"value": values[name], "ci95": values[f"{name}_ci95"]})
+        for name, title in titles.items()
+    ]
+    return columns(heading, rows, [("mean", "value", 3), ("95 %", "ci95", 3)])
 
 
 def _probes(probes):
