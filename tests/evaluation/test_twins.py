@@ -13,7 +13,7 @@ def test_otsu_divides_two_heights():
 
 
 def test_a_known_mask_and_change():
-    """Of 16 rows 8 change by 60 levels, 4 of those in the mask of 8 rows; the others change by 2."""
+    """Of 16 rows 8 change by 60 levels, 4 of those in a mask of 8; the others change by 2."""
     clean = np.full((2, 16, 16, 1), 100, np.uint8)
     image, mask = clean.copy(), np.zeros((2, 16, 16, 1), np.float32)
     image[0] += 2
