@@ -2,8 +2,8 @@
 
     launch/run.sh python benchmarks/goodput.py --out=runs/goodput
 
-Trains the quickstart undisturbed for a while, which fills the cache of compiled programs and tells
-the steps per second, and ends it by SIGKILL. Then starts it again and again, each time ended by
+Trains the quickstart undisturbed until it has saved four times, which fills the cache of compiled
+programs and tells the steps per second, and ends it by SIGKILL. Then starts it again and again, each time ended by
 SIGKILL after --seconds of wall time, imports and restoring included. Goodput is the number of steps
 that checkpoints have gained in these starts over those that the same time undisturbed, without
 saves, gives. Beside it stands what benchmarks/faults.py computes for kills by chance. Writes
@@ -11,6 +11,7 @@ benchmarks/results/goodput.json.
 """
 
 import argparse
+import contextlib
 import json
 import pathlib
 import statistics
@@ -32,8 +33,7 @@ def main():
     )
     add = parser.add_argument
     add("--out", type=pathlib.Path, required=True, help="directory of run and cache")
-    add("--undisturbed", type=float, default=240, help="seconds of the first start (default 240)")
-    add("--seconds", type=float, default=60, help="of each start after it (default 60)")
+    add("--seconds", type=float, default=60, help="of each start after the first (default 60)")
     add("--starts", type=int, default=5, help="how many (default 5)")
     add("--every", type=int, default=50, help="checkpoint.every (default 50)")
     args = parser.parse_args()
@@ -45,10 +45,13 @@ def main():
         *("--config.train.duration=100000steps", f"--config.checkpoint.every={args.every}"),
     ]
     with (args.out / "log").open("w") as log:
-        kill_after(command, args.undisturbed, log)
+        with killed_at_last(command, log) as first:
+            while saved(run) < 4 * args.every and first.poll() is None:
+                time.sleep(1.0)
         rate, reached = steps_per_s(run), [saved(run)]
         for _ in range(args.starts):
-            kill_after(command, args.seconds, log)
+            with killed_at_last(command, log):
+                time.sleep(args.seconds)
             reached.append(saved(run))
     share = (reached[-1] - reached[0]) / (args.starts * args.seconds * rate)
     work, save, restart = args.every / rate, QUICKSTART["save"], QUICKSTART["restart"]
@@ -64,14 +67,17 @@ def main():
     print(json.dumps(found, indent=2))
 
 
-def kill_after(command, seconds, log):
-    """Start a command, end it by SIGKILL after some seconds. Raises where it ended before."""
+@contextlib.contextmanager
+def killed_at_last(command, log):
+    """Start a command, end it by SIGKILL after the block. Raises SystemExit where it had ended."""
     started = subprocess.Popen(command, stdout=log, stderr=log)
-    time.sleep(seconds)
-    if started.poll() is not None:
-        raise SystemExit(f"error: the training ended by itself; see {log.name}")
-    started.kill()
-    started.wait()
+    try:
+        yield started
+        if started.poll() is not None:
+            raise SystemExit(f"error: the training ended by itself; see {log.name}")
+    finally:
+        started.kill()
+        started.wait()
 
 
 def steps_per_s(run):
@@ -82,8 +88,8 @@ def steps_per_s(run):
 
 
 def saved(run):
-    """Find the newest step that can be resumed."""
-    return verified_steps(run / "checkpoints")[0][-1]
+    """Find the newest step that can be resumed, 0 where there is none."""
+    return max(verified_steps(run / "checkpoints")[0], default=0)
 
 
 if __name__ == "__main__":
