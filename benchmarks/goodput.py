@@ -3,11 +3,11 @@
     launch/run.sh python benchmarks/goodput.py --out=runs/goodput
 
 Trains the quickstart undisturbed until it has saved four times, which fills the cache of compiled
-programs and tells the steps per second, and ends it by SIGKILL. Then starts it again and again, each time ended by
-SIGKILL after --seconds of wall time, imports and restoring included. Goodput is the number of steps
-that checkpoints have gained in these starts over those that the same time undisturbed, without
-saves, gives. Beside it stands what benchmarks/faults.py computes for kills by chance. Writes
-benchmarks/results/goodput.json.
+programs and tells the steps per second, and ends it by SIGKILL. Then starts it again and again,
+each time ended by SIGKILL after --seconds of wall time, imports and restoring included. Goodput is
+the number of steps that checkpoints have gained in these starts over those that the same time
+undisturbed, without saves, gives. Beside it stands what benchmarks/faults.py computes for kills by
+chance. Writes benchmarks/results/goodput.json.
 """
 
 import argparse
