@@ -29,7 +29,7 @@ from dtgan.sampling import grids
             False,
             ("labels",),
             ("image", "mask", "clean"),
-            ["twin", "image", "mask", "|image - twin|"],
+            ["twin x0", "image x", "mask", "|x - x0|"],
         ),
     ],
 )

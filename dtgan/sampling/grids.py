@@ -27,15 +27,15 @@ _TRANSLATION = {
     "mask": "mask",
     "change": "|d' - n|",
 }
-_SAMPLE = {"clean": "twin", "image": "image", "mask": "mask", "change": "|image - twin|"}
+_SAMPLE = {"clean": "twin x0", "image": "image x", "mask": "mask", "change": "|x - x0|"}
 
 
 def sample_grid(method, batch, drawn):
     """Lay out the images of a batch as a sheet, uint8 [H, W, C]: a row a pair, titled columns.
 
     For a `Method` that transfers: x1, mask, x1r, x1a, x2, x4, x3, truth, |x3 - x2|; for one that
-    translates: d, n', n, d', mask, |d' - n|; for one that samples: twin, image, mask, |image -
-    twin|; as far as they were drawn. Where it gives an image alone, the images side by side.
+    translates: d, n', n, d', mask, |d' - n|; for one that samples: twin x0, image x, mask, |x -
+    x0|; as far as they were drawn. Where it gives an image alone, the images side by side.
     batch: of `pairs.Pairs`, or {}. drawn: of a request by `requests.in_full`.
     """
     image, shown = images.to_uint8(drawn["image"]), {"image": images.to_uint8(drawn["image"])}

@@ -129,7 +129,13 @@ def test_bfloat16_follows_the_loss_curves_of_float32():
     """Over 200 steps on the same batches, means of 20 steps: L_D within 5 %, L_G within 10 %."""
     curves = []
     for dtype in ("float32", "bfloat16"):
-        config = tiny(JUDGED[0], data__batch_size=2, data__scale_counts=0.02)
+        config = tiny(
+            JUDGED[0],
+            data__batch_size=2,
+            data__scale_counts=0.02,
+            model__d_base=512,
+            model__d_cap=32,
+        )
         config.dtype = dtype
         method, state = start(config)
         source = catalog.open_source(config, "train")
