@@ -16,9 +16,11 @@ from dtgan.data import account, catalog, pipeline
 from dtgan.data.records import Records
 from dtgan.data.splits import SPLITS, free_split
 from dtgan.evaluation import domain
+from dtgan.methods.registry import make_method
 from dtgan.metrics import features, inception, lpips
 from dtgan.metrics.resize import MODES
 from dtgan.runs import checkpoints
+from dtgan.sampling import requests
 
 log = logging.getLogger("dtgan")
 
@@ -59,6 +61,8 @@ class Context:
         if settings.data_path:
             self.config.data.path = settings.data_path
         self.classes = tuple(trained["classes"])
+        method = make_method(self.config, self.classes)
+        requests.check_classes(method, self.config.method, self.classes[1:])
         self.sources = self._open_sources()  # in the end of their fixed crops
         self._check_data(trained["fingerprint"])
         self.held_out = free_split(settings.split, self.config.data.split)

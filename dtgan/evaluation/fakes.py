@@ -51,8 +51,7 @@ def synthesise(context, sampler, digest, cache):
 
     A model that needs defect images gets those of the training split, and its images carry their
     index and class; one that needs surfaces gets the normals of that split. Images are rendered in
-    chunks that a killed job finds again in `cache`. Raises ConfigError for a model that
-    cannot be told which of several classes to draw.
+    chunks that a killed job finds again in `cache`.
     """
     method, seed = sampler.method, context.settings.seed
     i, j, label = _sources(context, method)
@@ -98,7 +97,6 @@ def _sources(context, method):
     number, seed = context.settings.num_fake, context.settings.seed
     kinds = pipeline.kinds_of(method.needs)
     defects = len(context.classes) - 1
-    requests.check_classes(method, context.config.method, context.classes[1:])
     if "defect" in kinds:
         source = context.sources[context.config.data.split]
         i, j = pipeline.eval_pairs(source, number, seed)

@@ -8,6 +8,8 @@ import pytest
 
 from dtgan import evaluate
 from dtgan.data.procedural import source
+from dtgan.evaluation import context
+from dtgan.methods.registry import make_method
 
 KEYS = {"step", "method", "data", "extractor", "overall", "per_class", "floor", "transfer"}
 KEYS |= {
@@ -166,6 +168,18 @@ def test_other_data_than_those_of_the_run_are_refused(arguments, tmp_path, monke
     monkeypatch.setattr(source, "VERSION", 2)
     assert evaluate.main([*arguments, f"--out={tmp_path}"]) == 1
     assert "the data in procedural are not those of the run" in capsys.readouterr().err
+
+
+def test_a_run_that_draws_no_defects_is_refused_before_a_classifier_is_trained(
+    smoke_run, tmp_path, monkeypatch, capsys
+):
+    def of_normals(*of):
+        return make_method(*of)._replace(reads=("normal",))
+
+    monkeypatch.setattr(context, "make_method", of_normals)
+    monkeypatch.setattr(context.domain, "train", pytest.fail)
+    assert evaluate.main([f"--workdir={smoke_run}", f"--out={tmp_path}"]) == 1
+    assert "has learnt defect-free images in this run, it draws no" in capsys.readouterr().err
 
 
 def test_other_question_does_not_overwrite_a_report(report, arguments, capsys):

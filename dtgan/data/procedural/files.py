@@ -8,8 +8,8 @@ from dtgan.data.procedural.source import CLASSES, ProceduralSteel
 NORMALS = 3  # for each defect of a class
 
 
-def write_real(root, size, counts, seed=0):
-    """Write images/<class>/ and splits.csv.
+def write_real(root, size, counts, seed=0, masks=False):
+    """Write images/<class>/, splits.csv and, if asked, masks/<class>/ of the defects.
 
     size: side in pixels; counts: {split: defects a class}; seed: of the whole set.
     """
@@ -19,6 +19,8 @@ def write_real(root, size, counts, seed=0):
         for k, item in enumerate(ProceduralSteel(split, size, seed=seed, counts=own)):
             name = f"{CLASSES[item['label']]}/{split}_{k:04d}.png"
             images.write_image(root / "images" / name, item["image"])
+            if masks and item["label"]:
+                images.write_image(root / "masks" / name, item["mask"])
             lines.append(f"{name},{split}")
     (root / "splits.csv").write_text("\n".join(lines) + "\n")
 
