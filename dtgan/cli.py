@@ -37,24 +37,34 @@ def start_jax(cache):
 
 
 def open_devices():
-    """Find the devices of this process and name them in the log.
+    """Find the devices of this process and name them in the log. Raises as `find_devices`."""
+    name_devices(find_devices())
+
+
+def find_devices():
+    """Find the devices of this process; whatever else asks JAX for them comes after it.
 
     Raises ConfigError where JAX_PLATFORMS asks for some that are not there.
     """
     import jax
 
-    wanted = os.environ.get("JAX_PLATFORMS", "")
     try:
-        devices = jax.local_devices()
+        return jax.local_devices()
     except (RuntimeError, AssertionError, ValueError) as error:  # as the platform has it
         reason = " ".join(str(error).split()) or "nothing of the kind was found"
         raise ConfigError(
-            f"JAX_PLATFORMS={wanted}: JAX finds no such device ({reason}); install the extra cuda "
-            "or tpu (DTGAN_EXTRAS of launch/run.sh), or set JAX_PLATFORMS=cpu"
+            f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: JAX finds no such device "
+            f"({reason}); install the extra cuda or tpu (DTGAN_EXTRAS of launch/run.sh), or set "
+            "JAX_PLATFORMS=cpu"
         ) from None
+
+
+def name_devices(devices):
+    """Name devices in the log, and an accelerator that JAX leaves unused."""
     log = logging.getLogger("dtgan")
     log.info("on %d x %s", len(devices), devices[0].device_kind)
-    if devices[0].platform == "cpu" and not wanted and any(map(os.path.exists, ACCELERATORS)):
+    chosen = os.environ.get("JAX_PLATFORMS", "")
+    if devices[0].platform == "cpu" and not chosen and any(map(os.path.exists, ACCELERATORS)):
         log.warning("there is an accelerator, but not for this JAX: install the extra cuda or tpu")
 
 

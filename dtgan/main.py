@@ -40,8 +40,9 @@ def main():
         )
     if FLAGS.distributed or FLAGS.coordinator:
         sharding.initialize_distributed(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
+    devices = cli.find_devices()
     cli.setup_logging(sharding.is_lead())
-    cli.open_devices()
+    cli.name_devices(devices)
     if FLAGS.dry_run:
         from dtgan.training import dry_run
 

@@ -33,8 +33,10 @@ def test_the_device_is_named(told, monkeypatch):
 
 
 @pytest.mark.skipif(os.path.exists("/dev/nvidia0"), reason="there is such a device here")
-def test_a_device_that_is_not_there_is_one_line():
-    command = [sys.executable, "-m", "dtgan.evaluate", "--workdir=x", "--compilation_cache="]
+@pytest.mark.parametrize("verb", ["evaluate", "main"])
+def test_a_device_that_is_not_there_is_one_line(verb):
+    own = {"main": ["--config=configs/quickstart.py"]}.get(verb, [])
+    command = [sys.executable, "-m", f"dtgan.{verb}", "--workdir=x", "--compilation_cache=", *own]
     env = os.environ | {"JAX_PLATFORMS": "cuda"}
     found = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert found.returncode == 1 and "Traceback" not in found.stderr, found.stderr
