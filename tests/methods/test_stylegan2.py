@@ -135,30 +135,38 @@ def test_a_phase_changes_its_own_network_and_statistic_alone(done):
 
 def test_the_statistic_counts_signs_of_all_passes():
     """Those of D's step and of its penalty alike: five batches where both fall into a window."""
-    m = StyleGAN2(small(), ONE)
+    control, m = goldens.values("ada_control"), StyleGAN2(small(), ONE)
     state = make_empty(m)
-    for logits in ([-1.0, 2.0, 3.0], [0.5, 0.1, -7.0]):
-        state = m.counted(state, jnp.array(logits))
-    assert state.extra["seen"] == 6 and state.extra["signs"] == 2
+    for logits in 3.0 * control["ctl.sign_reports"]:
+        state = m.counted(state, jnp.asarray(logits, jnp.float32))
+    assert state.extra["seen"] == 40
+    assert state.extra["signs"] == 40 * control["ctl.collector_mean"]
+    state = m.counted(state, jnp.array([-1.0, 2.0, 3.0]))
+    assert state.extra["seen"] == 43 and state.extra["signs"] == 1
     assert StyleGAN2(small(augment__kind="none"), ONE).counted(state, jnp.ones(3)) is state
 
 
 @pytest.mark.parametrize(
     ("name", "start", "early", "batch", "kimg"),
-    [("resumed_low", 0.0, [-1, -1], 16, 100), ("resumed_high", 0.999, [], 16, 100)],
+    [
+        ("resumed_low", 0.0, [-1, -1], 16, 100),
+        ("resumed_high", 0.999, [], 16, 100),
+        ("scratch", 0.25, [], 32, 500),
+    ],
 )
 def test_trace_of_the_chance_of_augmentation(name, start, early, batch, kimg):
+    """Below 0 it does not go, past 1 it does; a mean sign equal to the target leaves it alone."""
     control = goldens.values("ada_control")
     config = small(data__batch_size=batch, augment__kimg=float(kimg), augment__start=start)
     m = StyleGAN2(config, ONE)
     state, found = make_empty(m), []
+    run = jax.jit(run_of(m, "ada"))
     for sign in (*early, *control["ctl.signs"]):
         signs = {"signs": jnp.float32(sign * 80), "seen": jnp.float32(80)}
-        state, _ = m.ada_phase(state._replace(extra=state.extra | signs), None)
+        state, _ = run(state._replace(extra=state.extra | signs), None)
         found.append(float(state.extra["p"]))
         assert state.extra["seen"] == state.extra["signs"] == 0
-    # A mean sign equal to the target leaves p alone, in exact numbers: 0.6 is none in binary.
-    assert_allclose(found[:3], control[f"ctl.{name}"][:3], rtol=2e-6, atol=1e-9)
+    assert_allclose(found, control[f"ctl.{name}"], rtol=2e-6, atol=1e-9)
     assert (max(found) > 1) == (name == "resumed_high")
 
 
