@@ -117,7 +117,6 @@ class Bench:
     def __init__(self, config, method, source):
         self.config, self.method, mesh = config, method, sharding.make_mesh()
         self.state = init_state(method, config, mesh)
-        self.flops = flops(method, config, self.state)
         self.programs = Programs(method, config, mesh, self.state)
         stream = pipeline.train_iterator(config, source, method.reads)
         self.batch = sharding.put_batch(next(stream), mesh)
@@ -136,12 +135,13 @@ class Bench:
         columns = zip(*rows[1:], strict=True)  # without the first round, which warms up
         seconds = {phase.name: spread(c) for phase, c in zip(phases, columns, strict=True)}
         whole = per_step(phases, {name: found["median"] for name, found in seconds.items()})
-        total, pairs = per_step(phases, self.flops), self.config.data.batch_size
+        counted = flops(self.method, self.config, self.state)
+        total, pairs = per_step(phases, counted), self.config.data.batch_size
         found, ceiling = total / whole / jax.device_count(), peak()
         return {
             "seconds": seconds,
             "phases": {
-                phase.name: {"every": phase.every, "gflop": self.flops[phase.name] / 1e9}
+                phase.name: {"every": phase.every, "gflop": counted[phase.name] / 1e9}
                 for phase in phases
             },
             "steps_per_second": 1 / whole,

@@ -134,13 +134,13 @@ class DFMGAN(StyleGAN2):
 
         Images without masks are replaced by others of the batch; the last is 0 where none has one.
         """
-        real, label = self.inputs(batch)
-        mask = jnp.where(batch["mask"] > 127, 1.0, -1.0)
         known = batch["has_mask"]
         first = jnp.argsort(~known, stable=True)  # those with masks come first
         taken = first[jnp.arange(len(known)) % jnp.maximum(jnp.sum(known), 1)]
-        pairs = jnp.concatenate([real, mask], axis=-1)[taken]
-        return pairs, None if label is None else label[taken], jnp.any(known).astype(jnp.float32)
+        # Bytes are exchanged between devices here, not floats.
+        real, label = self.inputs({name: x[taken] for name, x in batch.items()})
+        mask = jnp.where(batch["mask"][taken] > 127, 1.0, -1.0)
+        return jnp.concatenate([real, mask], axis=-1), label, jnp.any(known).astype(jnp.float32)
 
     def match_phase(self, state, batch):
         """Let D_match learn which masks go with which images."""

@@ -35,7 +35,11 @@ def bias_act(x, bias=None, act=True, gain=None, clamp=None):
     elif act:
         x, gain = nn.leaky_relu(x, 0.2), SQRT2 if gain is None else gain
     x = x if gain is None else x * gain
-    return x if clamp is None else jnp.clip(x, -clamp, clamp)
+    if clamp is None:
+        return x
+    # Not jnp.clip, whose gradient divides at ties and keeps two arrays of x's size for that.
+    low, high = (jnp.asarray(bound, x.dtype) for bound in (-clamp, clamp))
+    return jax.lax.clamp(low, x, high)
 
 
 def add_bias(x, bias):
@@ -57,14 +61,15 @@ def scale(x, factors):
 def pixel_sum(x):
     """Sum over pixels: [N, H, W, C] -> [N, C].
 
-    On CPU over the rows first, as vectors of W C numbers: XLA:CPU would sum channel by channel.
+    On CPU over the rows first, as vectors of W C numbers: XLA:CPU would sum channel by channel, and
+    does so where no barrier keeps it from making one sum of both.
     """
 
     def rows_first(x):
         n, h, w, c = x.shape
         x = materialise(x)
         exact = jnp.promote_types(x.dtype, jnp.float32)
-        rows = jnp.sum(x.reshape(n, h, w * c), axis=1, dtype=exact)
+        rows = materialise(jnp.sum(x.reshape(n, h, w * c), axis=1, dtype=exact))
         return jnp.sum(rows.reshape(n, w, c), axis=1).astype(x.dtype)
 
     def plain(x):
