@@ -137,7 +137,7 @@ class DFMGAN(StyleGAN2):
         known = batch["has_mask"]
         first = jnp.argsort(~known, stable=True)  # those with masks come first
         taken = first[jnp.arange(len(known)) % jnp.maximum(jnp.sum(known), 1)]
-        # Bytes are exchanged between devices here, not floats.
+        # Here images may change devices: as bytes, not as floats.
         real, label = self.inputs({name: x[taken] for name, x in batch.items()})
         mask = jnp.where(batch["mask"][taken] > 127, 1.0, -1.0)
         return jnp.concatenate([real, mask], axis=-1), label, jnp.any(known).astype(jnp.float32)
