@@ -1,6 +1,6 @@
 """Models that draw of noise, on few defects: DFMGAN beside the other rows of its paper's tables.
 
-    launch/run.sh python benchmarks/noise.py --out=runs/noise
+    launch/run.sh python -m benchmarks.noise --out=runs/noise
 
 Procedural steel, 64 px, n defects a class with their masks to train on and 40 to compare with. A
 StyleGAN2 of surfaces is trained first, on defect-free images; then every row of ROWS is trained,
