@@ -142,8 +142,8 @@ def _too_large(megapixels, limit):
     number = f"{math.ceil(megapixels * digits) / digits:g}"  # enough as a new limit
     return TooLarge(
         f"{number} megapixels, above data.max_megapixels={limit:g}; raise it "
-        f"(--config.data.max_megapixels={number}; of generate --max_megapixels={number}) if the "
-        "file is as it should be"
+        f"(--config.data.max_megapixels={number}; of generate and studio "
+        f"--max_megapixels={number}) if the file is as it should be"
     )
 
 

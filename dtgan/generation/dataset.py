@@ -92,16 +92,9 @@ class Dataset:
         if None in blocks:
             return self.records() if self.complete else None
         records = list(itertools.chain.from_iterable(blocks))
-        records += _normals(records)
+        records += normals(records)
         try:
-            annotations.write(self.out, records, classes, instances, with_mvtec)
-            lines = "".join(json.dumps(record) + "\n" for record in records)
-            write_atomic(self.out / "manifest.jsonl", lines)
-            for left in self.out.rglob(".*.part"):
-                if not _alive(left):
-                    left.unlink(missing_ok=True)
-            digests.write(self.out)
-            write_atomic(self.out / "_SUCCESS", "")
+            complete(self.out, records, classes, instances, with_mvtec)
         except OSError as error:
             raise _writing_failed(error, self.out, "; all images are kept") from error
         shutil.rmtree(self._parts, ignore_errors=True)
@@ -141,6 +134,21 @@ def verify(out):
         )
 
 
+def complete(out, records, classes, how, with_mvtec=False):
+    """Write what makes a set of images: labels, manifest, digests and, last of all, _SUCCESS.
+
+    records: of its manifest, in order; classes, how, with_mvtec: see `dtgan.annotations.write`.
+    """
+    annotations.write(out, records, classes, how, with_mvtec)
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    write_atomic(out / "manifest.jsonl", lines)
+    for left in out.rglob(".*.part"):
+        if not _alive(left):
+            left.unlink(missing_ok=True)
+    digests.write(out)
+    write_atomic(out / "_SUCCESS", "")
+
+
 def _alive(part):
     """Tell whether the process that writes a part is there; else it was killed."""
     number = part.name.split(".")[-2]
@@ -152,7 +160,7 @@ def normal_file(index):
     return f"images/{NORMAL}/{NORMAL}_{index:06d}.png"
 
 
-def _normals(records):
+def normals(records):
     """Make the records of the surfaces that images stand on, each once; they are real images."""
     used = {r["surface_index"]: r for r in records if "surface_index" in r}
     return [

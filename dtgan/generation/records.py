@@ -32,14 +32,7 @@ def make(entry, plan, classes, defects, surfaces):
     candidate, settings, drawn = entry.candidate, plan.settings, entry.pictures
     label = plan.label(candidate.number)
     name, place = classes[label], candidate.number % settings.num_per_class
-    file = f"{name}/{name}_{place:06d}.png"
-    paths = {key: f"{folder}/{file}" for key, (folder, kind) in KINDS.items() if kind in drawn}
-    pictures = {paths[key]: drawn[KINDS[key][1]] for key in paths}
-    record = {**paths, "class": name, "label": label, "size": list(drawn["image"].shape[:2])}
-    if entry.area is not None:
-        mask = drawn["hard"][..., 0]
-        parts = instances.split(mask, settings.instances)
-        record |= instances.measure(mask) | {"instances": list(map(instances.measure, parts))}
+    record, pictures = pictured(name, place, label, drawn, settings.instances)
     if candidate.defects:
         (first, variation), *more = candidate.defects
         record |= {"defect": defects[first]["id"], "varied": variation.described()}
@@ -60,4 +53,22 @@ def make(entry, plan, classes, defects, surfaces):
         "recognised": entry.recognised,
         "synthetic": True,
     }
+    return record, pictures
+
+
+def pictured(name, number, label, drawn, how):
+    """Make (record, {path: picture}) of what an image shows, wherever it comes from.
+
+    name, label: of its class; number: of the image in it; drawn: as `Entry.pictures`; how: what an
+    instance is, see `instances.split`. The record: paths, class, label, size and, where there is a
+    mask, its box, area and instances.
+    """
+    file = f"{name}/{name}_{number:06d}.png"
+    paths = {key: f"{folder}/{file}" for key, (folder, kind) in KINDS.items() if kind in drawn}
+    pictures = {paths[key]: drawn[KINDS[key][1]] for key in paths}
+    record = {**paths, "class": name, "label": label, "size": list(drawn["image"].shape[:2])}
+    if "hard" in drawn:
+        mask = drawn["hard"][..., 0]
+        parts = instances.split(mask, how)
+        record |= instances.measure(mask) | {"instances": list(map(instances.measure, parts))}
     return record, pictures

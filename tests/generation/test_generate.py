@@ -285,7 +285,7 @@ def test_copies_of_a_model_without_masks_are_judged_by_whole_images():
         (["--references=EMPTY"], "holds no defects"),
         (["--references=UNKNOWN"], "the class 'dent', which is not known here"),
         (["--backgrounds=BROKEN"], "broken.png: unreadable: whatever its suffix says"),
-        (["--backgrounds=LARGE", "--max_megapixels=0.001"], "; of generate --max_megapixels=0.002"),
+        (["--backgrounds=LARGE", "--max_megapixels=0.001"], "and studio --max_megapixels=0.002"),
         (["--references=UNLIKE"], "masks/tear/a.png: several values: 100 (512 pixels), 200"),
         (["--shard=2/2"], "not i/n"),
         (["--instances=pieces"], "--instances=pieces is not one of parts, whole"),

@@ -66,7 +66,7 @@ def examine(root, entry, data):
 def _picture(root, entry, data, found):
     """Decode the image of an entry: (its record, its EXIF orientation), None where it does not."""
     name = relative(root, entry.image)
-    decoded = _attempt(root, entry.image, found, _read, data)
+    decoded = open_picture(root, entry.image, data, found)
     if not decoded:
         return None
     picture, pixels = decoded
@@ -82,6 +82,15 @@ def _picture(root, entry, data, found):
     record = _measured(entry, picture, pixels)
     _check_white(name, picture, record.greatest, data.range, found)
     return record, picture.orientation
+
+
+def open_picture(root, path, data, found):
+    """Decode an image file: (images.Picture, its pixels uint8 [H, W, C]), C as in the file.
+
+    data: config.data. None, with an error in the Findings `found`, where the file is no picture, or
+    too large.
+    """
+    return _attempt(root, path, found, _read, data)
 
 
 def _read(path, data):

@@ -1,0 +1,35 @@
+"""Words on the page: what comes from files and folders is text, never markup."""
+
+import html
+
+
+def text(value):
+    """Escape a value for HTML, and for the templates that Gradio fills HTML into."""
+    escaped = html.escape(str(value))
+    return escaped.replace("{", "&#123;").replace("$", "&#36;").replace("`", "&#96;")
+
+
+def line(value, kind=""):
+    """Make a line of text; kind: "good", "bad" or neither."""
+    return f'<div class="say {kind}">{text(value)}</div>'
+
+
+CSS = """
+.gradio-container {max-width: 1720px !important; margin: 0 auto !important; padding: 8px 16px}
+.title {display: flex; gap: 1.2em; align-items: baseline; flex-wrap: wrap}
+.title b {font-size: 1.3em} .title span {color: var(--body-text-color-subdued)}
+#say {position: sticky; top: 0; z-index: 20; background: var(--body-background-fill)}
+.step {font-weight: 600}
+.say {padding: 5px 10px; border-left: 4px solid var(--border-color-primary); margin: 2px 0;
+  background: var(--background-fill-secondary); overflow-wrap: anywhere}
+.say.good {border-color: #2f9e44} .say.bad {border-color: #e03131; font-weight: 500}
+.pixels img {image-rendering: pixelated}
+.view img {width: 100% !important; height: 100% !important; object-fit: contain}
+table.counts td, table.counts th, table.findings td, table.findings th {
+  padding: 4px 12px; text-align: left; vertical-align: middle; overflow-wrap: anywhere;
+  border-bottom: 1px solid var(--border-color-primary)}
+table.findings img {max-width: 120px; max-height: 120px; image-rendering: pixelated}
+tr.error td:nth-child(2) {color: #e03131; font-weight: 600}
+.none {color: var(--body-text-color-subdued)}
+iframe.report {width: 100%; height: 80vh; border: 1px solid var(--border-color-primary)}
+"""

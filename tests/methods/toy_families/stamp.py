@@ -1,0 +1,3 @@
+"""Fields of the toy family of tests/studio/stamp.py: none."""
+
+FIELDS: dict = {}
