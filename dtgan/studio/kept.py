@@ -137,9 +137,11 @@ class Kept:
         self._records = records
         used = {path for record in records for path in self._paths(record)}
         for path in set(paths) - used:
-            (self.out / path).unlink(missing_ok=True)
             labels = pathlib.Path(path.replace("images/", "labels/", 1)).with_suffix(".txt")
-            (self.out / labels).unlink(missing_ok=True)
+            for file in {self.out / path, self.out / labels}:
+                file.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # it holds others, or is not there
+                    file.parent.rmdir()
         self._complete()
 
     def _complete(self):

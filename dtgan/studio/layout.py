@@ -7,14 +7,14 @@ import gradio as gr
 from dtgan.studio.markup import line, text
 
 LOUDER = 4  # times the difference, which is faint
-_BRUSH = "#ff6b00"
+_BRUSH = ("#ff6b00", 0.5)
 _PIXELS = {"format": "png", "elem_classes": ["pixels", "view"]}
 _SHELF = {
     "format": "png",
-    "elem_classes": "pixels",
-    "columns": 4,
+    "elem_classes": ["pixels", "shelf"],
+    "columns": 5,
     "fit_columns": False,
-    "height": 190,
+    "height": 200,
     "allow_preview": False,
     "show_label": False,
     "object_fit": "contain",
@@ -76,7 +76,7 @@ def asking(flags):
                 layers=False,
                 buttons=[],
                 show_label=False,
-                height=430,
+                height=400,
                 brush=gr.Brush(40, [_BRUSH], _BRUSH, "fixed"),
                 eraser=gr.Eraser(40),
                 elem_id="surface",
@@ -131,13 +131,13 @@ def keeping():
     """Make the tab of what is kept."""
     w = SimpleNamespace()
     w.count = gr.HTML(elem_id="count")
-    shelf = _SHELF | {"columns": 8, "height": 520}
+    shelf = _SHELF | {"columns": 8, "height": 520, "elem_classes": ["pixels", "wide", "shelf"]}
     w.gallery = gr.Gallery(elem_id="kept", **shelf)
     w.files = gr.State([])  # of the gallery, in its order
     w.chosen = gr.State("")
     with gr.Row():
         w.remove = gr.Button("Remove the chosen picture", variant="stop", elem_id="remove")
-        w.undo = gr.Button("Undo")
+        w.undo = gr.Button("Undo", elem_id="undo_there")
     return w
 
 
@@ -152,7 +152,7 @@ def _view(name, label, visible=True, **more):
         label=label,
         visible=visible,
         interactive=False,
-        height=300,
+        height=285,
         min_width=180,
         buttons=["download", "fullscreen"],
         elem_id=name,

@@ -24,6 +24,8 @@ CSS = """
   background: var(--background-fill-secondary); overflow-wrap: anywhere}
 .say.good {border-color: #2f9e44} .say.bad {border-color: #e03131; font-weight: 500}
 .pixels img {image-rendering: pixelated}
+.shelf .grid-container {grid-template-columns: repeat(5, minmax(0, 1fr)) !important}
+.wide .grid-container {grid-template-columns: repeat(10, minmax(0, 1fr)) !important}
 .view img {width: 100% !important; height: 100% !important; object-fit: contain}
 table.counts td, table.counts th, table.findings td, table.findings th {
   padding: 4px 12px; text-align: left; vertical-align: middle; overflow-wrap: anywhere;

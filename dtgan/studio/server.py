@@ -58,8 +58,8 @@ def quiet(cache):
         import gradio  # noqa: F401
     except ImportError as error:
         raise ConfigError(
-            f"the studio needs the extra studio ({error.name} is missing): "
-            "pip install 'dtgan[studio]'"
+            f"the studio needs {error.name}, which is not installed; install the extra studio "
+            "(DTGAN_EXTRAS=studio of launch/run.sh, or pip install '.[studio]')"
         ) from None
 
 
