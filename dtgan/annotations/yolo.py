@@ -17,10 +17,14 @@ def write(out, records, classes, parts):
     parts: record -> its instances, a list of bool [H, W].
     """
     for record in records:
-        lines = [_line(classes.index(record["class"]), polygon(part)) for part in parts(record)]
+        found = parts(record)
+        lines = "".join(
+            _line(classes.index(record["class"]), polygon(part)) for part in found
+        ).encode()
         path = (out / record["file"].replace("images/", "labels/", 1)).with_suffix(".txt")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, "".join(lines))
+        if not path.exists() or path.read_bytes() != lines:  # most of a set that grows are there
+            write_atomic(path, lines)
     names = "".join(f"  {k}: {json.dumps(name)}\n" for k, name in enumerate(classes))
     folder = "images  # no held-out part: validate on real images"
     # Without a key `path` folders are relative to this file; with `.` to where the reader runs.

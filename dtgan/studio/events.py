@@ -206,9 +206,7 @@ class Events:
         kept = self._studio.kept
         records = kept.records[::-1]
         pictures = [(_shown(kept.read(r)), r["class"]) for r in records]
-        count = (
-            f"Kept in {kept.out}: {len(records)}. The newest is first; click on one to choose it."
-        )
+        count = f"Pictures in {kept.named}: {len(records)}, the newest first. Click to choose one."
         return (
             gr.Gallery(pictures, selected_index=None),
             [r["file"] for r in records],

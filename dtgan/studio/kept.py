@@ -28,7 +28,7 @@ OWN = ".studio"  # folder below OUT
 class Kept:
     """The kept pictures below the directory `out`, safe to change from several threads.
 
-    records: of the manifest, a dict each; of pictures that were drawn, then of surfaces.
+    records: of the manifest, a dict each. named: `out` as it was given.
     """
 
     def __init__(self, out, classes):
@@ -37,7 +37,8 @@ class Kept:
         Raises ConfigError where `out` holds something else, cannot be written, or is open in
         another studio.
         """
-        self.out, self.classes = pathlib.Path(out).absolute(), tuple(classes)
+        self.out, self.named = pathlib.Path(out).absolute(), str(out)
+        self.classes = tuple(classes)
         self._lock = threading.Lock()
         plan = self.out / "plan.json"
         there = [p for p in self.out.iterdir() if p.name != OWN] if self.out.exists() else []

@@ -12,9 +12,9 @@ _PIXELS = {"format": "png", "elem_classes": ["pixels", "view"]}
 _SHELF = {
     "format": "png",
     "elem_classes": ["pixels", "shelf"],
-    "columns": 5,
+    "columns": 6,
     "fit_columns": False,
-    "height": 200,
+    "height": 150,
     "allow_preview": False,
     "show_label": False,
     "object_fit": "contain",
@@ -28,7 +28,7 @@ def title(studio):
     config, res = renderer.config, renderer.config.data.res
     facts = (
         f"method={config.method}, step {renderer.sampler.step}, {res} x {res} pixels",
-        f"kept in {studio.kept.out}",
+        f"what is kept lies in: {studio.kept.named}",
     )
     spans = "".join(f"<span>{text(fact)}</span>" for fact in facts)
     lacking = renderer.controls.lacking(config.method)
@@ -152,7 +152,7 @@ def _view(name, label, visible=True, **more):
         label=label,
         visible=visible,
         interactive=False,
-        height=285,
+        height=300,
         min_width=180,
         buttons=["download", "fullscreen"],
         elem_id=name,

@@ -15,7 +15,8 @@ def line(value, kind=""):
 
 
 CSS = """
-.gradio-container {max-width: 1720px !important; margin: 0 auto !important; padding: 8px 16px}
+.gradio-container {width: 100% !important; max-width: 1720px !important; padding: 8px 16px;
+  margin: 0 auto !important}
 .title {display: flex; gap: 1.2em; align-items: baseline; flex-wrap: wrap}
 .title b {font-size: 1.3em} .title span {color: var(--body-text-color-subdued)}
 #say {position: sticky; top: 0; z-index: 20; background: var(--body-background-fill)}
@@ -24,9 +25,12 @@ CSS = """
   background: var(--background-fill-secondary); overflow-wrap: anywhere}
 .say.good {border-color: #2f9e44} .say.bad {border-color: #e03131; font-weight: 500}
 .pixels img {image-rendering: pixelated}
-.shelf .grid-container {grid-template-columns: repeat(5, minmax(0, 1fr)) !important}
+.shelf .grid-container {grid-template-columns: repeat(6, minmax(0, 1fr)) !important;
+  grid-auto-rows: min-content; align-content: start}
+.shelf .thumbnail-item {aspect-ratio: 1; height: auto !important}
 .wide .grid-container {grid-template-columns: repeat(10, minmax(0, 1fr)) !important}
-.view img {width: 100% !important; height: 100% !important; object-fit: contain}
+.view img {width: 100% !important; height: 100% !important; object-fit: contain;
+  padding-top: 32px; box-sizing: border-box}
 table.counts td, table.counts th, table.findings td, table.findings th {
   padding: 4px 12px; text-align: left; vertical-align: middle; overflow-wrap: anywhere;
   border-bottom: 1px solid var(--border-color-primary)}
