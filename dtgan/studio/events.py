@@ -6,6 +6,7 @@ that person can mend, a ConfigError, is shown there; anything else is told in th
 
 import functools
 import logging
+import pathlib
 
 import gradio as gr
 import numpy as np
@@ -62,7 +63,7 @@ class Events:
         def on(event, handler, inputs, outputs, **more):
             event(safe(handler, len(outputs)), inputs, outputs, api_visibility="private", **more)
 
-        on(blocks.load, self.load, None, [session, *shelves, ask.surface, *held])
+        on(blocks.load, self.load, None, [session, *shelves, ask.surface, say])
         on(choose.surfaces.select, self.surface, [session], [ask.surface, say])
         on(choose.more_surfaces.click, self.more_surfaces, [session], [choose.surfaces, say])
         uploaded = [session, choose.upload_surface]
@@ -77,14 +78,15 @@ class Events:
         drawing = {"show_progress_on": see.hybrid, "trigger_mode": "always_last"}
         for event in at_once:
             on(event, self.draw, [session, *asked], seen, **drawing)
-        next_one = ask.another.click(lambda n: n + 1, ask.number, ask.number)
+        next_one = ask.another.click(lambda n: int(n or 0) + 1, ask.number, ask.number)
         on(next_one.then, self.draw, [session, *asked], seen, show_progress_on=see.hybrid)
         usual = (0, 0, 1, 0, 1, False, False)
         changed = [*moved[:5], ask.upside, ask.sideways]
         ask.reset.click(lambda: usual, None, changed, api_visibility="private")
-        on(see.keep.click, self.keep, [session], held)
-        on(see.undo.click, self.undo, [session], held)
-        on(kept.undo.click, self.undo, [session], held)
+        on(see.keep.click, self.keep, [session], [say])
+        on(see.undo.click, self.undo, [session], [say])
+        on(kept.tab.select, self.held, None, held)
+        on(kept.undo.click, self.undo_there, [session], held)
         on(kept.gallery.select, self.choose_kept, [kept.files], [kept.chosen, say])
         on(kept.remove.click, self.remove, [session, kept.chosen], held)
 
@@ -93,7 +95,7 @@ class Events:
         session = Session(self._studio)
         shelves = self._surfaces(session), self._defects(session)
         said = line("Choose, paint where it may be, then draw.")
-        return session, *shelves, self._chosen(session.surface), *self._held(), said
+        return session, *shelves, self._chosen(session.surface), said
 
     def surface(self, session, event: gr.SelectData):
         """Choose a surface of the shelf."""
@@ -122,7 +124,7 @@ class Events:
 
     def defect(self, session, event: gr.SelectData):
         """Choose a defect of the shelf."""
-        return _on(session.choose_defect(session.defects.shown[event.index]), "Defect")
+        return (_on(session.choose_defect(session.defects.shown[event.index]), "Defect"),)
 
     def more_defects(self, session):
         """Show other defects."""
@@ -131,10 +133,11 @@ class Events:
 
     def upload_defect(self, session, paths):
         """Choose an uploaded defect, perhaps with its mask."""
-        paths = sorted([paths] if isinstance(paths, str) else paths, key=lambda p: (len(p), p))
+        paths = [paths] if isinstance(paths, str) else paths
+        paths = sorted(paths, key=lambda path: ("mask" in pathlib.Path(path).stem.lower(), path))
         if len(paths) > 2:
             raise ConfigError(f"{len(paths)} files: upload one picture and its mask.")
-        return _on(session.upload_defect(*paths), "Defect")
+        return (_on(session.upload_defect(*paths), "Defect"),)
 
     def draw(self, session, name, painted, down, right, scale, turn, strength, *more):
         """Draw what the controls say."""
@@ -162,13 +165,20 @@ class Events:
 
     def keep(self, session):
         """Keep what was drawn."""
-        record = session.keep()
-        return *self._held(), line(f"Kept as {record['file']}.", "good")
+        return (line(f"Kept as {session.keep()['file']}.", "good"),)
 
     def undo(self, session):
         """Take the last keep or remove back."""
-        said = session.undo()
-        return *self._held(), line(said, "good")
+        return (line(session.undo(), "good"),)
+
+    def held(self):
+        """Show what is kept, in whichever tab."""
+        return *self._held(), line("All that is kept is shown.")
+
+    def undo_there(self, session):
+        """Take the last keep or remove back, and show what is kept."""
+        (said,) = self.undo(session)
+        return *self._held(), said
 
     def choose_kept(self, files, event: gr.SelectData):
         """Choose a kept picture."""

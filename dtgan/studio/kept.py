@@ -15,7 +15,7 @@ import threading
 import numpy as np
 
 from dtgan import images
-from dtgan.config import ConfigError
+from dtgan.config import NORMAL, ConfigError
 from dtgan.files import is_part, parse_object, same_or_refuse, write_atomic
 from dtgan.generation import records as records_lib
 from dtgan.generation import tally
@@ -39,7 +39,7 @@ class Kept:
         """
         self.out, self.named = pathlib.Path(out).absolute(), str(out)
         self.classes = tuple(classes)
-        self._lock = threading.Lock()
+        self._lock, self._used = threading.Lock(), {}
         plan = self.out / "plan.json"
         there = [p for p in self.out.iterdir() if p.name != OWN] if self.out.exists() else []
         if not plan.exists() and not all(map(is_part, there)):
@@ -91,9 +91,8 @@ class Kept:
         """
         name = self.classes[label]
         with self._lock, self._writing():
-            number = 1 + max(
-                (r["number"] for r in self._records if r["label"] == label), default=-1
-            )
+            taken = [r["number"] for r in self._records if r["label"] == label]
+            number = self._next(name, taken)
             made, files = records_lib.pictured(name, number, label, pictures, HOW)
             if "surface" in pictures:
                 index = self._surface(pictures["surface"])
@@ -156,7 +155,12 @@ class Kept:
                 there = images.read_image(self.out / normal_file(index), picture.shape[-1])
                 if np.array_equal(there, picture):
                     return index
-        return 1 + max(known, default=-1)
+        return self._next(NORMAL, known)
+
+    def _next(self, name, taken):
+        """Number the next picture of a class; never as one that was removed and may come back."""
+        self._used[name] = 1 + max([self._used.get(name, -1), *taken])
+        return self._used[name]
 
     def _paths(self, record):
         """List the files of a record, that of its surface among them."""
@@ -172,11 +176,31 @@ class Kept:
             return []
         try:
             found = [parse_object(line) for line in manifest.read_bytes().splitlines()]
+            drawn = [record for record in found if record.get("synthetic")]
+            if wrong := [record for record in drawn if not self._is_own(record)]:
+                raise ValueError(f"no record of this studio: {str(wrong[0])[:60]}")
         except ValueError as error:
             raise ConfigError(
                 f"{manifest} is damaged ({error}); restore it, or use another directory"
             ) from None
-        return [record for record in found if record["synthetic"]]
+        return drawn
+
+    def _is_own(self, record):
+        """Tell whether a record, maybe a stranger's, names no other files than it may."""
+        name, number, index = (record.get(key) for key in ("class", "number", "surface_index"))
+        if name not in self.classes[1:] or not isinstance(number, int):
+            return False
+        names = {
+            key: f"{folder}/{name}/{name}_{number:06d}.png"
+            for key, (folder, _) in records_lib.KINDS.items()
+        }
+        return (
+            record.get("file") == names["file"]
+            and all(record.get(key, path) == path for key, path in names.items())
+            and record.get("label") == self.classes.index(name)
+            and isinstance(record.get("size"), list)
+            and (index is None or isinstance(index, int))
+        )
 
     def _tidy(self):
         """Remove what a kill left of a picture that was being kept or removed."""

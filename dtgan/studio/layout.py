@@ -53,7 +53,7 @@ def choosing(flags, classes):
             with gr.Row():
                 w.more_defects = gr.Button("Show others", size="sm")
                 w.upload_defect = gr.UploadButton(
-                    "Upload, with its mask" if flags.mask else "Upload",
+                    "Upload, with NAME_mask.png" if flags.mask else "Upload",
                     size="sm",
                     file_count="multiple" if flags.mask else "single",
                     elem_id="upload_defect",
@@ -127,9 +127,9 @@ def seeing(gives):
     return w
 
 
-def keeping():
-    """Make the tab of what is kept."""
-    w = SimpleNamespace()
+def keeping(tab):
+    """Make what is in the gr.Tab of what is kept."""
+    w = SimpleNamespace(tab=tab)
     w.count = gr.HTML(elem_id="count")
     shelf = _SHELF | {"columns": 8, "height": 520, "elem_classes": ["pixels", "wide", "shelf"]}
     w.gallery = gr.Gallery(elem_id="kept", **shelf)

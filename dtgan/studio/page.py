@@ -31,8 +31,8 @@ def build(studio, workdir, report):
                         w.asking = layout.asking(flags)
                     with gr.Column(scale=6, min_width=420):
                         w.seeing = layout.seeing(gives)
-            with gr.Tab("Kept"):
-                w.keeping = layout.keeping()
+            with gr.Tab("Kept") as tab:
+                w.keeping = layout.keeping(tab)
             with gr.Tab("Data"):
                 _data(studio)
             with gr.Tab("Report") as tab:

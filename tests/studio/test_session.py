@@ -102,6 +102,30 @@ def test_two_tabs_are_apart(session, studio):
     assert len(studio.kept.records) == 1
 
 
+def test_what_comes_back_takes_nobodys_place(session, studio):
+    other = Session(studio)
+    draw_tear(session)
+    removed = session.keep()
+    session.remove(removed["file"])
+    other.choose_surface(1)
+    draw_tear(other)
+    kept = other.keep()
+    session.undo()
+    assert [r["file"] for r in studio.kept.records] == [kept["file"], removed["file"]]
+    assert len({r["surface_index"] for r in studio.kept.records}) == 2
+    dataset.verify(studio.kept.out)
+
+
+@pytest.mark.parametrize("field", [{"file": "../../x.png"}, {"mask": "/etc/x"}, {"number": None}])
+def test_a_strangers_manifest_names_no_files_elsewhere(session, studio, field):
+    draw_tear(session)
+    record = session.keep() | field
+    studio.kept.close()
+    (studio.kept.out / "manifest.jsonl").write_text(json.dumps(record) + "\n")
+    with pytest.raises(ConfigError, match=r"manifest\.jsonl is damaged .*no record of this"):
+        Kept(studio.kept.out, CLASSES)
+
+
 def test_nothing_is_kept_where_nothing_shows(session):
     draw_tear(session, strength=0.0)
     with pytest.raises(ConfigError, match="nothing to label"):
