@@ -29,7 +29,7 @@ def _run(args):
     step, opened = cli.step(args.step), server.listen(args.port)
     renderer, stock, about = _model(args, step)
     out = pathlib.Path(args.out or pathlib.Path(args.workdir) / "kept")
-    kept = Kept(out, renderer.classes)
+    kept = Kept(out, renderer.classes, "mask" in renderer.method.gives)
     try:
         server.quiet(kept.cache)
         from dtgan.studio import page

@@ -31,8 +31,8 @@ class Kept:
     records: of the manifest, a dict each. named: `out` as it was given.
     """
 
-    def __init__(self, out, classes):
-        """classes: names of all, NORMAL first.
+    def __init__(self, out, classes, masks=True):
+        """classes: names of all, NORMAL first; masks: whether the model draws them.
 
         Raises ConfigError where `out` holds something else, cannot be written, or is open in
         another studio.
@@ -50,7 +50,8 @@ class Kept:
             (self.out / OWN).mkdir(parents=True, exist_ok=True)
             self._held = (self.out / OWN / "lock").open("w")
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            same_or_refuse(plan, {"studio": True, "classes": list(classes)}, "a set")
+            described = {"studio": True, "classes": list(classes), "masks": masks}
+            same_or_refuse(plan, described, "a set")
             self._records = self._read()
             if not (self.out / "_SUCCESS").exists():
                 self._tidy()

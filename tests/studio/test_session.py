@@ -200,6 +200,8 @@ def test_a_set_is_one_studios(studio, tmp_path):
     with pytest.raises(ConfigError, match="not empty and holds no set of the studio"):
         Kept(tmp_path / "mine", CLASSES)
     studio.kept.close()
+    with pytest.raises(ConfigError, match="holds a set with masks=True, this one has masks=False"):
+        Kept(studio.kept.out, CLASSES, masks=False)
     with pytest.raises(ConfigError, match="holds a set with classes="):
         Kept(studio.kept.out, CLASSES[:3])
 
