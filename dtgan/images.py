@@ -108,7 +108,8 @@ def decode(path, max_megapixels=MEGAPIXELS, max_compression=COMPRESSION):
     size = _size(path)
     # Beyond it a file is refused whatever its pixels are; of those below, some are.
     largest = min(max_megapixels, max(_SMALL, size * max_compression / 1e6))
-    with _LIMIT(largest), _opened(path, size, max_megapixels, max_compression) as file:
+    limits = max_megapixels, max_compression
+    with _LIMIT(largest), _opened(path, size, largest, *limits) as file:
         megapixels = file.width * file.height / 1e6
         if megapixels > max_megapixels:
             raise _too_large(megapixels, max_megapixels)
@@ -126,15 +127,38 @@ def decode(path, max_megapixels=MEGAPIXELS, max_compression=COMPRESSION):
         return Picture(file, file.format, wide, pages, orientation)
 
 
-def _opened(path, size, max_megapixels, max_compression):
+def _opened(path, size, largest, max_megapixels, max_compression):
     """Open a file of FORMATS. Raises TooLarge where opening alone would take too much memory."""
+    pixels = _webp_pixels(path)
     try:
-        return Image.open(path, formats=_OPENED)
+        if pixels <= largest * 1e6:
+            return Image.open(path, formats=_OPENED)
     except Image.DecompressionBombError as error:  # names the pixels first
         pixels = int(re.search(r"\d+", str(error))[0])
-        if pixels > max_megapixels * 1e6:
-            raise _too_large(pixels / 1e6, max_megapixels) from None
-        raise _too_compressed(_BANDS * pixels / max(size, 1), max_compression) from None
+    if pixels > max_megapixels * 1e6:
+        raise _too_large(pixels / 1e6, max_megapixels)
+    raise _too_compressed(_BANDS * pixels / max(size, 1), max_compression)
+
+
+def _webp_pixels(path):
+    """Read the pixels that the head of a WebP file announces; 0 for other files.
+
+    Pillow before 13 gives its decoder memory for all of them before it looks at their number.
+    """
+    if isinstance(path, io.BytesIO):
+        head = bytes(path.getbuffer()[:30])
+    else:
+        with open(path, "rb") as file:
+            head = file.read(30)
+    if len(head) < 30 or head[:4] != b"RIFF" or head[8:12] != b"WEBP":
+        return 0
+    number = functools.partial(int.from_bytes, byteorder="little")
+    if head[12:16] == b"VP8X":
+        return (number(head[24:27]) + 1) * (number(head[27:30]) + 1)
+    if head[12:16] == b"VP8L":
+        sides = number(head[21:25])
+        return ((sides & 0x3FFF) + 1) * ((sides >> 14 & 0x3FFF) + 1)
+    return (number(head[26:28]) & 0x3FFF) * (number(head[28:30]) & 0x3FFF)
 
 
 def _too_large(megapixels, limit):

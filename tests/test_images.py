@@ -129,6 +129,18 @@ def test_a_format_that_takes_memory_as_it_is_opened_is_refused_before(
     assert not opened
 
 
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [("RGB", {}), ("RGB", {"lossless": True}), ("RGBA", {"exif": b"Exif\0\0"})],
+    ids=["VP8", "VP8L", "VP8X"],
+)
+def test_the_head_of_webp_tells_its_size(request, mode, options):
+    file = io.BytesIO()
+    Image.new(mode, (101, 79), 7).save(file, "WEBP", **options)
+    assert file.getvalue()[12:16].decode().strip() in request.node.name
+    assert images._webp_pixels(file) == 101 * 79
+
+
 def test_many_pixels_of_few_bytes_are_refused_before_they_are_decoded(monkeypatch):
     monkeypatch.setattr(images, "_SMALL", 0.0)
     file = _encode(np.zeros((256, 256), np.uint8), "PNG")
