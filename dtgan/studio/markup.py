@@ -32,7 +32,7 @@ CSS = """
 .view img {width: 100% !important; height: 100% !important; object-fit: contain;
   padding-top: 32px; box-sizing: border-box}
 table.counts td, table.counts th, table.findings td, table.findings th {
-  padding: 4px 12px; text-align: left; vertical-align: middle; overflow-wrap: anywhere;
+  padding: 4px 12px; text-align: left; vertical-align: middle; overflow-wrap: break-word;
   border-bottom: 1px solid var(--border-color-primary)}
 table.findings img {max-width: 120px; max-height: 120px; image-rendering: pixelated}
 tr.error td:nth-child(2) {color: #e03131; font-weight: 600}
