@@ -70,6 +70,8 @@ def main():
     write_atomic(out / "verdict.json", json.dumps(result, indent=2) + "\n")
     print("\n".join(report.table(result)), flush=True)
     logging.getLogger("dtgan").info("%s (%.0f s)", out / "verdict.json", result["seconds"])
+    made = {"set": FLAGS.synthetic} if FLAGS.synthetic and not FLAGS.folds else {}
+    cli.tell_report(**made, verdict=out)
 
 
 def _config():

@@ -5,6 +5,7 @@ import importlib.util
 import logging
 import os
 import pathlib
+import shlex
 import signal
 import sys
 
@@ -97,6 +98,13 @@ def step(text, *more):
     if not (text.isascii() and text.isdecimal()):
         raise ConfigError(f"--step={text} is not {', '.join(words)} or a number")
     return int(text)
+
+
+def tell_report(**folders):
+    """Log the command that shows what a verb has made; folders: {flag of dtgan.report: path}."""
+    flags = " ".join(f"--{name}={shlex.quote(str(path))}" for name, path in folders.items())
+    log = logging.getLogger("dtgan")
+    log.info("to look at it: python -m dtgan.report %s --out=report.html", flags)
 
 
 def exit_code(work):

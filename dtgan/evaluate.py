@@ -2,9 +2,10 @@
 
     python -m dtgan.evaluate --workdir=runs/quickstart
 
-prints a table and writes eval/<step>.json, TensorBoard scalars and a picture of the likeliest
-copies. It needs the workdir and the data: the config is in the checkpoint. What the numbers mean,
-and where weights for Inception come from: README.md.
+prints a table and writes eval/<step>.json, TensorBoard scalars and pictures: the likeliest copies
+beside their originals, and of every class the best, ordinary and worst hybrids. It needs the
+workdir and the data: the config is in the checkpoint. What the numbers mean, and where weights for
+Inception come from: README.md.
 """
 
 import logging
@@ -37,6 +38,8 @@ def main(argv=None):
             job.watch(args.watch_timeout)
         else:
             job.score_steps(cli.step(args.step or "latest", "all"))
+        elsewhere = {"eval": args.out} if args.out else {}
+        cli.tell_report(workdir=args.workdir, **elsewhere)
 
     return cli.exit_code(work)
 

@@ -47,6 +47,7 @@ def main(argv=None):
                 f"{args.out}: {fakes} defect images, {len(records) - fakes} surfaces"
                 + (f"; replaced: {refused}" if refused else "")
             )
+            cli.tell_report(workdir=args.workdir, set=args.out)
 
     return cli.exit_code(work)
 

@@ -54,6 +54,7 @@ def main():
     start = time.monotonic()
     loop.train_and_evaluate(FLAGS.config, FLAGS.workdir)
     logging.getLogger("dtgan").info("%.0f s in all", time.monotonic() - start)
+    cli.tell_report(workdir=FLAGS.workdir)
 
 
 def check_flags(argv):

@@ -78,8 +78,8 @@ class Job:
             log.info("step %d has its report already", step)
         else:
             cache = StepCache(self.out, step)
-            report, picture = score.score(self._context, self.workdir, step, cache)
-            self._write(report, picture)
+            report, pictures = score.score(self._context, self.workdir, step, cache)
+            self._write(report, pictures)
             cache.remove()
         print("\n".join(tables.table(report)), flush=True)
         log.info("%s (%.0f s)", self.out / f"{step}.json", report["seconds"])
@@ -93,12 +93,12 @@ class Job:
                 raise
             log.warning("step %d could not be scored: %s", step, error)
 
-    def _write(self, report, picture):
-        """Write picture and scalars, then the report, so that it stands for all of them."""
+    def _write(self, report, pictures):
+        """Write pictures and scalars, then the report, so that it stands for all of them."""
         step = report["step"]
         self.out.mkdir(parents=True, exist_ok=True)
-        if picture is not None:
-            images.write_image(self.out / f"{step}-copies.png", picture)
+        for name, picture in pictures.items():
+            images.write_image(self.out / f"{step}-{name}.png", picture)
         with contextlib.closing(Events(self.out)) as events:
             events.scalars(tables.scalars(report), step)
         write_atomic(self.out / f"{step}.json", tables.to_json(report))

@@ -7,7 +7,16 @@ import pathlib
 import time
 
 from dtgan.config import ConfigError
-from dtgan.evaluation import copying, distribution, fakes, probes, transfer, translation, twins
+from dtgan.evaluation import (
+    copying,
+    distribution,
+    fakes,
+    gallery,
+    probes,
+    transfer,
+    translation,
+    twins,
+)
 from dtgan.evaluation.context import settings_json
 from dtgan.runs import checkpoints
 from dtgan.sampling.sampler import load
@@ -16,7 +25,10 @@ log = logging.getLogger("dtgan")
 
 
 def score(context, workdir, step, cache):
-    """Judge one good checkpoint: (report, picture of the likeliest copies or None).
+    """Judge one good checkpoint: (report, {name: picture}).
+
+    The pictures, uint8 [H, W, C], are "copies", the likeliest ones beside their originals, and
+    "hybrids", see `gallery`; one that there is nothing to draw of is left out.
 
     A killed job finds its synthetic images and features again in `cache`; with them, and since all
     else is a function of the seed, the numbers are the same as without the kill.
@@ -35,7 +47,8 @@ def score(context, workdir, step, cache):
     probed, probe_notes = probes.probe_scores(context, sampler)
     log.info("step %d: copies of training images", step)
     threshold = moved["mask_threshold"] if moved else None
-    copies, picture = copying.copy_scores(context, sampler.method, synthetic, threshold, cache)
+    copies, pairs = copying.copy_scores(context, sampler.method, synthetic, threshold, cache)
+    described, hybrids = gallery.gallery(context, sampler.method, synthetic, cache)
     notes = scores.pop("notes") | moved_notes | painted_notes | probe_notes
     if context.settings.split in context.config.data.split.split("+"):
         notes["data.split"] = f"the run was trained on {context.config.data.split!r}: not held out"
@@ -48,12 +61,14 @@ def score(context, workdir, step, cache):
         "twins": twinned,
         "probes": probed,
         "copies": copies,
+        "gallery": described,
         "findings": context.findings,
         "notes": notes,
         "seconds": round(time.monotonic() - start, 1),
         "images_per_second": synthetic.rate and round(synthetic.rate, 1),
     }
-    return report, picture
+    pictures = {"copies": pairs, "hybrids": hybrids}
+    return report, {name: sheet for name, sheet in pictures.items() if sheet is not None}
 
 
 def identity(context, digest):
