@@ -34,19 +34,21 @@ def main(argv=None):
 
 def render(args):
     """Make the page that the flags ask for: text. Raises ConfigError for what cannot be had."""
-    from dtgan.pages import comparison, data, page, read
+    from dtgan.pages import read
 
-    workdirs = args.workdir or []
-    if len(workdirs) > 1:
-        given = [f"--{name}" for name in ("verdict", "set", "eval") if getattr(args, name)]
-        if given:
-            raise ConfigError(
-                f"{given[0]} goes with one --workdir; {len(workdirs)} make a comparison"
-            )
-        return comparison.render([read.run(workdir) for workdir in workdirs])
-    run = read.run(workdirs[0], args.eval) if workdirs else None
+    given = [f"--{name}" for name in ("verdict", "set", "eval") if getattr(args, name)]
+    if len(args.workdir) > 1 and given:
+        raise ConfigError(
+            f"{given[0]} goes with one --workdir; {len(args.workdir)} make a comparison"
+        )
+    runs = [read.run(workdir, args.eval) for workdir in args.workdir]
     made = read.generated(args.set) if args.set else None
     told = read.verdict(args.verdict) if args.verdict else None
+    from dtgan.pages import comparison, data, page  # slow; a mistake is told before
+
+    if len(runs) > 1:
+        return comparison.render(runs)
+    run = runs[0] if runs else None
     return page.single(run, run and data.describe(run, args.data_path), made, told)
 
 
@@ -58,7 +60,12 @@ def _parser():
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--workdir", action="append", help="directory of a run; several make a comparison")
+    add(
+        "--workdir",
+        action="append",
+        default=[],
+        help="directory of a run; several make a comparison",
+    )
     add("--out", required=True, help="the file to write, such as report.html")
     add("--set", default="", help="directory of a generated set")
     add("--verdict", default="", help="directory of a verdict, the --out of dtgan.classify")

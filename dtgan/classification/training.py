@@ -13,6 +13,7 @@ from dtgan.config import ConfigError, flip_axes
 from dtgan.data import labels, pipeline
 from dtgan.images import to_float
 from dtgan.models import backbones
+from dtgan.progress import each
 from dtgan.weights import published
 
 EVAL_BATCH = 128
@@ -165,7 +166,8 @@ class Trainer:
         best = jax.tree.map(jnp.copy, state[0])  # the step donates its input
         val_error, chosen = np.full(len(seeds), np.inf), np.zeros(len(seeds), int)
         shown = np.zeros(len(label))
-        for step in range(1, settings.steps + 1):
+        steps = range(1, settings.steps + 1)
+        for step in each(steps, "training a classifier", "steps"):
             rows = np.stack([r.choice(len(label), settings.batch_size, p=chance) for r in rngs])
             shown += np.bincount(rows.reshape(-1), minlength=len(label))
             folded = jax.vmap(lambda key, step=step: jax.random.fold_in(key, step))(keys)

@@ -1,5 +1,6 @@
 """The context in which checkpoints of one run are judged: data, extractors, cached features."""
 
+import functools
 import hashlib
 import logging
 import os
@@ -19,6 +20,7 @@ from dtgan.evaluation import domain
 from dtgan.methods.registry import make_method
 from dtgan.metrics import features, inception, lpips
 from dtgan.metrics.resize import MODES
+from dtgan.progress import track
 from dtgan.runs import checkpoints
 from dtgan.sampling import requests
 
@@ -90,14 +92,17 @@ class Context:
         """Extract {"pool", "tap64", ...} of uint8 images, or read them from the cache."""
         extractor, cache = self.extractor, cache or self.cache
         parts = []
-        for start in range(0, max(len(images), 1), CHUNK):
-            chunk = np.ascontiguousarray(images[start : start + CHUNK])
-            what = {
-                "extractor": [extractor.name, extractor.sha256, extractor.resize],
-                "images": [list(chunk.shape), hashlib.sha256(chunk.tobytes()).hexdigest()],
-                "data": self.fingerprint,
-            }
-            parts.append(cache.get(what, lambda x=chunk: features.extract(extractor, x, self.mesh)))
+        with track("extracting features", len(images), "images") as done:
+            for start in range(0, max(len(images), 1), CHUNK):
+                chunk = np.ascontiguousarray(images[start : start + CHUNK])
+                what = {
+                    "extractor": [extractor.name, extractor.sha256, extractor.resize],
+                    "images": [list(chunk.shape), hashlib.sha256(chunk.tobytes()).hexdigest()],
+                    "data": self.fingerprint,
+                }
+                extract = functools.partial(features.extract, extractor, chunk, self.mesh)
+                parts.append(cache.get(what, extract))
+                done(len(chunk))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def embed(self, images):

@@ -9,6 +9,7 @@ from dtgan import images
 from dtgan.data import pipeline
 from dtgan.data.records import Records
 from dtgan.evaluation.context import CHUNK
+from dtgan.progress import track
 from dtgan.sampling import requests
 
 BATCH = 16  # images rendered at once
@@ -56,28 +57,30 @@ def synthesise(context, sampler, digest, cache):
     method, seed = sampler.method, context.settings.seed
     i, j, label = _sources(context, method)
     records, parts, drawn_now, seconds = context.train, [], 0, 0.0
-    for start in range(0, len(label), CHUNK):
-        rows = slice(start, start + CHUNK)
-        batch = {"label": label[rows]}
-        if i is not None:
-            batch |= {"image": records.image[i[rows]], "mask": records.mask[i[rows]]}
-        if j is not None:
-            batch["normal"] = records.image[j[rows]]
-        request = requests.of_pairs(method.needs, context.classes, batch)
-        size = len(batch["label"])
+    with track("drawing", len(label), "images") as done:
+        for start in range(0, len(label), CHUNK):
+            rows = slice(start, start + CHUNK)
+            batch = {"label": label[rows]}
+            if i is not None:
+                batch |= {"image": records.image[i[rows]], "mask": records.mask[i[rows]]}
+            if j is not None:
+                batch["normal"] = records.image[j[rows]]
+            request = requests.of_pairs(method.needs, context.classes, batch)
+            size = len(batch["label"])
 
-        def compute(request=request, start=start, size=size):
-            nonlocal drawn_now, seconds
-            began = time.monotonic()
-            drawn = render(sampler, request, seed, f"fakes/{start}", size)
-            drawn_now, seconds = drawn_now + size, seconds + time.monotonic() - began
-            kept = {"image": drawn["image"]}
-            if "mask" in drawn:
-                kept["mask"] = images.to_uint8(2.0 * drawn["mask"] - 1.0)
-            return kept
+            def compute(request=request, start=start, size=size):
+                nonlocal drawn_now, seconds
+                began = time.monotonic()
+                drawn = render(sampler, request, seed, f"fakes/{start}", size)
+                drawn_now, seconds = drawn_now + size, seconds + time.monotonic() - began
+                kept = {"image": drawn["image"]}
+                if "mask" in drawn:
+                    kept["mask"] = images.to_uint8(2.0 * drawn["mask"] - 1.0)
+                return kept
 
-        what = {"checkpoint": digest, "data": context.fingerprint, "rows": [start, size, seed]}
-        parts.append(cache.get(what, compute))
+            what = {"checkpoint": digest, "data": context.fingerprint, "rows": [start, size, seed]}
+            parts.append(cache.get(what, compute))
+            done(size)
     image = np.concatenate([part["image"] for part in parts])
     masks = "mask" in method.gives
     made = Records(

@@ -5,6 +5,7 @@ import numpy as np
 from dtgan import mattes
 from dtgan.evaluation.fakes import render
 from dtgan.metrics import transfer
+from dtgan.progress import track
 from dtgan.sampling import requests
 from dtgan.sampling.pairs import Pairs
 
@@ -32,12 +33,14 @@ def transfer_scores(context, sampler):
             f"no masks in the split {context.held_out!r} to choose the mask's threshold on"
         )
     rows, labels = {}, []
-    for batch, pairs in enumerate(_pairs(context, settings.split, settings.num_pairs)):
-        drawn = {"model": _render(context, sampler, pairs, f"{settings.split}/{batch}")}
-        for name, images in (drawn | transfer.references(pairs)).items():
-            cut = threshold if name == "model" and threshold is not None else 0.5
-            rows.setdefault(name, []).append(transfer.measure(pairs, images, threshold=cut))
-        labels.append(pairs["label"])
+    with track("carrying defects", settings.num_pairs, "pairs") as done:
+        for batch, pairs in enumerate(_pairs(context, settings.split, settings.num_pairs)):
+            drawn = {"model": _render(context, sampler, pairs, f"{settings.split}/{batch}")}
+            for name, images in (drawn | transfer.references(pairs)).items():
+                cut = threshold if name == "model" and threshold is not None else 0.5
+                rows.setdefault(name, []).append(transfer.measure(pairs, images, threshold=cut))
+            labels.append(pairs["label"])
+            done(len(pairs["label"]))
     labels = np.concatenate(labels)
     summaries = {
         name: transfer.summarise(_join(parts), labels, context.classes, settings.seed)

@@ -1,7 +1,6 @@
 """From a workdir to a complete labelled set."""
 
 import logging
-import math
 import time
 
 import numpy as np
@@ -18,13 +17,13 @@ from dtgan.generation import tally, vary
 from dtgan.generation.dataset import Dataset
 from dtgan.generation.draw import Drawer
 from dtgan.generation.plan import Plan, check
+from dtgan.progress import track
 from dtgan.runs import checkpoints
 from dtgan.sampling import projection, requests
 from dtgan.sampling.sampler import load, load_classifier
 
 log = logging.getLogger("dtgan")
 
-LOG_SECONDS = 10.0
 UNSEEN = (
     "; what is drawn of a class that the model sees this little of rarely shows it: leave it out "
     "with --classes, or train with more pixels a defect (data.scale_to=-1, a larger data.res)"
@@ -302,33 +301,23 @@ def _draw_all(dataset, drawer, plan, blocks):
     missing = [block for block in blocks if not dataset.has(block)]
     if len(missing) < len(blocks):
         log.info("%d of %d blocks are there already", len(blocks) - len(missing), len(blocks))
-    start = told = time.monotonic()
-    finish, done, made = None, 0, []
-    for block in missing:
-        records, pictures = drawer.block(block)
-        if finish:
-            finish()
-        finish = dataset.write(block, records, pictures)
-        done += len(records)
-        made += records
-        if time.monotonic() - told > LOG_SECONDS:
-            told = time.monotonic()
-            total = sum(len(plan.numbers(block)) for block in missing)
-            rate = done / (told - start)
-            log.info(
-                "%d of %d images, %.1f images/s, %.0f s to go",
-                done,
-                total,
-                rate,
-                math.ceil((total - done) / rate),
-            )
+    start, finish, made = time.monotonic(), None, []
+    total = sum(len(plan.numbers(block)) for block in missing)
+    with track("drawing", total, "images") as done:
+        for block in missing:
+            records, pictures = drawer.block(block)
+            if finish:
+                finish()
+            finish = dataset.write(block, records, pictures)
+            made += records
+            done(len(records))
     if finish:
         finish()
         seconds = time.monotonic() - start
         log.info(
             "%d images in %.0f s (%.1f images/s); replaced: %s",
-            done,
+            len(made),
             seconds,
-            done / seconds,
+            len(made) / seconds,
             tally.total(made) or "none",
         )

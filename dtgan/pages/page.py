@@ -92,7 +92,7 @@ def known(build, file):
 def _glance(run, described):
     """List the figures at the top: [(value, what it is)]."""
     shown = _glance_of_run(run) if run else []
-    return shown + [(described["word"], "for the classifier")] * bool(described)
+    return [*shown, (described["word"], "for the classifier")] if described else shown
 
 
 def _glance_of_run(run):

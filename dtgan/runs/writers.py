@@ -8,6 +8,7 @@ import time
 
 from dtgan import images
 from dtgan.files import parse_object, set_aside, write_atomic
+from dtgan.progress import clock_text
 from dtgan.runs.events import Events
 
 log = logging.getLogger("dtgan")
@@ -124,14 +125,8 @@ class Progress:
         width = len(str(self._total))
         return (
             f"step {step:{width}d}/{self._total} ({100 * step / self._total:3.0f} %)  "
-            f"{steps_per_s * self._images:.1f} images/s  ETA {_clock_text(left)}  {shown}"
+            f"{steps_per_s * self._images:.1f} images/s  ETA {clock_text(left)}  {shown}"
         )
-
-
-def _clock_text(seconds):
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
 def _step_of(line):

@@ -15,6 +15,7 @@ from dtgan.config import NORMAL
 from dtgan.data import windows
 from dtgan.data.folders import masks as masks_lib
 from dtgan.data.folders.scan import Finding, Findings, relative
+from dtgan.progress import each
 
 _BITS = (8, 10, 12, 14, 16)  # of cameras
 _LISTED = 6  # values in a message
@@ -30,7 +31,8 @@ def examine_all(root, entries, data):
     shows in all of them together alone.
     """
     with ThreadPoolExecutor(min(os.cpu_count(), _THREADS)) as pool:
-        results = list(pool.map(functools.partial(examine, root, data=data), entries))
+        results = pool.map(functools.partial(examine, root, data=data), entries)
+        results = list(each(results, "reading", "files", len(entries)))
     records, found = [], Findings.none()
     has_masks = any(entry.mask for entry in entries)
     for entry, (own, errors, warnings) in zip(entries, results, strict=True):

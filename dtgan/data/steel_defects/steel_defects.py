@@ -25,6 +25,7 @@ from dtgan.data.folders.folder import FolderSource
 from dtgan.data.procedural import ProceduralSteel
 from dtgan.data.splits import SPLITS
 from dtgan.data.tfds import METADATA
+from dtgan.progress import each
 
 _READING = (  # fields of config.data, by the same names
     *("channels", "fractions", "group", "skip_bad"),
@@ -114,7 +115,7 @@ class SteelDefects(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(source) for split, source in self.sources.items()}
 
     def _generate_examples(self, source):
-        for index in range(len(source)):
+        for index in each(range(len(source)), "converting", "images"):
             record = source[index]
             yield (
                 index,
