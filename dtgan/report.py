@@ -20,9 +20,11 @@ def main(argv=None):
     """Parse flags, write the page; returns the exit code."""
     args = _parser().parse_args(argv)
     cli.setup_logging()
+    out = pathlib.Path(args.out)
     try:
+        if out.is_dir():
+            raise ConfigError(f"--out={out} is a directory; name a file: {out / 'report.html'}")
         text = render(args)
-        out = pathlib.Path(args.out)
         out.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(out, text)
     except (ConfigError, OSError) as error:

@@ -69,8 +69,11 @@ def curves(name, rows, series, columns=4, log=False):
             axes.plot(steps, values, color=ACCENT, marker="." if len(points) < 4 else None)
             axes.set_title(title)
             axes.locator_params(nbins=4)
+            axes.locator_params(axis="x", nbins=3)
             if log and min(values) > 0 and max(values) > 20 * min(values):
                 axes.set_yscale("log")
+                axes.yaxis.set_major_formatter("{x:g}")
+                axes.yaxis.set_minor_formatter("")
         return _svg(figure, name)
 
 

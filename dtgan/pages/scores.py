@@ -53,7 +53,7 @@ LINES = (
 
 def table(report):
     """Describe the scores of a report of evaluate as a list of Score."""
-    parts = (_transfer, _translation, _distribution, _recognised, _copies, _codes)
+    parts = (_transfer, _translation, _twins, _distribution, _recognised, _copies, _codes)
     return [score for part in parts for score in part(report)]
 
 
@@ -125,6 +125,19 @@ def _translation(report):
     if value is not None:
         told = f"Of what a defect changes, its removal takes back {100 * max(value, 0):.0f} %."
         yield _row("Removal skill", value, at(part, "removal_skill_ci95"), "1", told)
+
+
+def _twins(report):
+    part = at(report, "twins") or {}
+    value = at(part, "mask_iou")
+    if value is not None:
+        told = f"Mask and what differs from the twin share {100 * value:.0f} % of their pixels."
+        yield _row("Mask IoU, of the twin", value, at(part, "mask_iou_ci95"), "1", told)
+    value = at(part, "outside_mae")
+    if value is not None:
+        told = f"Outside its mask a picture differs from its twin by {value:.1f} grey levels."
+        ci95 = at(part, "outside_mae_ci95")
+        yield _row("Change elsewhere", value, ci95, "0", told, unit=" grey levels")
 
 
 def _distribution(report):

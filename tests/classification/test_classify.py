@@ -15,6 +15,7 @@ from dtgan.exporting import networks
 from dtgan.images import write_image
 from dtgan.metrics import copies
 from dtgan.models import backbones
+from dtgan.pages import read, verdict
 from dtgan.weights import published
 
 
@@ -78,6 +79,20 @@ def test_the_whole_experiment(experiment):
     assert any(line.startswith(found["verdict"]["word"]) for line in lines)
     picture = report.picture(found)
     assert picture.dtype == np.uint8 and picture.std() > 10
+
+
+def test_a_page_tells_arms_and_classes(experiment):
+    out, found = experiment
+    with np.load(out / "predictions.npz") as predictions:
+        described = verdict.describe(read.Verdict(out, found, dict(predictions), []))
+    assert [arm["name"] for arm in described["arms"]] == list(ARMS)
+    (best,) = [arm for arm in described["arms"] if arm["name"] == described["best"]]
+    assert best["delta"] == pytest.approx(100 * found["verdict"]["delta"])
+    assert best["delta_ci95"] == pytest.approx([100 * x for x in found["verdict"]["ci95"]])
+    tested = [
+        name for name, error in found["arms"]["real+classic"]["per_class_error"].items() if error
+    ]
+    assert [row["name"] for row in described["classes"]] == tested
 
 
 def test_a_stopped_experiment_goes_on(experiment, synthetic, tmp_path, monkeypatch):

@@ -6,10 +6,12 @@ import time
 
 import pytest
 
-from dtgan import evaluate
+from dtgan import evaluate, images
+from dtgan import report as report_verb
 from dtgan.data.procedural import source
 from dtgan.evaluation import context
 from dtgan.methods.registry import make_method
+from dtgan.pages import pictures
 
 KEYS = {"step", "method", "data", "extractor", "overall", "per_class", "floor", "transfer"}
 KEYS |= {
@@ -79,6 +81,28 @@ def test_report_has_the_promised_keys_and_no_nan(report):
     missing = [k for k, v in scores["per_class"]["shell"].items() if v is None]
     assert all(f"shell.{key}" in scores["notes"] for key in missing)
     assert (out / "4-copies.png").stat().st_size > 0 and not list(out.glob("cache/step-*"))
+
+
+def test_hybrids_of_every_class_are_drawn_from_the_best_to_the_worst(report):
+    scores, out = report
+    shown = scores["gallery"]
+    assert shown["columns"] == ["defect", "surface", "image", "mask", "real"]
+    sheet = images.read_image(out / "4-hybrids.png")
+    cells = pictures.cells(sheet, shown["side"], len(shown["columns"]))
+    assert len(cells) == len(shown["rows"]) > 0
+    for name in scores["per_class"]:
+        rows = [row for row in shown["rows"] if row["class"] == name]
+        assert [row["rank"] for row in rows] == sorted(row["rank"] for row in rows)
+        distances = [row["distance"] for row in rows]
+        assert None in distances or distances == sorted(distances)
+
+
+def test_a_page_shows_the_run_with_these_scores(report, smoke_run, tmp_path):
+    page, (scores, out) = tmp_path / "report.html", report
+    flags = [f"--workdir={smoke_run}", f"--eval={out}", f"--out={page}"]
+    assert report_verb.main(flags) == 0
+    text = page.read_text()
+    assert f"{scores['transfer']['skill']:.2f}" in text and text.count("best, distance") > 1
 
 
 def test_references_bracket_the_model(report):

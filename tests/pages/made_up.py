@@ -41,7 +41,7 @@ def run(path, steps=400, ended=True, family=smoke.FAMILY):
     ]
     _write(path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows) + '{"step": 4')
     for step in range(steps // 4, steps + 1, steps // 4):
-        images.write_image(path / f"samples/{step}.png", _picture(step, 2 * SIDE, 4 * SIDE))
+        _save(path / f"samples/{step}.png", _picture(step, 2 * SIDE, 4 * SIDE))
     if ended:
         _write(path / "summary.json", json.dumps({"step": steps}))
     return path
@@ -57,8 +57,8 @@ def evaluation(path, step=400, skill=0.5):
         for _ in range(gallery.EACH)
     ]
     cells = [_picture(k, SIDE, SIDE) for k in range(len(rows) * len(columns))]
-    images.write_image(path / f"eval/{step}-hybrids.png", images.tile(cells, len(columns)))
-    images.write_image(path / f"eval/{step}-copies.png", _picture(1, 40, 160))
+    _save(path / f"eval/{step}-hybrids.png", images.tile(cells, len(columns)))
+    _save(path / f"eval/{step}-copies.png", _picture(1, 40, 160))
     _write(path / f"eval/{step}.json", json.dumps(_report(step, skill, columns, rows)))
 
 
@@ -68,8 +68,8 @@ def generated(path):
     for label, name in enumerate(CLASSES[1:], 1):
         for k in range(3):
             file, mask = (f"{kind}/{name}/{k}.png" for kind in ("images", "masks"))
-            images.write_image(path / file, _picture(k, SIDE, SIDE))
-            images.write_image(path / mask, _mask())
+            _save(path / file, _picture(k, SIDE, SIDE))
+            _save(path / mask, _mask())
             refused = {"cut": 0, "empty": 1, "invisible": 2, "copied": 0}
             records.append(
                 {
@@ -173,9 +173,9 @@ def _data(path):
             for k in range(4):
                 file = f"{name}/{split}{k}.png"
                 seed = 100 * label + 10 * number + k
-                images.write_image(path / "images" / file, _picture(seed, SIDE, SIDE))
+                _save(path / "images" / file, _picture(seed, SIDE, SIDE))
                 if label:
-                    images.write_image(path / "masks" / file, _mask())
+                    _save(path / "masks" / file, _mask())
                 lines.append(f"{file},{split}")
     _write(path / "splits.csv", "\n".join(lines) + "\n")
 
@@ -188,6 +188,11 @@ def _mask():
     mask = np.zeros((SIDE, SIDE, 1), np.uint8)
     mask[4:10, 4:10] = 255
     return mask
+
+
+def _save(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images.as_pillow(image).save(path)
 
 
 def _write(path, text):

@@ -64,7 +64,7 @@ def test_data_that_are_gone_and_files_that_are_damaged(run):
         (["--workdir={root}/run", "--eval={root}/x"], "--eval={root}/x does not exist"),
         (["--workdir={root}/run", "--workdir={root}/run", "--set={root}"], "--set goes with one"),
         ([], "there is nothing to report on"),
-        (["--workdir={root}/run", "--out={root}/run"], "{root}/run is a directory"),
+        (["--workdir={root}/run", "--out={root}/run"], "--out={root}/run is a directory"),
     ],
 )
 def test_bad_input_is_one_line(run, flags, message, capsys):
