@@ -72,9 +72,10 @@ def _longer(run):
     known = [(row["step"], row["val/score"]) for row in run.metrics if "val/score" in row]
     if not run.ended or len(known) < 4:
         return
-    cut = 0.75 * known[-1][0]
-    before = min(score for step, score in known if step <= cut)
-    gain = 1 - min(score for _, score in known) / before if before > 0 else 0
+    early = [score for step, score in known if step <= 0.75 * known[-1][0]]
+    if not early or min(early) <= 0:
+        return
+    gain = 1 - min(score for _, score in known) / min(early)
     if gain > FALLING:
         yield Advice(
             "Train longer",
@@ -103,12 +104,12 @@ def _masks(run, report):
         yield Advice(
             "Check the masks before you use them as labels",
             f"Drawn and true masks share {100 * value:.0f} % of their pixels{named}. Train longer, "
-            "give some images pixel masks (loss.mask=1), or use the set for classification only.",
+            "add masks to some training images, or use the set for classification only.",
         )
 
 
 def _evaluate(run, report):
-    if not report and run.step:
+    if not report and (run.step or run.ended):
         yield Advice(
             "Score the model",
             "It has not been evaluated: how good its pictures are is not known.",
