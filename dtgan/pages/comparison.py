@@ -16,8 +16,7 @@ def render(runs):
     return page.render(
         "comparison.html",
         title=f"{len(runs)} runs compared",
-        rows=page.known(lambda: list(map(_row, runs, names)), "an evaluation of these runs"),
-        score_titles=[line.title for line in scores.LINES],
+        rows=page.known(lambda: _rows(runs), "an evaluation of these runs"),
         warnings=_warnings(runs, names),
         plots={
             "scores": page.known(lambda: _forests(runs, names), "an evaluation of these runs"),
@@ -44,16 +43,20 @@ def _names(runs):
     return [f"{path} ({number})" for number, path in enumerate(paths, 1)]  # one given twice
 
 
-def _row(run, name):
-    values = {line.title: line.of(run.report) for line in scores.LINES}
-    return {
-        "name": name,
-        "method": run.method,
-        "step": run.step,
-        "ended": run.ended,
-        "evaluated": max(run.reports, default=None),
-        "scores": {line.title: number(values[line.title][0], line.digits) for line in scores.LINES},
-    }
+def _rows(runs):
+    """List what is told of all runs: [(title, [text, one a run])]."""
+    steps = [f"{run.step}{'' if run.ended else ' (not ended)'}" for run in runs]
+    rows = [
+        ("method", [run.method for run in runs]),
+        ("step", steps),
+        ("evaluated at step", [str(max(run.reports, default="-")) for run in runs]),
+    ]
+    for line in scores.LINES:
+        values = [line.of(run.report) for run in runs]
+        if any(value is not None for value, _ in values):
+            shown = [f"{number(v, line.digits)} {number(ci95, line.digits)}" for v, ci95 in values]
+            rows.append((line.title, [text.removesuffix(" -") for text in shown]))
+    return rows
 
 
 def _warnings(runs, names):

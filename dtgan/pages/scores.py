@@ -34,7 +34,10 @@ class Line(NamedTuple):
     def of(self, report):
         """Read (value, [low, high]) from a report, None for what it lacks."""
         *parts, name = self.where
-        return at(report, *parts, name), at(report, *parts, f"{name}_ci95")
+        part = at(report, *parts)
+        if name == "recognised":
+            return rate_of(part)
+        return at(part, name), at(part, f"{name.removesuffix('_x1e3')}_ci95")
 
 
 LINES = (
