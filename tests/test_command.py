@@ -33,6 +33,7 @@ def test_no_verb_and_a_wrong_one():
         command.main(["raport"])
 
 
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
 def test_flags_and_exit_codes_are_those_of_the_verb(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(sys, "argv", ["dtgan"])  # restored afterwards
     with pytest.raises(SystemExit) as left:
