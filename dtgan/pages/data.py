@@ -85,7 +85,7 @@ def _examples(config, source):
         if len(rows):
             shown = pipeline.load_records(config, source, rows)
             found[name] = [
-                pictures.uri(pictures.outlined(image, mask if label else np.zeros_like(mask)))
+                pictures.thumbnail(pictures.outlined(image, mask if label else np.zeros_like(mask)))
                 for image, mask in zip(shown["image"], shown["mask"], strict=True)
             ]
     return found

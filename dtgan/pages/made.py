@@ -44,7 +44,8 @@ def _examples(made, records):
         image, mask = (_read(made, record.get(name)) for name in ("file", "mask"))
         if image is not None:
             fits = mask is not None and mask.shape[:2] == image.shape[:2]
-            found.append(pictures.uri(pictures.outlined(image, mask[..., :1]) if fits else image))
+            shown = pictures.outlined(image, mask[..., :1]) if fits else image
+            found.append(pictures.thumbnail(shown))
     return found
 
 

@@ -190,7 +190,7 @@ def _gallery(run, report, step):
     columns, found = described["columns"], {}
     rows = pictures.cells(sheet, described["side"], len(columns))
     for row, cells in zip(described["rows"], rows, strict=False):
-        shown = [(c, pictures.uri(cell)) for c, cell in zip(columns, cells, strict=True)]
+        shown = [(c, pictures.thumbnail(cell)) for c, cell in zip(columns, cells, strict=True)]
         entry = row["rank"], row["distance"], shown
         found.setdefault(row["class"], []).append(entry)
     return list(found.items())

@@ -11,6 +11,7 @@ from dtgan import images
 SMALL = 100_000  # bytes, up to which a picture is kept as it is, as PNG
 QUALITY = 88  # of JPEG, for larger ones
 OUTLINE = (225, 29, 72)  # of masks, red
+THUMBNAIL = 192  # pixels: twice what a page shows, for sharp screens
 LEAST = 128  # pixels of a side to draw an outline on
 
 
@@ -23,6 +24,14 @@ def uri(image):
         file, kind = io.BytesIO(), "jpeg"
         picture.save(file, "JPEG", quality=QUALITY)
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def thumbnail(image):
+    """Encode a picture that is shown small, of THUMBNAIL pixels a side at most, as a data URI."""
+    largest = max(image.shape[:2])
+    if largest > THUMBNAIL:
+        image = images.resize(image, [max(1, n * THUMBNAIL // largest) for n in image.shape[:2]])
+    return uri(image)
 
 
 def read(path):

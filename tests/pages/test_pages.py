@@ -1,9 +1,12 @@
 """Pins pages of runs that are not whole, advice and its reasons, and bad input in one line."""
 
+import base64
+import io
 import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dtgan import images, report
 from dtgan.pages import advice, pictures, plots, read, verdict
@@ -125,3 +128,12 @@ def test_cells_are_what_was_tiled():
     assert np.array_equal(found.reshape(cells.shape), cells)
     with pytest.raises(ValueError, match="holds no 4 columns"):
         pictures.cells(images.tile(cells, 3), 5, 4)
+
+
+def test_thumbnails_keep_their_shape_and_stay_small():
+    def size(uri):
+        return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).size
+
+    assert size(pictures.thumbnail(np.zeros((100, 800, 1), np.uint8))) == (192, 24)
+    assert size(pictures.thumbnail(np.zeros((1, 1000, 3), np.uint8))) == (192, 1)
+    assert size(pictures.thumbnail(np.zeros((64, 64, 1), np.uint8))) == (64, 64)
