@@ -7,6 +7,7 @@ import shlex
 from typing import NamedTuple
 
 from dtgan.classification import verdict as verdict_lib
+from dtgan.classification.settings import BASELINE
 from dtgan.generation import tally
 from dtgan.pages import scores
 from dtgan.pages.read import at
@@ -18,6 +19,7 @@ OFF = 5.0  # grey levels that a hybrid changes outside its defect
 WAITING = 0.2  # share of the time that training waits for data
 FAR = 3.0  # times the FID of real images
 ALARMS = 2.0  # times the nominal rate of copies
+GUESSING = 0.9  # times the error of guessing, above which a classifier has learnt nothing
 
 
 class Advice(NamedTuple):
@@ -246,6 +248,16 @@ def _verdict(told, described):
             f"python -m dtgan.classify ... --choose --out={shlex.quote(str(told.path))}",
         )
     if not found:
+        return
+    error = told.content["arms"][BASELINE]["balanced_error"]["mean"]
+    chance = 1 - 1 / len(told.content["classes"])
+    if error > GUESSING * chance:
+        yield Advice(
+            "Train the classifiers longer",
+            f"Without synthetic images they err on {100 * error:.0f} % of a class on average, by "
+            f"guessing they would on {100 * chance:.0f} %: the verdict says nothing yet.",
+            "--config.train.steps",
+        )
         return
     needed = found["needed_test_images"]
     if found["word"] == verdict_lib.UNKNOWN and needed:
