@@ -18,6 +18,7 @@ LOW_IOU = 0.5  # of drawn and true masks
 OFF = 5.0  # grey levels that a hybrid changes outside its defect
 WAITING = 0.2  # share of the time that training waits for data
 FAR = 3.0  # times the FID of real images
+KNOWN = 0.5  # share of real images, above which a classifier is believed on a class
 ALARMS = 2.0  # times the nominal rate of copies
 GUESSING = 0.9  # times the error of guessing, above which a classifier has learnt nothing
 
@@ -152,7 +153,8 @@ def _quality(report):
 def _classes(run, report):
     """Leave classes out that the classifier does not know again."""
     parts = [part for part in scores.by_class(report) if part["recognised"] is not None]
-    weak = [p for p in parts if p["floor"] and p["recognised"] < tally.RECOGNISED * p["floor"]]
+    parts = [part for part in parts if (part["floor"] or 0) >= KNOWN]
+    weak = [p for p in parts if p["recognised"] < tally.RECOGNISED * p["floor"]]
     if not weak:
         return
     names = [part["name"] for part in weak]
@@ -160,7 +162,8 @@ def _classes(run, report):
         f"{part['name']} {100 * part['recognised']:.0f} % (real ones {100 * part['floor']:.0f} %)"
         for part in weak
     )
-    kept = ",".join(part["name"] for part in parts if part["name"] not in names)
+    classes = [part["name"] for part in scores.by_class(report)]
+    kept = ",".join(name for name in classes if name not in names)
     yield Advice(
         f"Train longer, or leave {', '.join(names)} out of sets",
         f"Few of their synthetic images are recognised as what they should be: {why}.",
