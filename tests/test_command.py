@@ -33,9 +33,9 @@ def test_no_verb_and_a_wrong_one():
         command.main(["raport"])
 
 
-@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
 def test_flags_and_exit_codes_are_those_of_the_verb(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(sys, "argv", ["dtgan"])  # restored afterwards
+    monkeypatch.delitem(sys.modules, "dtgan.report", raising=False)  # as in a new process
     with pytest.raises(SystemExit) as left:
         command.main(["report", f"--workdir={tmp_path}", "--out=x.html"])
     assert left.value.code == 1
