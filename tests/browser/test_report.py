@@ -1,10 +1,8 @@
 """Pins the report as a browser shows it: no request, no error, pictures, slider, names as text."""
 
-import shutil
 from typing import NamedTuple
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from dtgan import report
 from tests.pages import made_up
@@ -19,17 +17,6 @@ class Shown(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium")
-    if not chromium:
-        pytest.skip("chromium is not installed; apt-get install chromium, as .ci/run does")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A made-up run with all that a report shows; and another one, not evaluated."""
     root = tmp_path_factory.mktemp("made")
@@ -41,15 +28,15 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shown(browser, made):
+def shown(chromium, made):
     parts = [f"--{name}={made / name}" for name in ("set", "verdict")]
-    return _load(browser, made, f"--workdir={made / 'run'}", *parts)
+    return _load(chromium, made, f"--workdir={made / 'run'}", *parts)
 
 
-def _load(browser, made, *flags):
+def _load(chromium, made, *flags):
     out = made / "report.html"
     assert report.main([*flags, f"--out={out}"]) == 0
-    page, requests, complaints = browser.new_page(), [], []
+    page, requests, complaints = chromium.new_page(), [], []
     page.on("request", lambda request: requests.append(request.url))
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -90,8 +77,8 @@ def test_names_are_text(shown):
     assert {made_up.EVIL, made_up.CLASSES[2]} <= set(labels)
 
 
-def test_runs_compared(browser, made):
-    found = _load(browser, made, *(f"--workdir={made / name}" for name in ("run", "other/run")))
+def test_runs_compared(chromium, made):
+    found = _load(chromium, made, *(f"--workdir={made / name}" for name in ("run", "other/run")))
     assert not found.complaints and len(found.requests) == 1
     text = found.page.inner_text("body")
     assert "made-up" not in text and "other/run" in text and "Not evaluated: other/run" in text
