@@ -1,6 +1,6 @@
 """Goodput under kills: how much of the time goes into steps that last?
 
-    launch/run.sh python benchmarks/goodput.py --out=runs/goodput
+    launch/run.sh python -m benchmarks.goodput --out=runs/goodput
 
 Trains the quickstart undisturbed until it has saved four times, which fills the cache of compiled
 programs and tells the steps per second, and ends it by SIGKILL. Then starts it again and again,

@@ -4,7 +4,7 @@
 
 prints a table and writes eval/<step>.json, TensorBoard scalars and a picture of the likeliest
 copies. It needs the workdir and the data: the config is in the checkpoint. What the numbers mean,
-and where weights for Inception come from: README.md.
+and where weights for Inception come from: docs/evaluation.md.
 """
 
 import logging
