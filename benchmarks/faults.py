@@ -1,6 +1,6 @@
 """Kills at random moments: is the result the same to the bit, and how much is done twice?
 
-    launch/run.sh python benchmarks/faults.py --trials=1000 --out=runs/faults
+    launch/run.sh python -m benchmarks.faults --trials=1000 --out=runs/faults
 
 A trial starts train, generate, evaluate or classify, ends it by SIGKILL after a share, drawn from
 the trial's number, of the processor time of an undisturbed run, one time in four the next start,

@@ -1,6 +1,6 @@
 """Memory of a long training: tiny steps with samples, saves and resumes.
 
-    launch/run.sh python benchmarks/memory.py --steps=50000 --out=runs/memory
+    launch/run.sh python -m benchmarks.memory --steps=50000 --out=runs/memory
 
 Trains a toy family (tests/methods/toys.py), is ended by SIGTERM and started again at equal parts of
 the way, and reads the resident memory of the process at its reports. Growth is that of the greatest

@@ -1,4 +1,4 @@
-"""The README's picture of controls: python docs/controls.py --workdir=runs/quickstart --out=FILE.
+"""The picture of controls: python docs/controls.py --workdir=runs/quickstart --out=FILE.
 
 A row per reference defect: the defect, the surface, then one control at a time.
 """

@@ -5,7 +5,7 @@
 prints a table and writes eval/<step>.json, TensorBoard scalars and pictures: the likeliest copies
 beside their originals, and of every class the best, ordinary and worst hybrids. It needs the
 workdir and the data: the config is in the checkpoint. What the numbers mean, and where weights for
-Inception come from: README.md.
+Inception come from: docs/evaluation.md.
 """
 
 import logging

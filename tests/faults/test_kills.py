@@ -1,6 +1,6 @@
 """Pins that what is killed at any moment, and started again, ends with the same bits.
 
-`python benchmarks/faults.py --trials=1000` is the long form.
+`python -m benchmarks.faults --trials=1000` is the long form.
 """
 
 import numpy as np

@@ -1,0 +1,94 @@
+"""Tables of verdicts: does a set help a classifier?"""
+
+from benchmarks.pages.markdown import read, table, within
+
+
+def verdict(name):
+    """List the errors of a verdict's arms, and its word."""
+    told = _verdict(name)
+    rows = [
+        (
+            arm,
+            within(scores["error"], 1, 100),
+            f"{100 * scores['balanced_error']['mean']:.1f}",
+            f"{scores['macro_f1']['mean']:.3f}",
+            f"{100 * scores['val_balanced_error']['mean']:.1f}",
+        )
+        for arm, scores in told["arms"].items()
+    ]
+    head = ("arm", "error, % [95 % over seeds]", "balanced error, %", "macro F1")
+    lines = table([*head, "balanced error on validation images, %"], rows)
+    return [*lines, "", *_word(told["verdict"], told["num_test"])]
+
+
+def _verdict(name):
+    """Read a verdict.json, which may stand in a file beside other facts."""
+    told = read(name)
+    return told if "arms" in told else told["verdict"]
+
+
+def _word(word, num_test):
+    """Tell a verdict in a sentence of two lines."""
+    low, high = (100 * end for end in word["ci95"])
+    return [
+        f"**{word['word']}**: {word['arm']} against {word['against']} "
+        f"{100 * word['delta']:+.1f} points of error [{low:+.1f}, {high:+.1f}],",
+        f"McNemar p = {word['p_mcnemar']:.2g}, {num_test} test images; a difference of this size "
+        f"would show in {word['needed_test_images']:,}.",
+    ]
+
+
+def by_class(name):
+    """List the error of each class of a verdict's arms."""
+    arms = _verdict(name)["arms"]
+    labels = list(next(iter(arms.values()))["per_class_error"])
+    rows = [
+        (arm, *(f"{100 * scores['per_class_error'][label]['mean']:.1f}" for label in labels))
+        for arm, scores in arms.items()
+    ]
+    return table(["error by class, %", *labels], rows)
+
+
+VERDICTS = {  # result file -> data
+    "pipeline": "computer-drawn steel",
+    "neu_verdict": "`neu_steel`, hot-rolled strip",
+    "neu_folds": "the same in three folds",
+}
+
+
+def verdicts():
+    """List the answers to "does it help?", the last one for true defects as if synthetic."""
+    rows = []
+    for name, data in VERDICTS.items():
+        told = _verdict(name)
+        word, number = told["verdict"], told["num_train"]
+        errors = (told["arms"][word[arm]]["error"] for arm in ("against", "arm"))
+        number = max(number) if isinstance(number, list) else number
+        rows.append((data, number, *(within(e, 1, 100) for e in errors), word["word"]))
+    case = read("planted")["extra"]
+    errors = (within(case["errors"][case[arm]], 1, 100) for arm in ("against", "arm"))
+    rows.append(("**true** defects, 60 a class", "12 a class", *errors, case["word"]))
+    head = ("what is added to", "real training pictures", "error without, %", "with, %", "answer")
+    return table(list(head), rows)
+
+
+PLANTED = {
+    "extra": "60 more true defects a class",
+    "shuffled": "the same, their classes in disorder",
+    "duplicates": "the training defects again",
+}
+
+
+def planted():
+    """List the verdicts whose answers are known."""
+    told = read("planted")
+    rows = []
+    for key, name in PLANTED.items():
+        case = told[key]
+        errors = [within(case["errors"][case[arm]], 1, 100) for arm in ("against", "arm")]
+        rows.append((name, *errors, case["expected"], case["word"]))
+    equals = ", ".join(
+        f"{told['null'].get(word, 0)} {word}" for word in ("HELPS", "HARMS", "CANNOT TELL")
+    )
+    rows.append((f"{told['null']['simulations']} comparisons of equals", "", "", "", equals))
+    return table(["what is added", "error without, %", "error with, %", "truth", "answer"], rows)
