@@ -3,11 +3,11 @@
     launch/run.sh python -m benchmarks.noise --out=runs/noise
 
 Procedural steel, 64 px, n defects a class with their masks to train on and 40 to compare with. A
-StyleGAN2 of surfaces is trained first, on defect-free images; then every row of ROWS is trained,
-on all classes at once but where it says otherwise, and evaluated by the domain classifier of the
-first row, which pastes 60 real defects a class; those of fewer classes need one of their own. Each
-is a process of its own that resumes; the same command goes on where it was. Writes
-benchmarks/results/noise.json and prints a table. --rows takes some, --core pins them.
+StyleGAN2 of surfaces is trained first, on defect-free images; then every row of ROWS is trained as
+its `:quick` says, on all classes at once but where it says otherwise, and evaluated by the domain
+classifier of the first row, which pastes 60 real defects a class; those of fewer classes need one
+of their own. Each is a process of its own that resumes; the same command goes on where it was.
+Writes benchmarks/results/noise.json and prints a table. --rows takes some, --core pins them.
 """
 
 import argparse
@@ -35,7 +35,6 @@ class Row(NamedTuple):
     """
 
     config: str
-    duration: str = ""
     number: int = 12
     starts: bool = False
     classes: str = ""
@@ -45,15 +44,15 @@ class Row(NamedTuple):
 ROWS = {
     JUDGE: Row("paste.py", number=60),
     "paste": Row("paste.py"),
-    "dfmgan": Row("dfmgan.py:stage=2,quick", "20kimg", starts=True),
-    "dfmgan-5": Row("dfmgan.py:stage=2,quick", "5kimg", 5, starts=True),
-    "dfmgan-1": Row("dfmgan.py:stage=2,quick", "5kimg", 1, starts=True),
-    "finetune": Row("stylegan2.py:finetune,quick", "5kimg", starts=True),
-    "diffaug": Row("stylegan2.py:diffaug,quick", "5kimg"),
-    "stylegan2": Row("stylegan2.py:learn=defects,quick", "5kimg"),
-    "cdc": Row("cdc.py:quick", "1000steps", starts=True, classes="mark", shared=False),
-    "stackgan": Row("stackgan.py:quick", "1000steps", shared=False),
-    "stackgan-cond": Row("stackgan.py:cond,quick", "1000steps"),
+    "dfmgan": Row("dfmgan.py:stage=2,quick", starts=True),
+    "dfmgan-5": Row("dfmgan.py:stage=2,quick", 5, starts=True),
+    "dfmgan-1": Row("dfmgan.py:stage=2,quick", 1, starts=True),
+    "finetune": Row("stylegan2.py:finetune,quick", starts=True),
+    "diffaug": Row("stylegan2.py:diffaug,quick"),
+    "stylegan2": Row("stylegan2.py:learn=defects,quick"),
+    "cdc": Row("cdc.py:quick", starts=True, classes="mark", shared=False),
+    "stackgan": Row("stackgan.py:quick", shared=False),
+    "stackgan-cond": Row("stackgan.py:cond,quick"),
 }
 FIGURES = {  # heading -> path in the report
     "KID x1e3": ("overall", "kid_x1e3"),
@@ -102,8 +101,6 @@ def flags(out, row):
         files.write_real(data, 64, counts, masks=True)
     given = [f"--config=configs/{row.config}"]
     given += ["--config.data.source=folder", f"--config.data.path={data}"]
-    if row.duration:
-        given.append(f"--config.train.duration={row.duration}")
     if row.starts:
         given.append(f"--config.init.workdir={out / SURFACES}")
     if row.classes:
@@ -152,11 +149,11 @@ def read(workdir, row):
 
 def markdown(found):
     """Format the table: a row a model, '-' where there is no number."""
-    heads = ["n", "training", "images/s", *FIGURES]
+    heads = ["n", "steps", "images/s", *FIGURES]
     lines = ["| row | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
     for name, row in found.items():
         if row:
-            cells = [row["number"], row["duration"] or "-", text(row["images_per_s"])]
+            cells = [row["number"], row["step"] or "-", text(row["images_per_s"])]
             cells += [text(row[heading]) for heading in FIGURES]
             lines.append(f"| {name} | " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
