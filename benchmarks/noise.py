@@ -143,7 +143,6 @@ def read(workdir, row):
         "step": report["step"],
         "images_per_s": round(statistics.median(rates), 1) if rates else None,
         **{name: dig(report, path) for name, path in FIGURES.items()},
-        "notes": report["notes"],
     }
 
 
