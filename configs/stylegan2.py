@@ -5,7 +5,7 @@ python -m dtgan.main --config=configs/stylegan2.py:quick --workdir=runs/surfaces
 
 learns the defect-free images; with learn=defects those of defects, one model a class
 (--config.data.classes=NAME) as in the papers, or one for all, told by labels. The default is the
-authors' "auto" for one accelerator, where it has not been trained yet; quick takes 0.24 s a step on
+authors' "auto" for one accelerator, where it has not been trained yet; quick takes 0.19 s a step on
 one CPU core.
 """
 
