@@ -27,7 +27,7 @@ WHITE = 65535  # what becomes 255 of a 16-bit file
 MEGAPIXELS = 179.0  # limit of a file; Pillow's own
 COMPRESSION = 200.0  # limit of the bytes of pixels to those of their file, of one above _SMALL
 _BANDS = 4  # at most, where they are not known yet
-_SMALL = 50.0  # megapixels; an empty mask of a strip has few bytes, and few pixels for a bomb
+_SMALL = 35.0  # megapixels; an empty mask of a strip has few bytes, and few pixels for a bomb
 
 # The formats that are opened, with the suffixes of their files. Pillow knows others, some of which
 # it hands to programs outside. Some of these need a library that Pillow may be built without.

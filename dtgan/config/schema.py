@@ -30,7 +30,7 @@ SHARED = {
         "masks_from": "",  # folder: a run that finds defects, to draw the masks that are missing
         "masks_above": 0.0,  # of their mattes; 0 = chosen on validation masks, 0.5 without any
         "max_megapixels": 179.0,  # folder: of a file; larger ones are taken for damaged
-        "max_compression": 200.0,  # folder: pixels' bytes to the file's, above 50 megapixels
+        "max_compression": 200.0,  # folder: pixels' bytes to the file's, above 35 megapixels
         "res": 64,  # side of a training image in pixels
         "scale_to": 0,  # shorter side before the crop, pixels; 0 = res, -1 = no scaling
         "upscale": False,  # allow enlarging images smaller than that
