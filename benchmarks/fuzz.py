@@ -21,7 +21,9 @@ import time
 
 import atheris
 
-with atheris.instrument_imports(include=["PIL", "csv", "dtgan.images", "dtgan.data"]):
+# Not GIF: atheris 3.0 keeps pictures that pass through an instrumented plugin of it, 60 MB each.
+READERS, LEFT_OUT = ["PIL", "csv", "dtgan.images", "dtgan.data"], ["PIL.GifImagePlugin"]
+with atheris.instrument_imports(include=READERS, exclude=LEFT_OUT):
     import numpy as np
 
     from dtgan import images
