@@ -3,7 +3,7 @@
 from setuptools import find_namespace_packages, setup
 
 CORE = [
-    "jax>=0.10.2",
+    "jax>=0.10.2,<0.11",  # 0.12 has no shard_alike, which keeps rows on their devices
     "flax>=0.12.8",
     "optax>=0.2.8",
     "orbax-checkpoint>=0.12.8",
@@ -54,8 +54,8 @@ setup(
         ],
         "onnx": ONNX,
         "studio": STUDIO,  # dtgan.studio
-        "cuda": ["jax[cuda12]>=0.10.2"],
-        "tpu": ["jax[tpu]>=0.10.2"],
+        "cuda": ["jax[cuda12]>=0.10.2,<0.11"],
+        "tpu": ["jax[tpu]>=0.10.2,<0.11"],
         "torch": ["torch>=2.6"],  # to convert published weights, once
         "fuzz": ["atheris>=3.0"],  # benchmarks/fuzz.py
         "tensorboard": ["tensorboard>=2.20"],  # the viewer; writing needs no extra
