@@ -70,7 +70,7 @@ def _parser(drawing=True):
     add = parser.add_argument
     add("--workdir", required=drawing, help="directory of the run that draws")
     add("--out", required=True, help="directory of the set, new or to be continued")
-    add("--num_per_class", type=int, required=drawing, help="images of every class")
+    add("--num_per_class", type=int, default=0, help="images of every class (or --boxes)")
     add("--classes", default="", help="defect classes, separated by commas; default all")
     add("--step", default="latest", help="latest (default), best, or N")
     add("--backgrounds", default="", help="folder of your own defect-free images")
@@ -80,6 +80,15 @@ def _parser(drawing=True):
     add("--strength", type=float, default=1.0, help="of the defects; 1 (default) as in their image")
     add("--truncation", type=float, default=1.0, help="of models of noise: 0..1; 1 (default) all")
     add("--mask_threshold", type=float, default=0.1, help="of the binary mask (default 0.1)")
+    add("--size", default="crop", help="crop (default), or native: whole pictures, as they are")
+    add("--windows", type=int, default=1, help="of a whole picture, a defect each (default 1)")
+    add("--place", default="random", help="on a whole picture: random (default), own: as it was")
+    add("--surface_above", type=float, help="of whole pictures: what is darker is background")
+    add("--boxes", default="", help="CSV file picture,class,x,y,w,h: these defects, there")
+    add("--shift", metavar="DOWN,RIGHT", help="of every defect, in image sides, not drawn")
+    add("--scale", metavar="S or ROWS,COLUMNS", help="of every defect, not drawn")
+    add("--flip", help="of every defect: none, up_down, left_right, both")
+    add("--defects", type=int, metavar="N", help="in every image or window, not drawn")
     add("--vary", default="", help="of defects: none, mild (default), strong")
     for name, text in (
         ("shift", "place, down and right, in image sides"),

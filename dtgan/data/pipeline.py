@@ -106,14 +106,41 @@ class FixedWindows(View):
     def resolve(self, index):
         return self._source.resolve(self.pictures[index])
 
+    def borders(self, index):
+        """Tell which sides of a crop are its picture's: bool (top, bottom, left, right)."""
+        pairs = [(at == 0, at == last) for at, last in self._starts(index)]
+        return np.array(pairs).reshape(4)
+
+    def place(self, index):
+        """Tell where in its picture a crop lies: (y, x), 0 at the first pixel, 1 at the last."""
+        return tuple(at / last if last else 0.5 for at, last in self._starts(index))
+
+    def _starts(self, index):
+        """List for y and x: the start of a crop in its scaled picture, and the last that fits."""
+        size, _ = windows.scaled_size(self._source.sizes[self.pictures[index]], self._data)
+        starts = [int(corners[index]) for corners in self._corners]
+        return [(at, side - self._data.res) for at, side in zip(starts, size, strict=True)]
+
     def __getitem__(self, index):
         record = transforms.scale_record(self._source[self.pictures[index]], self._data)
         number, (y, x) = self._numbers[index], (starts[index] for starts in self._corners)
         res, names = self._data.res, ("image", "mask")
         parts = {name: windows.cut(record[name], y, x, res).copy() for name in names}
         known = record["has_mask"] and (parts["mask"].any() or not record["label"])
-        ending = f"#{number}" if number else ""
-        return {**record, **parts, "has_mask": np.bool_(known), "id": record["id"] + ending}
+        return {
+            **record,
+            **parts,
+            "has_mask": np.bool_(known),
+            "id": record["id"] + _ending(number),
+        }
+
+    def id(self, index):
+        return super().id(index) + _ending(self._numbers[index])
+
+
+def _ending(number):
+    """Write what the id of a picture's crop ends in."""
+    return f"#{number}" if number else ""
 
 
 def picture_of(name):

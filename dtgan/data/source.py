@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 
+from dtgan import images
 from dtgan.config import NORMAL_LABEL, ConfigError, nearest
 from dtgan.data import windows
 
@@ -68,6 +69,14 @@ class Source:
         """Render an image without its defect, uint8 [H, W, C]."""
         raise NotImplementedError
 
+    def id(self, index):
+        """Return the id of an image, where it can be without decoding it."""
+        return self[index]["id"]
+
+    def picture(self, index):
+        """Return an image in the mode and depth that its file has: an `images.Picture`."""
+        return images.Picture(images.as_pillow(self[index]["image"]), "PNG", False, 1, 1)
+
     def resolve(self, index):
         """Return (source, index in it) of an image: the source that holds it, behind all views."""
         return self, int(index)
@@ -98,6 +107,14 @@ class View(Source):
     def clean(self, index):
         source, row = self.resolve(index)
         return source.clean(row)
+
+    def id(self, index):
+        source, row = self.resolve(index)
+        return source.id(row)
+
+    def picture(self, index):
+        source, row = self.resolve(index)
+        return source.picture(row)
 
 
 class Concatenated(View):

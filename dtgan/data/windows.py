@@ -47,6 +47,10 @@ def scaled_size(size, data):
     return scaled, target > shorter
 
 
+def scale_of(size, data):
+    return min(scaled_size(size, data)[0]) / min(size)
+
+
 def shown(mask, data):
     """Tell what scaling and the fixed crops leave of a mask uint8 [H, W, 1]: a `Shown`."""
     if not mask.any():

@@ -61,12 +61,13 @@ class Dataset:
     def write(self, block, records, pictures):
         """Start writing a block -> a function that waits for its files and marks it finished.
 
-        records: a dict an image; pictures: {path below `out`: uint8 [H, W, C]}.
+        records: a dict an image; pictures: {path below `out`: uint8 [H, W, C]}, or functions that
+        write a picture to the path that they are given.
         """
         new = pictures.keys() - self._begun  # blocks share surfaces
         self._begun |= new
         waiting = [
-            self._pool.submit(images.write_image, self.out / path, pictures[path]) for path in new
+            self._pool.submit(_write, self.out / path, pictures[path]) for path in sorted(new)
         ]
 
         def finish():
@@ -149,15 +150,22 @@ def complete(out, records, classes, how, with_mvtec=False):
     write_atomic(out / "_SUCCESS", "")
 
 
+def _write(path, picture):
+    if callable(picture):
+        picture(path)
+    else:
+        images.write_image(path, picture)
+
+
 def _alive(part):
     """Tell whether the process that writes a part is there; else it was killed."""
     number = part.name.split(".")[-2]
     return number.isdigit() and pathlib.Path("/proc", number).exists()
 
 
-def normal_file(index):
+def normal_file(index, suffix=".png"):
     """Name the file, within a set, of the surface with an index."""
-    return f"images/{NORMAL}/{NORMAL}_{index:06d}.png"
+    return f"images/{NORMAL}/{NORMAL}_{index:06d}{suffix}"
 
 
 def normals(records):
@@ -165,7 +173,7 @@ def normals(records):
     used = {r["surface_index"]: r for r in records if "surface_index" in r}
     return [
         {
-            "file": normal_file(index),
+            "file": normal_file(index, pathlib.PurePath(used[index]["file"]).suffix),
             "class": NORMAL,
             "label": 0,
             "size": used[index]["size"],

@@ -10,11 +10,11 @@ from dtgan.config import ConfigError
 from dtgan.data import pipeline
 from dtgan.generation import records, tally, vary
 from dtgan.generation.checks import RENDER
+from dtgan.generation.surfaces import limited
 from dtgan.sampling import requests
 
 ATTEMPTS = 60  # at an image, before the class is given up
 USED = ("image", "mask", "clean")  # of what a model gives
-PAIRED = 4  # images with two defects that are drawn at a time
 
 
 class Drawer:
@@ -23,15 +23,27 @@ class Drawer:
     sampler: sampling.sampler.Sampler. ranges: vary.Ranges of the plan. defects, surfaces: sources,
     None where the model needs none. limits: surfaces.Limits or None. checks: checks.Checks.
     checkpoint: what every record says of the model. projected: projection.Projected of the
-    surfaces, by index, where the model draws surfaces of its own; else None.
+    surfaces, by index, where the model draws surfaces of its own; else None. places: places.Places
+    of whole pictures, None for surfaces that are cropped.
     """
 
     def __init__(
-        self, sampler, plan, ranges, defects, surfaces, limits, checks, checkpoint, projected=None
+        self,
+        sampler,
+        plan,
+        ranges,
+        defects,
+        surfaces,
+        limits,
+        checks,
+        checkpoint,
+        projected=None,
+        places=None,
     ):
         self._sampler, self._plan, self._checks = sampler, plan, checks
         self._limits, self._checkpoint, config = limits, checkpoint, sampler.config
         self._config, self._method, self._projected = config, sampler.method, projected
+        self._places = places
         self._defects, self._surfaces = (
             None if source is None else pipeline.CachedSource.of(source, config)
             for source in (defects, surfaces)
@@ -57,12 +69,45 @@ class Drawer:
         """
         numbers = list(self._plan.numbers(block))
         refused = {number: dict.fromkeys(tally.REASONS, 0) for number in numbers}
-        kept, tried = {}, dict.fromkeys(numbers, 0)
-        while waiting := [number for number in numbers if number not in kept]:
+        kept, pictures = {}, self._plan.pictures(block)
+        for slot in range(max(map(len, pictures))):
+            asked = {own[slot]: own[:slot] for own in pictures if len(own) > slot}
+            self._fill(asked, kept, refused)
+        made, files = [], {}
+        for own in pictures:
+            entries = [kept[number] for number in own if number in kept]
+            told = {number: refused[number] for number in own}
+            record, new = self._write(entries, told)
+            made.append(record | {"checkpoint": self._checkpoint})
+            files |= new
+        return made, files
+
+    def _write(self, entries, refused):
+        """Make (record, {path: picture}) of the entries of a picture; refused: by number."""
+        sources = self._plan, self._sampler.classes, self._defects
+        if self._places:
+            return records.make_whole(entries, *sources, self._places.pictures, refused)
+        record, files = records.make(entries[0], *sources, self._surfaces)
+        if self._projected:
+            error = self._projected.error[record["surface_index"]]
+            record["projection_error"] = round(float(error), 2)
+        return record | {"refused": refused[entries[0].candidate.number]}, files
+
+    def _fill(self, asked, kept, refused):
+        """Draw until every number has an entry in `kept`; counts in `refused` what was not kept.
+
+        asked: {number: the numbers before it of the same picture}. A further window of a picture
+        is given up after ATTEMPTS, not the set.
+        """
+        tried = dict.fromkeys(asked, 0)
+        while waiting := [number for number in asked if number not in kept]:
             for number in waiting:
-                if tried[number] == ATTEMPTS:
+                if tried[number] == ATTEMPTS and not asked[number]:
                     self._give_up(number, refused[number])
-            for entry in self._draw(self._candidates(waiting, tried)):
+            waiting = [number for number in waiting if tried[number] < ATTEMPTS]
+            if not waiting:
+                return
+            for entry in self._draw(self._candidates(waiting, tried, asked, kept)):
                 number = entry.candidate.number
                 if number in kept:
                     continue  # drawn in vain, to fill the rows
@@ -70,35 +115,28 @@ class Drawer:
                     refused[number][entry.reason] += 1
                 else:
                     kept[number] = entry
-        made, pictures = [], {}
-        for number in numbers:
-            record, files = records.make(
-                kept[number], self._plan, self._sampler.classes, self._defects, self._surfaces
-            )
-            if self._projected:
-                error = self._projected.error[record["surface_index"]]
-                record["projection_error"] = round(float(error), 2)
-            made.append(record | {"refused": refused[number], "checkpoint": self._checkpoint})
-            pictures |= files
-        return made, pictures
 
-    def _candidates(self, waiting, tried):
+    def _candidates(self, waiting, tried, asked, kept):
         """List the next attempts at the waiting images, in turns; counts them in `tried`.
 
         As many as fill whole batches, without those that are cut: a row that is computed anyway may
-        as well be a further attempt.
+        as well be a further attempt. asked, kept: as of `_fill`.
         """
         found, rows, wanted = [], 0, -(-len(waiting) // RENDER) * RENDER
         for number in itertools.cycle(waiting):
             if rows == wanted or all(tried[number] == ATTEMPTS for number in waiting):
                 return found
             if tried[number] < ATTEMPTS:
-                found.append(self._fitted(self._plan.candidate(number, tried[number])))
+                candidate = self._fitted(self._plan.candidate(number, tried[number]))
+                others = [kept[other].candidate for other in asked[number] if other in kept]
+                found.append(self._placed(candidate, others))
                 tried[number] += 1
-                rows += not self._cut(found[-1])
+                rows += not self._left_out(found[-1])
 
     def _fitted(self, candidate):
         """Keep the variations within what their pictures allow; see `vary.fit`."""
+        if candidate.box:
+            return candidate
         masks = self._checks.masks
         fitted = (
             (index, vary.fit(variation, masks[index]) if index in masks else variation)
@@ -106,25 +144,38 @@ class Drawer:
         )
         return candidate._replace(defects=tuple(fitted))
 
-    def _cut(self, candidate):
-        """Tell whether too much of a defect leaves the picture."""
+    def _placed(self, candidate, others):
+        """Place a candidate on a whole picture, which is that of the others, beside them."""
+        if not self._places or candidate.box:
+            return candidate
+        if others:
+            candidate = candidate._replace(surface=others[0].surface)
+        taken, rng = [other.window for other in others], self._plan.window_rng(candidate)
+        return candidate._replace(window=self._places.place(candidate, taken, rng))
+
+    def _left_out(self, candidate):
+        """Tell why a candidate need not be drawn, None where it need be.
+
+        "cut": too much of a defect leaves the picture; "room": there is no place for it.
+        """
         masks = self._checks.masks
-        return any(
+        if any(
             index in masks and vary.lost(masks[index], variation) > vary.CUT
             for index, variation in candidate.defects
-        )
+        ):
+            return "cut"
+        return "room" if self._places and candidate.window is None else None
 
     def _draw(self, candidates):
         """Render and judge candidates, in their order: records.Entry each."""
         entries, groups = [], {}
         for candidate in candidates:
             entries.append(records.Entry(candidate, {}))
-            if self._cut(candidate):
-                entries[-1].reason = "cut"
-            else:
+            entries[-1].reason = self._left_out(candidate)
+            if not entries[-1].reason:
                 groups.setdefault(len(candidate.defects), []).append(entries[-1])
         for count, group in groups.items():
-            size = PAIRED if count == 2 else RENDER
+            size = max(1, RENDER // max(1, count) ** 2)  # E and G see every defect by itself
             for start in range(0, len(group), size):
                 part = group[start : start + size]
                 self._render(part, size)
@@ -149,6 +200,8 @@ class Drawer:
             drawn["clean"] = images.to_float(batch["normal"])
             drawn["image"] = drawn["clean"] + change
         pictures = {"image": images.to_uint8(drawn["image"])}
+        if self._places:
+            pictures |= {"change": drawn["image"] - drawn["clean"], "matte": drawn["mask"][..., 0]}
         if "clean" in drawn:
             pictures["clean"] = images.to_uint8(drawn["clean"])
         if "normal" in batch:
@@ -171,7 +224,9 @@ class Drawer:
             for k, name in enumerate(("image", "mask")):
                 stacked = np.array([[defect[k] for defect in row] for row in defects])
                 batch[name] = stacked if several else stacked[:, 0]
-        if self._surfaces is not None:
+        if self._places:
+            batch["normal"] = self._places.load(candidates)
+        elif self._surfaces is not None:
             j = [c.surface for c in candidates]
             batch["normal"] = pipeline.load_records(self._config, self._surfaces, j)["image"]
         request = requests.of_pairs(self._method.needs, self._sampler.classes, batch)
@@ -183,8 +238,12 @@ class Drawer:
             request["strength"] = strength if several else strength[:, 0]
         if "truncation" in self._method.controls:
             request["truncation"] = np.full(len(label), self._plan.settings.truncation, np.float32)
-        if self._limits is not None:
-            limit = self._limits[[c.surface for c in candidates]]
+        limit = None
+        if self._places and self._places.confined and limited(self._method):
+            limit = self._places.allowed(candidates)
+        elif not self._places and self._limits is not None:
+            limit = self._limits.central([c.surface for c in candidates])
+        if limit is not None:
             request |= requests.bounds(self._method, request, limit)
         return batch, request
 
@@ -209,6 +268,10 @@ class Drawer:
         for entry in entries:
             if entry.area is not None and entry.area < instances.MIN_PIXELS:
                 entry.reason = "empty"
+            elif self._places:
+                candidate, hard = entry.candidate, entry.pictures["hard"][..., 0] > 0
+                label = self._plan.label(candidate.number)
+                entry.reason = self._places.fault(candidate, label, hard)
         if (left := _passed(entries)) and checks.visibility:
             names = ("image", "clean", "soft" if "mask" in self._method.gives else "image")
             image, clean, matte = (_stack(left, name) for name in names)

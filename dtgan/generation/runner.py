@@ -7,15 +7,17 @@ import numpy as np
 
 from dtgan.annotations import instances, mvtec
 from dtgan.config import ConfigError
-from dtgan.data import account, catalog, pipeline
+from dtgan.data import account, catalog, pipeline, windows
 from dtgan.data.folders import loose
 from dtgan.data.source import normals_of
 from dtgan.data.splits import free_split
+from dtgan.generation import boxes, tally, vary
 from dtgan.generation import checks as checks_lib
 from dtgan.generation import surfaces as surfaces_lib
-from dtgan.generation import tally, vary
 from dtgan.generation.dataset import Dataset
 from dtgan.generation.draw import Drawer
+from dtgan.generation.native import Pictures
+from dtgan.generation.places import Places
 from dtgan.generation.plan import Plan, check
 from dtgan.progress import track
 from dtgan.runs import checkpoints
@@ -60,23 +62,27 @@ def generate(
     measured = _can_measure(sampler, settings)
     trained = _trained(workdir, sampler)
     defects, surfaces = _sources(sampler, settings, trained)
+    scale = _scale(sampler, trained) if settings.size == "native" else None
+    whole = settings.size == "native"
     likeness = limits = None
     if settings.limits:
-        limits = surfaces_lib.Limits(settings.limits, surfaces, config, method)
+        if not whole:
+            surfaces_lib.check_limits(f"--limits={settings.limits}", method, config.method)
+        limits = surfaces_lib.Limits(settings.limits, surfaces, config)
     cached = [s and pipeline.CachedSource.of(s, config) for s in (defects, surfaces)]
     if settings.surfaces == "like":
         found = [surfaces_lib.describe(sampler, source) for source in cached]
         likeness = surfaces_lib.Likeness(*found, settings.surface_temperature)
-    plan = Plan(
-        settings,
-        classes,
-        kinds_of(method, settings),
-        () if defects is None else defects.labels,
-        0 if surfaces is None else len(surfaces),
-        ranges,
-        config.data,
-        likeness,
-    )
+    pictures, kinds = None, kinds_of(method, settings)
+    if whole:
+        pictures = Pictures(surfaces, config.data, scale, settings.mask_threshold)
+    labels = () if defects is None else defects.labels
+    if settings.boxes:
+        asked = boxes.read(settings.boxes, pictures, classes)
+        plan = boxes.BoxPlan(settings, classes, kinds, asked, pictures, labels, ranges, config.data)
+    else:
+        number = 0 if surfaces is None else len(surfaces)
+        plan = Plan(settings, classes, kinds, labels, number, ranges, config.data, likeness)
     blocks = plan.shard(shard)
     if with_mvtec:
         _check_mvtec(settings.classes or classes[1:], plan, surfaces)
@@ -85,10 +91,12 @@ def generate(
         "backgrounds": surfaces and surfaces.fingerprint,  # of the images, wherever they lie
         "references": defects and defects.fingerprint,
         "limits": limits and limits.fingerprint,
+        "boxes": settings.boxes and plan.fingerprint,
         "vary": ranges._asdict(),
         "checkpoint": digest,
         "step": sampler.step,
         "mvtec": with_mvtec,
+        "scale": scale,  # of the training, in pixels per pixel of a picture
     }
     dataset = Dataset(out, described)
     if dataset.complete:
@@ -102,12 +110,32 @@ def generate(
     if surfaces is not None and "normal" not in pipeline.kinds_of(method.needs):
         rows = pipeline.load_records(config, cached[1], np.arange(len(surfaces)))
         projected = projection.project(sampler, rows["image"], settings.projection_steps)
-    drawer = Drawer(sampler, plan, ranges, *cached, limits, checks, digest, projected)
+    places = Places(pictures, defects, checks.masks, settings, limits) if whole else None
+    if settings.boxes:
+        plan = plan.seeing(checks.masks)
+    drawer = Drawer(sampler, plan, ranges, *cached, limits, checks, digest, projected, places)
     _draw_all(dataset, drawer, plan, blocks)
     records = dataset.finish(plan.num_blocks, classes[1:], settings.instances, with_mvtec)
     if records:
         _tell(records, checks, classes)
     return records
+
+
+def _scale(sampler, trained):
+    """Compute at which scale a run has seen its defects, in pixels per pixel of their pictures.
+
+    It is the median of the training defects: without data.scale each picture has its own. Raises
+    ConfigError for a method that does not draw a defect on a given surface.
+    """
+    method, name = sampler.method, sampler.config.method
+    if "surface" not in method.needs or not {"mask", "clean"} <= set(method.gives):
+        raise ConfigError(
+            f"--size=native: method={name} does not draw a defect and its mask on a given surface; "
+            "use --size=crop"
+        )
+    rows = np.flatnonzero(trained.labels)
+    sizes = [trained.sizes[row] for row in rows]
+    return float(np.median([windows.scale_of(size, sampler.config.data) for size in sizes]))
 
 
 def _check_truncation(settings, method, name):
@@ -264,7 +292,8 @@ def _sources(sampler, settings, trained):
         if settings.backgrounds:
             surfaces = loose.open_surfaces(settings.backgrounds, classes, config.data)
         surfaces = normals_of(surfaces)
-        catalog.check_sizes(surfaces, config)
+        if settings.size == "crop":
+            catalog.check_sizes(surfaces, config)
     return defects, surfaces
 
 
@@ -302,7 +331,7 @@ def _draw_all(dataset, drawer, plan, blocks):
     if len(missing) < len(blocks):
         log.info("%d of %d blocks are there already", len(blocks) - len(missing), len(blocks))
     start, finish, made = time.monotonic(), None, []
-    total = sum(len(plan.numbers(block)) for block in missing)
+    total = sum(len(plan.pictures(block)) for block in missing)
     with track("drawing", total, "images") as done:
         for block in missing:
             records, pictures = drawer.block(block)

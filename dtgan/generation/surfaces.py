@@ -1,7 +1,9 @@
 """Which surface a defect is drawn on, and where on it a defect may be."""
 
+import functools
 import hashlib
 import pathlib
+import zlib
 
 import numpy as np
 
@@ -71,42 +73,57 @@ class Limits:
     and is scaled and cropped with it; a pixel that is forbidden in part is forbidden.
     """
 
-    def __init__(self, directory, source, config, method):
-        """Raises ConfigError for a model without the control, and for missing or unfit files."""
-        flag, self._config = f"--limits={directory}", config
-        if not {"limit", "where"} & set(method.controls):
-            raise ConfigError(
-                f"{flag}: method={config.method} has no control 'limit' or 'where'; leave it out"
-            )
+    def __init__(self, directory, source, config):
+        """Raises ConfigError for missing or unfit files."""
+        self._flag, self._config = f"--limits={directory}", config
         root = pathlib.Path(directory)
         listed = []
         if root.is_dir():
             listed = scan.list_files(root, root, scan.Findings.none()).files
         if not listed:
-            raise ConfigError(f"{flag} holds no masks; put one there for each surface")
+            raise ConfigError(f"{self._flag} holds no masks; put one there for each surface")
         self._files = {path.stem: path for path in map(pathlib.Path, listed)}
         self._data = config.data.copy_and_resolve_references()
         self._data.mask_values, self._data.mask_invert = "", False
-        self._masks = {}
-        for j in range(len(source)):
-            self._masks[j] = self._read(source, j, flag)
+        self._sizes = [tuple(int(side) for side in size) for size in source.sizes]
+        # Masks of whole pictures are large, and mostly of few areas.
+        self._packed = [
+            zlib.compress(np.packbits(self._read(source.id(j), size)))
+            for j, size in enumerate(self._sizes)
+        ]
 
     @property
     def fingerprint(self):
         """16 hexadecimal digits that change with the masks."""
-        joined = b"".join(self._masks[j].tobytes() for j in sorted(self._masks))
-        return hashlib.sha256(joined).hexdigest()[:16]
+        return hashlib.sha256(b"".join(self._packed)).hexdigest()[:16]
 
-    def __getitem__(self, surfaces):
-        """Stack the limits of surfaces: uint8 [N, R, R, 1], 0 where no defect may be."""
-        return np.stack([self._masks[j] for j in surfaces])
+    def central(self, surfaces):
+        """Stack the limits of surfaces as these are cropped: uint8 [N, R, R, 1], 0 or 255."""
+        res = self._config.data.res
+        found = []
+        for j in surfaces:
+            scaled, _ = windows.scaled_size(self._sizes[j], self._config.data)
+            y, x = ((side - res) // 2 for side in scaled)
+            found.append(windows.cut(_shrunk(self._whole(j), scaled), y, x, res))
+        return np.stack(found)
 
-    def _read(self, source, j, flag):
-        size = tuple(int(side) for side in source.sizes[j])
-        stem = pathlib.PurePath(str(source[j]["id"])).stem
+    def crop(self, surface, corner, side, size):
+        """Cut the window at (y, x) of a surface's limit, scaled to (height, width): uint8."""
+        return _shrunk(windows.cut(self._whole(surface), *corner, side), size)
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019, as long as the limits live
+    def _whole(self, surface):
+        """Unpack where no defect may be: bool [H, W]."""
+        size = self._sizes[surface]
+        packed = np.frombuffer(zlib.decompress(self._packed[surface]), np.uint8)
+        return np.unpackbits(packed, count=size[0] * size[1]).reshape(size).astype(bool)
+
+    def _read(self, name, size):
+        """Read where on a surface no defect may be: bool [H, W]."""
+        stem, flag = pathlib.PurePath(str(name)).stem, self._flag
         if stem not in self._files:
             raise ConfigError(
-                f"{flag} has no mask {stem}.png for the surface {source[j]['id']}"
+                f"{flag} has no mask {stem}.png for the surface {name}"
                 f"{nearest(stem, self._files)}; add it, white where a defect may be"
             )
         path = self._files[stem]
@@ -121,9 +138,26 @@ class Limits:
                 f"{flag}: {path.name} is {mask.codes.shape[0]}x{mask.codes.shape[1]}, its surface "
                 f"{size[0]}x{size[1]}; save it in that size"
             )
-        forbidden = np.where(masks.parts(mask, self._data)[""], np.uint8(0), np.uint8(255))
-        scaled, _ = windows.scaled_size(size, self._config.data)
-        forbidden = images.resize_mask(forbidden[..., None], scaled)
-        res = self._config.data.res
-        y, x = ((side - res) // 2 for side in scaled)  # as a surface is cropped
-        return 255 - windows.cut(forbidden, y, x, res)
+        allowed = masks.parts(mask, self._data)[""]
+        if not allowed.any():
+            raise ConfigError(
+                f"{flag}: {path.name} allows no pixel; mark in white where a defect may be"
+            )
+        return ~allowed
+
+
+def limited(method):
+    """Tell whether a `Method` keeps defects within limits by itself."""
+    return bool({"limit", "where"} & set(method.controls))
+
+
+def check_limits(flag, method, name):
+    """Raise ConfigError where a method of this name cannot keep defects within limits."""
+    if not limited(method):
+        raise ConfigError(f"{flag}: method={name} has no control 'limit' or 'where'; leave it out")
+
+
+def _shrunk(forbidden, size):
+    """Scale where no defect may be, bool [H, W]: uint8 [h, w, 1], 255 where all of a pixel may."""
+    marked = np.where(forbidden, np.uint8(255), np.uint8(0))[..., None]
+    return 255 - images.resize_mask(marked, size)

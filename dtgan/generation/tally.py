@@ -4,8 +4,11 @@ import collections
 
 REASONS = {  # of a refusal, in the order in which they are looked for
     "cut": "left the picture",
+    "room": "without room",
     "empty": "empty",
     "invisible": "invisible",
+    "edge": "cut off at a side",
+    "outside": "where none may be",
     "copied": "copies",
 }
 FOUND = 0.5  # share of a class's training defects that the model finds; a class below it is named
@@ -26,7 +29,9 @@ def counts(records):
     return {
         name: {
             "drawn": len(group),
-            "refused": {reason: sum(r["refused"][reason] for r in group) for reason in REASONS},
+            "refused": {
+                reason: sum(r["refused"].get(reason, 0) for r in group) for reason in REASONS
+            },
             "recognised": _share([r["recognised"] for r in group]),
         }
         for name, group in groups.items()

@@ -49,6 +49,15 @@ LIMITS = {  # of what may be asked for
 }
 
 
+FIXED = ("shift", "scale", "flip")  # of Variation: what a user may set in place of drawing it
+_FLIPS = {
+    "none": (False, False),
+    "up_down": (True, False),
+    "left_right": (False, True),
+    "both": (True, True),
+}
+
+
 class Variation(NamedTuple):
     """What is done to a defect; see `Ranges`. elastic: knots [2, KNOTS, KNOTS], in image sides."""
 
@@ -98,6 +107,36 @@ def ranges(name, asked, method, method_name):
         if reason:
             found = found._replace(**{field: getattr(PRESETS["none"], field)})
     return found._replace(**{field: _parsed(field, value) for field, value in asked.items()})
+
+
+def fixed(asked):
+    """Parse what the user fixes of every defect: fields of Variation.
+
+    asked: {field of FIXED: text, None where it is drawn}: shift "down,right", scale "0.8" or
+    "rows,columns", flip one of none, up_down, left_right, both. Raises ConfigError for others.
+    """
+    found = {}
+    if (text := asked["flip"]) is not None:
+        if text not in _FLIPS:
+            raise ConfigError(f"--flip={text} is not one of {', '.join(_FLIPS)}")
+        found["flip"] = _FLIPS[text]
+    for field, example in (("shift", "0.1,-0.2"), ("scale", "0.8")):
+        if (text := asked[field]) is None:
+            continue
+        try:
+            values = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            values = ()
+        if field == "scale" and len(values) == 1:
+            values *= 2
+        least, most = LIMITS[field]
+        if len(values) != 2 or not all(least <= value <= most for value in values):
+            raise ConfigError(
+                f"--{field}={text} is not two numbers within {least:g}..{most:g}; write "
+                f"--{field}={example}"
+            )
+        found[field] = values
+    return found
 
 
 def _parsed(field, value):
@@ -162,6 +201,30 @@ def fit(variation, mask):
         scale.append(float(size))
         shift.append(float(np.clip(variation.shift[axis] * side, -inward[1], inward[0]) / side))
     return variation._replace(shift=tuple(shift), scale=tuple(scale))
+
+
+def filling(mask, target, strength=1.0):
+    """Compute the Variation that moves and scales a defect into a box.
+
+    mask: [R, R, 1], of the defect, not empty; target: (start, extent) of the box in pixels of the
+    crop, for rows and columns.
+    """
+    shift, scale = [], []
+    for axis, (start, extent) in enumerate(target):
+        own = np.flatnonzero(mask[..., 0].any(axis=1 - axis))
+        size = extent / (own[-1] - own[0] + 1)
+        middle = _middle(mask)[axis]
+        # The middle of the box is that of the defect's own box, moved.
+        centre, goal = (own[0] + own[-1]) / 2, start + (extent - 1) / 2
+        shift.append(float(goal - middle - (centre - middle) * size) / len(mask))
+        scale.append(float(size))
+    return Variation(shift=tuple(shift), scale=tuple(scale), strength=strength)
+
+
+def extents(mask):
+    """Measure the height and width in pixels of the box around a mask [R, R, 1], not empty."""
+    spans = (np.flatnonzero(mask[..., 0].any(axis)) for axis in (1, 0))
+    return tuple(int(span[-1] - span[0] + 1) for span in spans)
 
 
 def lost(mask, variation):

@@ -56,6 +56,14 @@ class FileSource(Source):
             "id": self._ids[index],
         }
 
+    def id(self, index):
+        return self._ids[index]
+
+    def picture(self, index):
+        data = self._data
+        limits = data.max_megapixels, data.max_compression
+        return images.decode(self._records[index].image, *limits)
+
     def shown(self, index, data):
         record = self._records[index]
         if not record.shown:

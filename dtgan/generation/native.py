@@ -1,0 +1,177 @@
+"""Whole pictures in their own size, depth and mode, as surfaces that defects are drawn on.
+
+A defect is drawn at the training's scale in a window of a picture; what it changes there is scaled
+back to the picture's own pixels and added in the picture's own range. Outside of the mask every
+pixel stays as it is, bit for bit: the matte m, which tails off, is faded out towards the mask's
+threshold t, to m clip(m / t - 1, 0, 1), and what the defect changes with it. So a mask says where
+its picture was changed, and no step shows at its rim.
+"""
+
+import collections
+import contextlib
+import pathlib
+import threading
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from dtgan import images
+from dtgan.config import ConfigError
+from dtgan.data import windows
+
+KEPT = 32e6  # bytes of decoded pictures that are kept; one that is larger is kept alone
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow turns RGB to grey
+MODES = ("L", "LA", "RGB", "RGBA", "I;16")
+LOSSLESS = (".png", ".tif", ".tiff")  # types that a picture is written in as it was read
+
+
+class Whole(NamedTuple):
+    """A picture as its file has it: uint8 or uint16 pixels [H, W] or [H, W, bands]; its mode."""
+
+    pixels: np.ndarray
+    mode: str
+
+
+class Mark(NamedTuple):
+    """A defect in a window of a picture.
+
+    corner: (y, x) in the picture; change: float32 [R, R, C], of the networks' range [-1, 1];
+    matte: float32 [R, R], 0..1.
+    """
+
+    corner: tuple
+    change: np.ndarray
+    matte: np.ndarray
+
+
+class Pictures:
+    """The whole pictures of a source, decoded when they are needed; the last ones are kept.
+
+    source: a data source; data: config.data of the run that draws; scale: pixels of the training
+    per pixel of a picture; threshold: of the mask, 0..1. `side`: pixels of a window in a picture.
+    Safe to use from several threads, of which one has pictures in its hands at a time: large ones
+    shall not add up.
+    """
+
+    def __init__(self, source, data, scale, threshold):
+        """Raises ConfigError for pictures that are smaller than a window."""
+        self.source, self._data, self._threshold = source, data, threshold
+        self.side = max(1, round(data.res / scale))
+        self._kept, self._lock = collections.OrderedDict(), threading.RLock()
+        small = np.flatnonzero(np.min(source.sizes, axis=1) < self.side)
+        if small.size:
+            height, width = source.sizes[small[0]]
+            raise ConfigError(
+                f"--size=native: {source.id(small[0])} is {width}x{height}, smaller than the "
+                f"window of {self.side} pixels that a defect is drawn in (data.res={data.res} at "
+                f"{scale:.3g} of the pictures' scale), as {small.size} of {len(source)} pictures "
+                "are; leave them out, or use --size=crop"
+            )
+
+    def size(self, index):
+        """Return (height, width) of a picture."""
+        return tuple(int(side) for side in self.source.sizes[index])
+
+    def suffix(self, index):
+        """Name the type of file that keeps a picture as it is: its own, or PNG."""
+        own = pathlib.PurePath(self.source.id(index)).suffix.lower()
+        return own if own in LOSSLESS else ".png"
+
+    def crop(self, index, corner):
+        """Read the window at (y, x) of a picture as the model sees it: uint8 [R, R, C]."""
+        with self.open(index) as whole:
+            part = np.ascontiguousarray(windows.cut(whole.pixels, *corner, self.side))
+        picture = images.Picture(Image.fromarray(part), "", part.dtype == np.uint16, 1, 1)
+        seen = images.to_array(picture, self._data.channels, self._data.range)
+        return images.resize(seen, (self._data.res, self._data.res))
+
+    @contextlib.contextmanager
+    def open(self, index):
+        """Give the `Whole` of a picture, to be left as it was."""
+        with self._lock:
+            whole = self._kept.pop(index, None)
+            if whole is None:
+                self._forget(KEPT)  # before the next one needs memory
+                whole = self._decode(index)
+            self._kept[index] = whole
+            yield whole
+
+    def _forget(self, most):
+        """Drop the pictures that were used longest ago, down to `most` bytes; large ones, all."""
+        while self._kept and sum(whole.pixels.nbytes for whole in self._kept.values()) > most / 2:
+            self._kept.popitem(last=False)
+
+    def _decode(self, index):
+        """Decode a picture. Raises ConfigError for a mode that no defect can be drawn in."""
+        picture = self.source.picture(index)
+        mode = picture.image.mode
+        if mode.startswith("I"):
+            mode = "I;16"
+        if mode not in MODES or picture.narrowed:
+            found = "16-bit colour" if picture.narrowed else f"mode {picture.image.mode}"
+            raise ConfigError(
+                f"--size=native: {self.source.id(index)} has {found}, which would not be kept; "
+                "save it as grey of 8 or 16 bit or as RGB of 8 bit, or use --size=crop"
+            )
+        return Whole(np.array(picture.image, np.uint16 if mode == "I;16" else np.uint8), mode)
+
+    def write(self, path, index, marks=()):
+        """Write a picture with the defects of `Mark`s on it; the suffix names the type."""
+        with self.open(index) as whole:
+            before = [windows.cut(whole.pixels, *mark.corner, self.side).copy() for mark in marks]
+            try:
+                for mark in marks:
+                    self._draw(whole, mark)
+                images.write_image(path, Image.fromarray(whole.pixels))
+            finally:
+                for mark, part in zip(marks, before, strict=True):
+                    windows.cut(whole.pixels, *mark.corner, self.side)[:] = part
+
+    def _draw(self, whole, mark):
+        """Add what a defect changes to the pixels of its window, within its mask."""
+        part = windows.cut(whole.pixels, *mark.corner, self.side)
+        matte, inside = self._matte(mark), self.hard(mark)
+        white = self._data.range if whole.mode == "I;16" else 255
+        bands = 3 if whole.mode in ("RGB", "RGBA") else 1  # alpha stays
+        change = mark.change if mark.change.shape[-1] in (1, bands) else mark.change @ LUMA[:, None]
+        change = (_resized(change, self.side) * self._fade(matte)[..., None])[inside]
+        colours = part[..., None] if part.ndim == 2 else part
+        drawn = np.rint(colours[inside][:, :bands] + change * (white / 2))
+        colours[inside, :bands] = np.clip(drawn, 0, white).astype(part.dtype)
+
+    def soft(self, mark):
+        """Return the matte of a mark in its window: uint8 [S, S], 255 where all is the defect."""
+        matte = self._matte(mark)
+        return np.ceil(255.0 * matte * self._fade(matte)).astype(np.uint8)  # 0 where nothing is
+
+    def hard(self, mark):
+        """Return the mask of a mark in its window: bool [S, S]."""
+        return self._matte(mark) > self._threshold
+
+    def _matte(self, mark):
+        """Scale a matte to its window: float32 [S, S], 0..1."""
+        matte = _resized(mark.matte[..., None], self.side, Image.Resampling.BILINEAR)
+        return np.clip(matte[..., 0], 0.0, 1.0)
+
+    def _fade(self, matte):
+        """Compute what is left of a defect at a value of its matte, 0..1."""
+        return np.clip(matte / self._threshold - 1.0, 0.0, 1.0)
+
+    def write_mask(self, path, index, placed):
+        """Write an empty mask of a picture's size with some parts: [(corner, uint8 [S, S])]."""
+        mask = np.zeros(self.size(index), np.uint8)
+        for corner, part in placed:
+            view = windows.cut(mask, *corner, self.side)
+            np.maximum(view, part, out=view)
+        images.write_image(path, Image.fromarray(mask))
+
+
+def _resized(array, side, how=images.RESIZE_FILTER):
+    """Scale float32 [R, R, C] to [side, side, C]."""
+    if array.shape[0] == side:
+        return array
+    planes = (
+        Image.fromarray(plane).resize((side, side), how) for plane in np.moveaxis(array, -1, 0)
+    )
+    return np.stack([np.asarray(plane) for plane in planes], axis=-1)
