@@ -1,14 +1,19 @@
 """A tree shaped like MVTec AD: train/good, test/good, test/<class>, ground_truth/<class>.
 
+Its readers look for PNG files alone, so that pictures of other formats are written as such.
+
 A detector is tested on surfaces that it was not trained on. So the surfaces are dealt out, in the
 order in which hybrids first use them, in turn to test/good and to train/good, and a hybrid on one
 of the latter is left out of the tree: about half of each class.
 """
 
 import logging
+import math
 import os
+import pathlib
 import shutil
 
+from dtgan import images
 from dtgan.config import NORMAL
 
 FOLDER = "mvtec"
@@ -18,24 +23,24 @@ log = logging.getLogger("dtgan")
 
 
 def write(out, records):
-    """Link the images and masks of a set below `out` into OUT/mvtec.
+    """Put the images and masks of a set below `out` into OUT/mvtec.
 
     records: of the manifest, in order. A hybrid that stands on no known surface goes to the test.
     """
     used = dict.fromkeys(r["surface_index"] for r in records if "surface_index" in r)
     trained, left = set(list(used)[1::2]), 0
     for record in records:
-        name = record["file"].rpartition("/")[2]
+        name = pathlib.PurePath(record["file"]).stem
         in_train = record.get("surface_index") in trained
         if record["class"] == NORMAL:
             part = "train" if in_train else "test"
-            _link(out / record["file"], out / FOLDER / part / GOOD / name)
+            _put(out / record["file"], out / FOLDER / part / GOOD / f"{name}.png")
         elif in_train:
             left += 1
         else:
-            _link(out / record["file"], out / FOLDER / "test" / record["class"] / name)
+            _put(out / record["file"], out / FOLDER / "test" / record["class"] / f"{name}.png")
             truth = out / FOLDER / "ground_truth" / record["class"]
-            _link(out / record["mask"], truth / name.replace(".png", "_mask.png"))
+            _put(out / record["mask"], truth / f"{name}_mask.png")
     log.info(
         "%s: %d surfaces in train/good, %d in test/good; left out are %d hybrids on the former",
         out / FOLDER,
@@ -45,11 +50,14 @@ def write(out, records):
     )
 
 
-def _link(source, target):
-    """Hard-link a file to a second name, or copy it where the file system has no hard links."""
+def _put(source, target):
+    """Put a picture into the tree: a second name of a PNG file, or the same pixels as one."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
+    if source.suffix.lower() != ".png":
+        images.decode(source, math.inf, math.inf).image.save(target)
+        return
     try:
         os.link(source, target)
-    except OSError:
+    except OSError:  # the file system has no hard links
         shutil.copyfile(source, target)
