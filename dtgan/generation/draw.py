@@ -10,6 +10,7 @@ from dtgan.config import ConfigError
 from dtgan.data import pipeline
 from dtgan.generation import records, tally, vary
 from dtgan.generation.checks import RENDER
+from dtgan.generation.native import Mark
 from dtgan.generation.surfaces import limited
 from dtgan.sampling import requests
 
@@ -200,8 +201,6 @@ class Drawer:
             drawn["clean"] = images.to_float(batch["normal"])
             drawn["image"] = drawn["clean"] + change
         pictures = {"image": images.to_uint8(drawn["image"])}
-        if self._places:
-            pictures |= {"change": drawn["image"] - drawn["clean"], "matte": drawn["mask"][..., 0]}
         if "clean" in drawn:
             pictures["clean"] = images.to_uint8(drawn["clean"])
         if "normal" in batch:
@@ -214,6 +213,10 @@ class Drawer:
             entry.pictures = {name: array[row] for name, array in pictures.items()}
             if "mask" in drawn:
                 entry.area = int(np.count_nonzero(entry.pictures["hard"]))
+            if self._places:
+                change = drawn["image"][row] - drawn["clean"][row]
+                where = entry.candidate.window, entry.candidate.box
+                entry.mark = Mark(where[0], change, drawn["mask"][row, ..., 0], where[1])
 
     def _request(self, candidates):
         """Load what candidates are made of: (batch as of `pairs.Pairs`, request to the model)."""
@@ -269,9 +272,8 @@ class Drawer:
             if entry.area is not None and entry.area < instances.MIN_PIXELS:
                 entry.reason = "empty"
             elif self._places:
-                candidate, hard = entry.candidate, entry.pictures["hard"][..., 0] > 0
-                label = self._plan.label(candidate.number)
-                entry.reason = self._places.fault(candidate, label, hard)
+                label = self._plan.label(entry.candidate.number)
+                entry.reason = self._places.fault(entry, label)
         if (left := _passed(entries)) and checks.visibility:
             names = ("image", "clean", "soft" if "mask" in self._method.gives else "image")
             image, clean, matte = (_stack(left, name) for name in names)

@@ -3,8 +3,8 @@
 A defect is drawn at the training's scale in a window of a picture; what it changes there is scaled
 back to the picture's own pixels and added in the picture's own range. Outside of the mask every
 pixel stays as it is, bit for bit: the matte m, which tails off, is faded out towards the mask's
-threshold t, to m clip(m / t - 1, 0, 1), and what the defect changes with it. So a mask says where
-its picture was changed, and no step shows at its rim.
+threshold t, to m clip((m / t - 1) / RIM, 0, 1), and what the defect changes with it. So a mask
+says where its picture was changed, and no step shows at its rim.
 """
 
 import collections
@@ -21,6 +21,7 @@ from dtgan.config import ConfigError
 from dtgan.data import windows
 
 KEPT = 32e6  # bytes of decoded pictures that are kept; one that is larger is kept alone
+RIM = 0.25  # of the threshold, above it: where a defect is faded out
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow turns RGB to grey
 MODES = ("L", "LA", "RGB", "RGBA", "I;16")
 LOSSLESS = (".png", ".tif", ".tiff")  # types that a picture is written in as it was read
@@ -37,12 +38,13 @@ class Mark(NamedTuple):
     """A defect in a window of a picture.
 
     corner: (y, x) in the picture; change: float32 [R, R, C], of the networks' range [-1, 1];
-    matte: float32 [R, R], 0..1.
+    matte: float32 [R, R], 0..1; box: (x, y, width, height) in the picture that it ends at, or None.
     """
 
     corner: tuple
     change: np.ndarray
     matte: np.ndarray
+    box: tuple | None = None
 
 
 class Pictures:
@@ -151,12 +153,17 @@ class Pictures:
 
     def _matte(self, mark):
         """Scale a matte to its window: float32 [S, S], 0..1."""
-        matte = _resized(mark.matte[..., None], self.side, Image.Resampling.BILINEAR)
-        return np.clip(matte[..., 0], 0.0, 1.0)
+        matte = _resized(mark.matte[..., None], self.side, Image.Resampling.BILINEAR)[..., 0]
+        if mark.box:  # to the pixel, which the model's own scale need not be
+            (x, y, width, height), (top, left) = mark.box, mark.corner
+            inside = np.zeros_like(matte)
+            inside[y - top : y - top + height, x - left : x - left + width] = 1.0
+            matte = matte * inside
+        return np.clip(matte, 0.0, 1.0)
 
     def _fade(self, matte):
         """Compute what is left of a defect at a value of its matte, 0..1."""
-        return np.clip(matte / self._threshold - 1.0, 0.0, 1.0)
+        return np.clip((matte / self._threshold - 1.0) / RIM, 0.0, 1.0)
 
     def write_mask(self, path, index, placed):
         """Write an empty mask of a picture's size with some parts: [(corner, uint8 [S, S])]."""

@@ -10,6 +10,7 @@ import math
 import numpy as np
 from scipy import ndimage
 
+from dtgan.annotations import instances
 from dtgan.config import ConfigError
 from dtgan.generation import vary
 
@@ -32,7 +33,8 @@ class Places:
     def __init__(self, pictures, defects, masks, settings, limits=None):
         self.pictures, self._defects, self._masks = pictures, defects, masks
         self._limits, self._above, self._how = limits, settings.surface_above, settings.place
-        self.confined = bool(limits is not None or self._above is not None or settings.boxes)
+        self._forbids = limits is not None or self._above is not None
+        self.confined = bool(self._forbids or settings.boxes)
         self._sides = {i: _touched(mask) & defects.borders(i) for i, mask in masks.items()}
         self.shares = _shares(self._sides, defects.labels)
 
@@ -50,7 +52,7 @@ class Places:
         taken: the corners of the windows that are used already.
         """
         size, side = self.pictures.size(candidate.surface), self.pictures.side
-        shapes = [self._shape(*defect) for defect in candidate.defects] if self.confined else ()
+        shapes = [self._shape(*defect) for defect in candidate.defects] if self._forbids else ()
         wanted = self._wanted(candidate)
         if wanted is None:
             return None
@@ -67,20 +69,23 @@ class Places:
                 return corner
         return None
 
-    def fault(self, candidate, label, hard):
-        """Tell what is wrong with a drawn defect, bool [R, R], in its window: a reason or None.
+    def fault(self, entry, label):
+        """Tell why a `records.Entry` that was drawn cannot be put on its picture, None if it can.
 
-        "edge": it ends at a side of the window that is none of the picture, or at one of the
-        picture that its class does not touch; "outside": it lies where none may be.
+        "outside": it lies where none may be; "empty": its box leaves nothing of it; "edge": it ends
+        at a side of the window that is none of the picture, or at one of the picture that neither
+        itself nor its class touches in the training images.
         """
-        size, side = self.pictures.size(candidate.surface), self.pictures.side
-        (y, x), shares = candidate.window, self.shares.get(label, np.zeros(4))
-        if self.confined:
-            allowed = self._allowed(candidate.surface, (y, x), candidate.box)[..., 0] > 0
+        candidate, hard = entry.candidate, entry.pictures["hard"][..., 0] > 0
+        if self._forbids:
+            allowed = self._allowed(candidate.surface, candidate.window)[..., 0] > 0
             if np.any(hard & ~allowed):
                 return "outside"
         if candidate.box:  # as it was asked for
-            return None
+            left = np.count_nonzero(self.pictures.hard(entry.mark))
+            return "empty" if left < instances.MIN_PIXELS else None
+        size, side = self.pictures.size(candidate.surface), self.pictures.side
+        (y, x), shares = candidate.window, self.shares.get(label, np.zeros(4))
         borders = np.array([y == 0, y + side == size[0], x == 0, x + side == size[1]])
         own = np.zeros(4, bool)
         for index, variation in candidate.defects:
@@ -113,7 +118,7 @@ class Places:
 
     def _let(self, surface, corner, shapes):
         """Tell whether enough of the defects' shapes lies where they may."""
-        if not self.confined:
+        if not self._forbids:
             return True
         allowed = self._allowed(surface, corner) > 0
         if not shapes:

@@ -6,7 +6,6 @@ from dtgan.annotations import instances
 from dtgan.data import labels
 from dtgan.generation import tally
 from dtgan.generation.dataset import normal_file
-from dtgan.generation.native import Mark
 
 FURTHER = ("second", "third", "fourth")  # fields of a record, of further defects in a window
 KINDS = {  # of a record's files: (folder, name among the pictures)
@@ -22,12 +21,14 @@ class Entry:
 
     candidate: plan.Candidate. pictures: {"image", "hard", "soft", "clean", "surface": uint8 [R, R,
     C]}, as far as the model makes and needs them. area: pixels of the mask, None without one.
-    contrast, copy_score, recognised: None where nobody told. reason: of a refusal, else None.
+    contrast, copy_score, recognised: None where nobody told. reason: of a refusal, else None. mark:
+    native.Mark, of whole pictures.
     """
 
     def __init__(self, candidate, pictures, area=None):
         self.candidate, self.pictures, self.area = candidate, pictures, area
         self.contrast = self.copy_score = self.recognised = self.reason = None
+        self.mark = None
 
 
 def make(entry, plan, classes, defects, surfaces):
@@ -69,7 +70,7 @@ def make_whole(entries, plan, classes, defects, pictures, refused):
     name = labels.SEPARATOR.join(classes[label] for label in sorted(shown))
     stem, suffix = f"{name}/{name}_{plan.place(first.number):06d}", pictures.suffix(index)
     surface = normal_file(index, suffix)
-    marks = [Mark(e.candidate.window, e.pictures["change"], e.pictures["matte"]) for e in entries]
+    marks = [entry.mark for entry in entries]
     hard = [pictures.hard(mark) for mark in marks]
     found = [
         _told(*pair, plan, classes, defects, pictures) for pair in zip(entries, hard, strict=True)

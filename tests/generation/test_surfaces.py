@@ -6,7 +6,7 @@ import pytest
 from dtgan import images
 from dtgan.config import ConfigError, base_config
 from dtgan.data.folders import loose
-from dtgan.generation.surfaces import Likeness, Limits
+from dtgan.generation.surfaces import Likeness, Limits, check_limits
 from dtgan.methods.base import Method
 
 
@@ -56,14 +56,23 @@ WITH = Method((), None, (), None, controls=("limit",))
 
 def test_limits_are_cropped_like_their_surfaces(opened):
     folder, source, config = opened
-    limits = Limits(folder, source, config, WITH)
-    both = limits[[0, 1, 0]]
+    limits = Limits(folder, source, config)
+    both = limits.central([0, 1, 0])
     assert both.shape == (3, 32, 32, 1) and both.dtype == np.uint8
     assert np.all(both[0, :, :16] == 255) and not both[0, :, 16:].any()  # 4 of 40 columns cut off
     assert np.all(both[1] == 255) and np.all(both[2] == both[0])
     before = limits.fingerprint
-    images.write_image(folder / "b.png", np.zeros((32, 40, 1), np.uint8))
-    assert Limits(folder, source, config, WITH).fingerprint != before
+    mask = np.zeros((32, 40, 1), np.uint8)
+    mask[:, 8:] = 255
+    images.write_image(folder / "b.png", mask)
+    assert Limits(folder, source, config).fingerprint != before
+
+
+def test_a_window_of_a_limit_is_forbidden_where_a_pixel_of_it_is_in_half(opened):
+    folder, source, config = opened
+    limits = Limits(folder, source, config)
+    part = limits.crop(0, (4, 12), 16, (8, 8))  # of columns 12 to 27, allowed are those below 20
+    assert np.all(part[:, :4] == 255) and not part[:, 4:].any()
 
 
 def spoil(folder, name):
@@ -71,6 +80,8 @@ def spoil(folder, name):
         (folder / "b.png").unlink()
     elif name == "size":
         images.write_image(folder / "a.png", np.zeros((32, 32, 1), np.uint8))
+    elif name == "nothing":
+        images.write_image(folder / "a.png", np.zeros((32, 40, 1), np.uint8))
     elif name == "broken":
         (folder / "a.png").write_text("text")
     else:
@@ -83,6 +94,7 @@ def spoil(folder, name):
     [
         ("missing", r"has no mask b.png for the surface b.png.*; add it, white where"),
         ("size", "a.png is 32x32, its surface 32x40; save it in that size"),
+        ("nothing", "a.png allows no pixel; mark in white where a defect may be"),
         ("broken", "a.png is unreadable"),
         ("empty", "holds no masks; put one there for each surface"),
     ],
@@ -91,10 +103,10 @@ def test_unfit_limits_are_one_line(opened, name, message):
     folder, source, config = opened
     spoil(folder, name)
     with pytest.raises(ConfigError, match=message):
-        Limits(folder, source, config, WITH)
+        Limits(folder, source, config)
 
 
-def test_a_method_without_the_control_refuses_limits(opened):
-    folder, source, config = opened
+def test_a_method_without_the_control_refuses_limits():
+    check_limits("--limits=DIR", WITH, "layered")
     with pytest.raises(ConfigError, match="has no control 'limit' or 'where'; leave"):
-        Limits(folder, source, config, WITH._replace(controls=()))
+        check_limits("--limits=DIR", WITH._replace(controls=()), "layered")
