@@ -22,7 +22,7 @@ def test_refusals_are_counted_by_class_and_reason():
     table = tally.counts(RECORDS)
     assert table["crack"] == {
         "drawn": 4,
-        "refused": {"cut": 2, "empty": 1, "invisible": 7, "copied": 0},
+        "refused": dict.fromkeys(tally.REASONS, 0) | {"cut": 2, "empty": 1, "invisible": 7},
         "recognised": 0.25,
     }
     assert table["spot"]["refused"]["copied"] == 5 and set(table) == {"crack", "spot"}
