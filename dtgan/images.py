@@ -26,6 +26,7 @@ RESIZE_FILTER = Image.Resampling.BICUBIC  # Pillow widens its support when shrin
 WHITE = 65535  # what becomes 255 of a 16-bit file
 MEGAPIXELS = 179.0  # limit of a file; Pillow's own
 COMPRESSION = 200.0  # limit of the bytes of pixels to those of their file, of one above _SMALL
+_ROWS = 256  # of a picture that are converted at a time
 _BANDS = 4  # at most, where they are not known yet
 _SMALL = 35.0  # megapixels; an empty mask of a strip has few bytes, and few pixels for a bomb
 
@@ -240,11 +241,22 @@ def to_array(picture, channels=None, white=WHITE):
             raise OutOfRange("a value is below 0; convert it to 16 bit without sign")
         if wide.size and wide.max() > WHITE:
             raise OutOfRange(f"{wide.max()}, above {WHITE}; convert it to 16 bit")
-        image = Image.fromarray(_narrow(white)[wide])
+        image = Image.fromarray(_narrowed(wide, white))
     grey = image.mode in ("L", "1", "LA")
     target = {1: "L", 3: "RGB", None: "L" if grey else "RGB"}[channels]
     array = np.asarray(image if image.mode == target else image.convert(target), np.uint8)
     return array[..., None] if array.ndim == 2 else array
+
+
+def _narrowed(wide, white):
+    """Convert whole numbers [H, W] in 0..WHITE to uint8, some rows at a time.
+
+    NumPy indexes by 8 bytes a pixel.
+    """
+    narrow = np.empty(wide.shape, np.uint8)
+    for y in range(0, len(wide), _ROWS):
+        narrow[y : y + _ROWS] = _narrow(white)[wide[y : y + _ROWS]]
+    return narrow
 
 
 @functools.lru_cache(maxsize=8)

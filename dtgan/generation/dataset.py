@@ -28,8 +28,8 @@ THREADS = 4  # that encode PNG files
 class Dataset:
     """The set of one plan in the directory `out`, however many jobs write to it."""
 
-    def __init__(self, out, described):
-        """described: JSON-able, all that the bytes depend on.
+    def __init__(self, out, described, threads=THREADS):
+        """described: JSON-able, all that the bytes depend on; threads: that encode pictures.
 
         Raises ConfigError where `out` holds other things, or a set described otherwise.
         """
@@ -47,7 +47,7 @@ class Dataset:
                 self._parts.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _writing_failed(error, self.out, "") from error
-        self._pool, self._begun = ThreadPoolExecutor(THREADS), set()
+        self._pool, self._begun = ThreadPoolExecutor(threads), set()
 
     @property
     def complete(self):

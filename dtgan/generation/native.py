@@ -18,20 +18,13 @@ from PIL import Image
 
 from dtgan import images
 from dtgan.config import ConfigError
-from dtgan.data import windows
 
 KEPT = 32e6  # bytes of decoded pictures that are kept; one that is larger is kept alone
 RIM = 0.25  # of the threshold, above it: where a defect is faded out
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow turns RGB to grey
-MODES = ("L", "LA", "RGB", "RGBA", "I;16")
+DEEP = "I;16"
+MODES = ("L", "LA", "RGB", "RGBA", DEEP)
 LOSSLESS = (".png", ".tif", ".tiff")  # types that a picture is written in as it was read
-
-
-class Whole(NamedTuple):
-    """A picture as its file has it: uint8 or uint16 pixels [H, W] or [H, W, bands]; its mode."""
-
-    pixels: np.ndarray
-    mode: str
 
 
 class Mark(NamedTuple):
@@ -82,65 +75,86 @@ class Pictures:
 
     def crop(self, index, corner):
         """Read the window at (y, x) of a picture as the model sees it: uint8 [R, R, C]."""
-        with self.open(index) as whole:
-            part = np.ascontiguousarray(windows.cut(whole.pixels, *corner, self.side))
-        picture = images.Picture(Image.fromarray(part), "", part.dtype == np.uint16, 1, 1)
-        seen = images.to_array(picture, self._data.channels, self._data.range)
+        with self.open(index) as image:
+            part = image.crop(self._box(corner))
+        seen = images.Picture(part, "", part.mode == DEEP, 1, 1)
+        seen = images.to_array(seen, self._data.channels, self._data.range)
         return images.resize(seen, (self._data.res, self._data.res))
 
     @contextlib.contextmanager
     def open(self, index):
-        """Give the `Whole` of a picture, to be left as it was."""
-        with self._lock:
-            whole = self._kept.pop(index, None)
-            if whole is None:
-                self._forget(KEPT)  # before the next one needs memory
-                whole = self._decode(index)
-            self._kept[index] = whole
-            yield whole
+        """Give a picture as Pillow decodes it, of one of MODES, to be left as it was.
 
-    def _forget(self, most):
-        """Drop the pictures that were used longest ago, down to `most` bytes; large ones, all."""
-        while self._kept and sum(whole.pixels.nbytes for whole in self._kept.values()) > most / 2:
-            self._kept.popitem(last=False)
+        It is no array, which would be a second copy of its pixels.
+        """
+        with self._lock:
+            image = self._kept.pop(index, None)
+            if image is None:
+                self.forget()
+                image = self._decode(index)
+            self._kept[index] = image
+            yield image
+
+    def forget(self, most=KEPT / 2):
+        """Drop the pictures that were used longest ago, until the others have `most` bytes."""
+        with self._lock:
+            while self._kept and sum(map(_bytes, self._kept.values())) > most:
+                self._kept.popitem(last=False)
 
     def _decode(self, index):
         """Decode a picture. Raises ConfigError for a mode that no defect can be drawn in."""
         picture = self.source.picture(index)
-        mode = picture.image.mode
-        if mode.startswith("I"):
-            mode = "I;16"
-        if mode not in MODES or picture.narrowed:
-            found = "16-bit colour" if picture.narrowed else f"mode {picture.image.mode}"
+        image = picture.image
+        if image.mode != DEEP and image.mode.startswith("I") and not picture.narrowed:
+            image = Image.fromarray(np.asarray(image).astype(np.uint16))  # of another byte order
+        if image.mode not in MODES or picture.narrowed:
+            found = "16-bit colour" if picture.narrowed else f"mode {image.mode}"
             raise ConfigError(
                 f"--size=native: {self.source.id(index)} has {found}, which would not be kept; "
                 "save it as grey of 8 or 16 bit or as RGB of 8 bit, or use --size=crop"
             )
-        return Whole(np.array(picture.image, np.uint16 if mode == "I;16" else np.uint8), mode)
+        return image
 
     def write(self, path, index, marks=()):
         """Write a picture with the defects of `Mark`s on it; the suffix names the type."""
-        with self.open(index) as whole:
-            before = [windows.cut(whole.pixels, *mark.corner, self.side).copy() for mark in marks]
+        with self.open(index) as image:
+            before = [image.crop(self._box(mark.corner)) for mark in marks]
             try:
                 for mark in marks:
-                    self._draw(whole, mark)
-                images.write_image(path, Image.fromarray(whole.pixels))
+                    image.paste(self._drawn(image, mark), self._box(mark.corner))
+                images.write_image(path, image)
             finally:
                 for mark, part in zip(marks, before, strict=True):
-                    windows.cut(whole.pixels, *mark.corner, self.side)[:] = part
+                    image.paste(part, self._box(mark.corner))
 
-    def _draw(self, whole, mark):
+    def write_mask(self, path, index, placed):
+        """Write an empty mask of a picture's size with some parts: [(corner, uint8 [S, S])]."""
+        height, width = self.size(index)
+        with self._lock:
+            self.forget(KEPT - height * width)
+            mask = Image.new("L", (width, height))
+            for corner, part in placed:
+                there = np.asarray(mask.crop(self._box(corner)))
+                mask.paste(Image.fromarray(np.maximum(there, part)), self._box(corner))
+            images.write_image(path, mask)
+
+    def _box(self, corner):
+        """Return the window at (y, x) as Pillow says it: (left, upper, right, lower)."""
+        y, x = corner
+        return x, y, x + self.side, y + self.side
+
+    def _drawn(self, image, mark):
         """Add what a defect changes to the pixels of its window, within its mask."""
-        part = windows.cut(whole.pixels, *mark.corner, self.side)
+        part = np.array(image.crop(self._box(mark.corner)))
         matte, inside = self._matte(mark), self.hard(mark)
-        white = self._data.range if whole.mode == "I;16" else 255
-        bands = 3 if whole.mode in ("RGB", "RGBA") else 1  # alpha stays
+        white = self._data.range if image.mode == DEEP else 255
+        bands = 3 if image.mode in ("RGB", "RGBA") else 1  # alpha stays
         change = mark.change if mark.change.shape[-1] in (1, bands) else mark.change @ LUMA[:, None]
         change = (_resized(change, self.side) * self._fade(matte)[..., None])[inside]
         colours = part[..., None] if part.ndim == 2 else part
         drawn = np.rint(colours[inside][:, :bands] + change * (white / 2))
         colours[inside, :bands] = np.clip(drawn, 0, white).astype(part.dtype)
+        return Image.fromarray(part)
 
     def soft(self, mark):
         """Return the matte of a mark in its window: uint8 [S, S], 255 where all is the defect."""
@@ -165,13 +179,10 @@ class Pictures:
         """Compute what is left of a defect at a value of its matte, 0..1."""
         return np.clip((matte / self._threshold - 1.0) / RIM, 0.0, 1.0)
 
-    def write_mask(self, path, index, placed):
-        """Write an empty mask of a picture's size with some parts: [(corner, uint8 [S, S])]."""
-        mask = np.zeros(self.size(index), np.uint8)
-        for corner, part in placed:
-            view = windows.cut(mask, *corner, self.side)
-            np.maximum(view, part, out=view)
-        images.write_image(path, Image.fromarray(mask))
+
+def _bytes(image):
+    """Compute the bytes of a picture's pixels; Pillow takes four for a colour."""
+    return image.width * image.height * {"L": 1, DEEP: 2}.get(image.mode, 4)
 
 
 def _resized(array, side, how=images.RESIZE_FILTER):

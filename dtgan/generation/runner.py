@@ -14,7 +14,7 @@ from dtgan.data.splits import free_split
 from dtgan.generation import boxes, tally, vary
 from dtgan.generation import checks as checks_lib
 from dtgan.generation import surfaces as surfaces_lib
-from dtgan.generation.dataset import Dataset
+from dtgan.generation.dataset import THREADS, Dataset
 from dtgan.generation.draw import Drawer
 from dtgan.generation.native import Pictures
 from dtgan.generation.places import Places
@@ -98,7 +98,7 @@ def generate(
         "mvtec": with_mvtec,
         "scale": scale,  # of the training, in pixels per pixel of a picture
     }
-    dataset = Dataset(out, described)
+    dataset = Dataset(out, described, 1 if whole else THREADS)  # whole pictures shall not add up
     if dataset.complete:
         log.info("%s is complete already", out)
         return dataset.records()
@@ -115,6 +115,8 @@ def generate(
         plan = plan.seeing(checks.masks)
     drawer = Drawer(sampler, plan, ranges, *cached, limits, checks, digest, projected, places)
     _draw_all(dataset, drawer, plan, blocks)
+    if whole:
+        pictures.forget(0)
     records = dataset.finish(plan.num_blocks, classes[1:], settings.instances, with_mvtec)
     if records:
         _tell(records, checks, classes)

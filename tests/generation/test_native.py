@@ -76,8 +76,8 @@ def test_every_bit_outside_of_the_mask_stays_in_depth_and_mode(tmp_path, kind, c
     middle = (7 + side // 2, 11 + side // 2)
     fall = (old - new).reshape(90, 160, -1)[middle][colours]
     assert np.all(np.abs(fall - 0.25 * (2**bits - 1)) <= 1)  # half of the range from -1 to 1
-    with pictures.open(0) as whole:
-        np.testing.assert_array_equal(whole.pixels, np.array(before))  # left as it was
+    with pictures.open(0) as image:
+        np.testing.assert_array_equal(np.array(image), np.array(before))  # left as it was
 
 
 def test_a_camera_of_twelve_bits_keeps_its_range(tmp_path):
@@ -128,10 +128,11 @@ def test_a_defect_ends_at_its_box_to_the_pixel(tmp_path):
 def test_decoded_pictures_are_kept_within_a_limit(tmp_path, monkeypatch):
     for k in range(6):
         picture("L", 8, (40, 40), seed=k).save(tmp_path / f"{k}.png")
-    monkeypatch.setattr(native, "KEPT", 4 * 1600)
     pictures = opened(tmp_path)
+    monkeypatch.setattr(native, "KEPT", 4 * 1600)
+    monkeypatch.setattr(Pictures.forget, "__defaults__", (2 * 1600,))
     seen = [pictures.crop(k % 6, (0, 0)).copy() for k in range(12)]
-    assert sum(w.pixels.nbytes for w in pictures._kept.values()) <= native.KEPT
+    assert sum(image.width * image.height for image in pictures._kept.values()) <= native.KEPT
     np.testing.assert_array_equal(seen[:6], seen[6:])
 
 

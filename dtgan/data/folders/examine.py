@@ -21,7 +21,8 @@ _BITS = (8, 10, 12, 14, 16)  # of cameras
 _LISTED = 6  # values in a message
 _ROWS = 256  # of a picture that are turned at a time: a strip's pixels are large
 ENLARGED = 16e6  # pixels of an enlarged picture at most
-_THREADS = 8  # at most, each with up to some 1.5 GB for a picture of data.max_megapixels
+_THREADS = 8  # at most
+_LARGE = 4e6  # bytes of a file
 
 
 def examine_all(root, entries, data):
@@ -30,8 +31,11 @@ def examine_all(root, entries, data):
     `data` is config.data, which says how they are read. Findings are of each file, and of what
     shows in all of them together alone.
     """
+    own = functools.partial(examine, root, data=data)
     with ThreadPoolExecutor(min(os.cpu_count(), _THREADS)) as pool:
-        results = pool.map(functools.partial(examine, root, data=data), entries)
+        # Large pictures one at a time and in this thread, whose memory the program goes on with.
+        waiting = [None if _is_large(entry) else pool.submit(own, entry) for entry in entries]
+        results = (f.result() if f else own(e) for f, e in zip(waiting, entries, strict=True))
         results = list(each(results, "reading", "files", len(entries)))
     records, found = [], Findings.none()
     has_masks = any(entry.mask for entry in entries)
@@ -45,6 +49,14 @@ def examine_all(root, entries, data):
     for check in (_check_range, _check_mask_values, _check_mask_area):
         found.warnings.extend(check(records, data))
     return records, found
+
+
+def _is_large(entry):
+    """Tell whether the file of an entry is large; not where it cannot be looked at."""
+    try:
+        return entry.image.stat().st_size > _LARGE
+    except OSError:
+        return False
 
 
 def examine(root, entry, data):
