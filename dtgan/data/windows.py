@@ -1,11 +1,14 @@
 """Scaled sizes and res x res windows: random ones for training, fixed ones that hold the defect."""
 
+import math
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
 from dtgan import images
+from dtgan.config import LARGEST_SCALE
 
 # Uniform windows tried before one is placed over a mask pixel. If a quarter of all windows touch
 # the defect, one of 8 tries does with probability 1 - 0.75^8 = 0.9: most crops are uniform among
@@ -32,19 +35,52 @@ class Shown(NamedTuple):
     windows: tuple
 
 
-def scaled_size(size, data):
-    """Compute (height, width) after scaling and whether that enlarges, for `data` = config.data.
+def scale_of(size, data):
+    """Tell the scale of a picture (height, width): float, pixels of training per pixel of it.
 
-    The shorter side becomes data.scale_to (0: data.res; -1: as it is), the aspect is kept. A
-    target below data.res could not be cropped, so it is raised to data.res.
+    data: config.data. It is data.scale where that is set; else the shorter side becomes
+    data.scale_to (0: data.res; -1: as it is). Where that leaves less than data.res, which could not
+    be cropped, the shorter side becomes data.res.
     """
-    height, width = int(size[0]), int(size[1])
-    shorter = min(height, width)
-    target = {0: data.res, -1: shorter}.get(data.scale_to, data.scale_to)
-    target = max(target, data.res)
-    longer = max(target, round(max(height, width) * target / shorter))
-    scaled = (target, longer) if height <= width else (longer, target)
-    return scaled, target > shorter
+    return float(_factor(size, data))
+
+
+def scaled_size(size, data):
+    """Compute (height, width) after scaling by `scale_of`, for `data` = config.data.
+
+    Also returns whether the picture is below `least_side`, so that data.upscale must allow it.
+    """
+    height, width = (int(side) for side in size)
+    factor = _factor(size, data)
+    scaled = round(height * factor), round(width * factor)
+    return scaled, min(height, width) < least_side(data)
+
+
+def least_side(data):
+    """Compute the shorter side in pixels from which on a picture gives a crop as the data ask.
+
+    data: config.data. A smaller picture is enlarged, or enlarged further than data.scale says,
+    which data.upscale allows.
+    """
+    if data.scale:  # from half a pixel on, a side is rounded up to data.res
+        return math.ceil((data.res - Fraction(1, 2)) / Fraction(data.scale))
+    return max(data.res, data.scale_to)
+
+
+def told_least(data):
+    """Say what `least_side` is and which fields make it so."""
+    if data.scale:
+        return f"{least_side(data)} pixels (data.res={data.res} at data.scale={data.scale:g})"
+    return f"{_widest(data)}={least_side(data)}"
+
+
+def for_small(size, data):
+    """Say what to use for a picture (height, width) that is below `least_side`."""
+    if not data.scale:
+        return f"a smaller {_widest(data)} or --config.data.upscale=True"
+    enough = math.ceil(100 * data.res / min(size)) / 100
+    larger = f"data.scale={enough:g} or more, " if enough <= LARGEST_SCALE else ""
+    return f"{larger}a smaller data.res, or --config.data.upscale=True for such pictures"
 
 
 def shown(mask, data):
@@ -160,6 +196,19 @@ def fixed_windows(mask, res):
 def cut(array, y, x, res):
     """Return the view of the res x res window at (y, x) of an array [H, W, ...]."""
     return array[y : y + res, x : x + res]
+
+
+def _widest(data):
+    """Name the field that the shorter side must reach, where data.scale is off."""
+    return "data.scale_to" if data.scale_to > data.res else "data.res"
+
+
+def _factor(size, data):
+    """Compute the scale of a picture (height, width) as an exact Fraction; see `scale_of`."""
+    shorter, least = min(int(side) for side in size), least_side(data)
+    if data.scale:
+        return Fraction(data.scale) if shorter >= least else Fraction(data.res, shorter)
+    return Fraction(max(shorter, least) if data.scale_to == -1 else least, shorter)
 
 
 def _bounded(inside):
