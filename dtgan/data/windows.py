@@ -15,6 +15,7 @@ from dtgan.config import LARGEST_SCALE
 # the windows that show the defect.
 _TRIES = 8
 
+GRID = 9  # fixed crops of a picture without a defect, at most
 SPECK = 4  # pixels; a smaller part of a mask gets no window of its own
 _LARGE = 2**17  # pixels of a mask that is measured part by part
 _TOUCHING = np.ones((3, 3), bool)  # pixels that share a corner are of one part
@@ -110,6 +111,17 @@ def untouched(size, data):
     return Shown(0, 0, 0, 0.0, ((*corner, 0),))
 
 
+def of_normal(size, data):
+    """Make the `Shown` of a picture (height, width) without a defect.
+
+    With data.scale its fixed crops are those of `grid_windows`, else the central one.
+    """
+    if not data.scale:
+        return untouched(size, data)
+    scaled, _ = scaled_size(size, data)
+    return Shown(0, 0, 0, 0.0, tuple((y, x, 0) for y, x in grid_windows(scaled, data.res)))
+
+
 def thickness(mask, scaled):
     """Measure the greatest width of a mask [H, W, 1] in pixels: of the widest square inside it.
 
@@ -193,6 +205,22 @@ def fixed_windows(mask, res):
     return windows
 
 
+def grid_windows(size, res):
+    """List windows (y, x) that are spread evenly over a picture of size (height, width).
+
+    The picture is divided into rows x columns equal parts of at least res x res pixels, as many as
+    fit but at most GRID, so that the longer side of a part is as short as can be. Each part gives
+    its central window, so none overlaps another; a single one is the centre of the picture.
+    """
+    height, width = size
+    fit = range(1, min(height // res, GRID) + 1)
+    divisions = [(rows, min(width // res, GRID // rows)) for rows in fit]
+    rows, columns = min(
+        divisions, key=lambda n: sorted((height / n[0], width / n[1]), reverse=True)
+    )
+    return [(y, x) for y in _central(height, rows, res) for x in _central(width, columns, res)]
+
+
 def cut(array, y, x, res):
     """Return the view of the res x res window at (y, x) of an array [H, W, ...]."""
     return array[y : y + res, x : x + res]
@@ -209,6 +237,11 @@ def _factor(size, data):
     if data.scale:
         return Fraction(data.scale) if shorter >= least else Fraction(data.res, shorter)
     return Fraction(max(shorter, least) if data.scale_to == -1 else least, shorter)
+
+
+def _central(side, number, res):
+    """List the starts of the central windows of `number` equal parts of a side."""
+    return [((2 * k + 1) * side - number * res) // (2 * number) for k in range(number)]
 
 
 def _bounded(inside):

@@ -265,6 +265,7 @@ def _sources(sampler, settings, trained):
             surfaces = loose.open_surfaces(settings.backgrounds, classes, config.data)
         surfaces = normals_of(surfaces)
         catalog.check_sizes(surfaces, config)
+        surfaces = pipeline.FixedWindows(surfaces, config)
     return defects, surfaces
 
 

@@ -72,7 +72,10 @@ class Limits:
     """
 
     def __init__(self, directory, source, config, method):
-        """Raises ConfigError for a model without the control, and for missing or unfit files."""
+        """source: pipeline.FixedWindows of the surfaces.
+
+        Raises ConfigError for a model without the control, and for missing or unfit files.
+        """
         flag, self._config = f"--limits={directory}", config
         if not {"limit", "where"} & set(method.controls):
             raise ConfigError(
@@ -102,8 +105,8 @@ class Limits:
         return np.stack([self._masks[j] for j in surfaces])
 
     def _read(self, source, j, flag):
-        size = tuple(int(side) for side in source.sizes[j])
-        stem = pathlib.PurePath(str(source[j]["id"])).stem
+        size, (y, x) = source.window(j)
+        stem = pathlib.PurePath(pipeline.picture_of(str(source[j]["id"]))).stem
         if stem not in self._files:
             raise ConfigError(
                 f"{flag} has no mask {stem}.png for the surface {source[j]['id']}"
@@ -124,6 +127,4 @@ class Limits:
         forbidden = np.where(masks.parts(mask, self._data)[""], np.uint8(0), np.uint8(255))
         scaled, _ = windows.scaled_size(size, self._config.data)
         forbidden = images.resize_mask(forbidden[..., None], scaled)
-        res = self._config.data.res
-        y, x = ((side - res) // 2 for side in scaled)  # as a surface is cropped
-        return 255 - windows.cut(forbidden, y, x, res)
+        return 255 - windows.cut(forbidden, y, x, self._config.data.res)

@@ -14,8 +14,8 @@ import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from dtgan import images
-from dtgan.config import NORMAL, ConfigError, nearest, parse_fold
-from dtgan.data import labels
+from dtgan.config import NORMAL, ConfigError, check_scaling, nearest, parse_fold
+from dtgan.data import labels, windows
 from dtgan.data.folders import assign, masks
 from dtgan.data.folders.examine import examine_all
 from dtgan.data.folders.scan import (
@@ -96,6 +96,7 @@ def audit(data, seed=0):
     Raises ConfigError where the folder or the fields cannot be used at all.
     """
     data = data.copy_and_resolve_references()
+    check_scaling(data)
     data.fractions = assign.check_fractions(data.fractions)
     assign.check_group(data.group)
     parse_fold(data)
@@ -124,6 +125,8 @@ def _audit(path, data, seed, state):
     entries, folders, found = list_set(root, data.path)
     good, more = examine_all(root, entries, data)
     errors, warnings = found.errors + more.errors, found.warnings + more.warnings
+    good, small = _large_enough(good, data)
+    errors += small
     classes = _classes(folders, good, data, complete=not more.errors)
     good = [dataclasses.replace(r, label=classes.index(r.class_name)) for r in good]
     good.sort(key=lambda record: record.label)
@@ -180,6 +183,20 @@ def _classes(folders, records, data, complete):
                 f"{name!r}; every class needs at least 2; check the value, or leave it out"
             )
     return (NORMAL, *sorted((set(counts) | set(kinds.classes)) - {NORMAL}))
+
+
+def _large_enough(records, data):
+    """Leave out pictures too small to be cropped at data.scale: (the other records, errors)."""
+    if not data.scale or data.upscale:
+        return records, []
+    small = [record for record in records if min(record.size) < windows.least_side(data)]
+    detail = {
+        record.file: f"{record.size[1]}x{record.size[0]}, below {windows.told_least(data)}; use "
+        f"{windows.for_small(record.size, data)}"
+        for record in small
+    }
+    errors = [Finding(f"images/{file}", "too small", told) for file, told in detail.items()]
+    return [record for record in records if record.file not in detail], errors
 
 
 def _split_by_table(records, known, table):

@@ -58,6 +58,8 @@ class FileSource(Source):
 
     def shown(self, index, data):
         record = self._records[index]
+        if not record.label:
+            return windows.of_normal(record.size, data)
         if not record.shown:
             return windows.untouched(record.size, data)
         if all(data[name] == self._data[name] for name in ("res", "scale", "scale_to")):
