@@ -18,7 +18,7 @@ _TRIES = 8
 GRID = 9  # fixed crops of a picture without a defect, at most
 SPECK = 4  # pixels; a smaller part of a mask gets no window of its own
 _LARGE = 2**17  # pixels of a mask that is measured part by part
-_TOUCHING = np.ones((3, 3), bool)  # pixels that share a corner are of one part
+TOUCHING = np.ones((3, 3), bool)  # pixels that share a corner are of one part
 
 
 class Shown(NamedTuple):
@@ -130,7 +130,7 @@ def thickness(mask, scaled):
     greatest = 0
     ratio = np.divide(mask.shape[:2], scaled.shape[:2])
     if mask.size > _LARGE:
-        boxes = ndimage.find_objects(ndimage.label(scaled[..., 0], _TOUCHING)[0])
+        boxes = ndimage.find_objects(ndimage.label(scaled[..., 0], TOUCHING)[0])
     else:
         boxes = [tuple(slice(0, side) for side in scaled.shape[:2])]
     for box in boxes:
@@ -190,7 +190,7 @@ def fixed_windows(mask, res):
     windows = [best_window(mask, res)]
     if mask.shape[:2] == (res, res):
         return windows
-    parts, number = ndimage.label(mask[..., 0], _TOUCHING)
+    parts, number = ndimage.label(mask[..., 0], TOUCHING)
     sizes = np.bincount(parts.reshape(-1), minlength=number + 1)[1:]
     boxes = ndimage.find_objects(parts)
     for index in np.argsort(-sizes, kind="stable"):
