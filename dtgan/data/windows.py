@@ -16,6 +16,7 @@ from dtgan.config import LARGEST_SCALE
 _TRIES = 8
 
 GRID = 9  # fixed crops of a picture without a defect, at most
+_STEPS = 0.5698402910, 0.7548776662  # of Roberts' R2 sequence, which fills a square evenly
 SPECK = 4  # pixels; a smaller part of a mask gets no window of its own
 _LARGE = 2**17  # pixels of a mask that is measured part by part
 TOUCHING = np.ones((3, 3), bool)  # pixels that share a corner are of one part
@@ -209,16 +210,21 @@ def grid_windows(size, res):
     """List windows (y, x) that are spread evenly over a picture of size (height, width).
 
     The picture is divided into rows x columns equal parts of at least res x res pixels, as many as
-    fit but at most GRID, so that the longer side of a part is as short as can be. Each part gives
-    its central window, so none overlaps another; a single one is the centre of the picture.
+    fit but at most GRID, so that the longer side of a part is as short as can be. Each part holds a
+    window, so none overlaps another. The first lies in the middle of its part, the next ones at the
+    places of a sequence that fills it evenly, so that the borders of the picture are seen, too.
     """
     height, width = size
     fit = range(1, min(height // res, GRID) + 1)
     divisions = [(rows, min(width // res, GRID // rows)) for rows in fit]
-    rows, columns = min(
-        divisions, key=lambda n: sorted((height / n[0], width / n[1]), reverse=True)
-    )
-    return [(y, x) for y in _central(height, rows, res) for x in _central(width, columns, res)]
+    division = min(divisions, key=lambda n: sorted((height / n[0], width / n[1]), reverse=True))
+    return [
+        tuple(
+            _inside(side, number, part, (0.5 + k * step) % 1.0, res)
+            for side, number, part, step in zip(size, division, parts, _STEPS, strict=True)
+        )
+        for k, parts in enumerate(np.ndindex(division))
+    ]
 
 
 def cut(array, y, x, res):
@@ -239,9 +245,10 @@ def _factor(size, data):
     return Fraction(max(shorter, least) if data.scale_to == -1 else least, shorter)
 
 
-def _central(side, number, res):
-    """List the starts of the central windows of `number` equal parts of a side."""
-    return [((2 * k + 1) * side - number * res) // (2 * number) for k in range(number)]
+def _inside(side, number, part, share, res):
+    """Start a window in one of `number` equal parts of a side, at a share of what it is shorter."""
+    start, stop = part * side // number, (part + 1) * side // number
+    return start + int(share * (stop - start - res))
 
 
 def _bounded(inside):
