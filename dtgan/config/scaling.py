@@ -20,6 +20,11 @@ def check_scaling(data):
             f"data.scale={data.scale:g} and data.scale_to={data.scale_to} both say how pictures "
             "are scaled; leave one of them out"
         )
+    if data.clean_parts and not data.scale:
+        raise ConfigError(
+            "data.clean_parts=True needs one scale for all pictures, since a part has other sides "
+            "than its picture; set data.scale"
+        )
     if data.scale_to < -1:
         raise ConfigError(f"data.scale_to={data.scale_to} is not -1, 0 or a number of pixels")
     if 0 < data.scale_to < data.res:

@@ -8,6 +8,7 @@ import numpy as np
 
 from dtgan.config import ConfigError, check_scaling, nearest, parse_fold
 from dtgan.data import windows
+from dtgan.data.clean import WithCleanParts
 from dtgan.data.names import check_names
 from dtgan.data.source import Concatenated, Merged, of_classes
 from dtgan.data.splits import parse_split
@@ -40,6 +41,9 @@ def open_source(config, split):
         sources = [_open_one(config.data, part) for part in parts]
         source = sources[0] if len(sources) == 1 else Concatenated(sources)
     check_names(source.classes, config.data.path or config.data.source)
+    if config.data.clean_parts:
+        check_scaling(config.data)
+        source = WithCleanParts(source, config.data)
     if config.data.classes:
         source = of_classes(source, _names(config.data.classes))
     # One class keeps its name.

@@ -133,8 +133,8 @@ class FixedWindows(View):
 
 
 def picture_of(name):
-    """Return the id of the picture of a fixed crop's id."""
-    return re.sub(r"#\d+$", "", name)
+    """Return the id of the picture of the id of a fixed crop, or of one of a clean part."""
+    return re.sub(r"(#clean)?(#\d+)?$", "", name)
 
 
 def kinds_of(names):
