@@ -7,7 +7,6 @@ the processes' rows make up the global batch.
 
 import functools
 import hashlib
-import re
 import sys
 import threading
 
@@ -130,11 +129,6 @@ class FixedWindows(View):
         known = record["has_mask"] and (parts["mask"].any() or not record["label"])
         ending = f"#{number}" if number else ""
         return {**record, **parts, "has_mask": np.bool_(known), "id": record["id"] + ending}
-
-
-def picture_of(name):
-    """Return the id of the picture of the id of a fixed crop, or of one of a clean part."""
-    return re.sub(r"(#clean)?(#\d+)?$", "", name)
 
 
 def kinds_of(names):

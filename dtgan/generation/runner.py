@@ -224,7 +224,7 @@ def _check_mvtec(classes, plan, surfaces):
             f"--mvtec: the class {mvtec.GOOD!r} is in that tree what has no defect; rename the "
             "class, or leave --mvtec out"
         )
-    used = min(plan.num, 0 if surfaces is None else len(surfaces))
+    used = min(plan.num, 0 if surfaces is None else len(np.unique(surfaces.pictures)))
     if used < 2:
         raise ConfigError(
             f"--mvtec: the set stands on {used} surfaces, train/good and test/good need one each; "

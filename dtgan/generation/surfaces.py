@@ -9,6 +9,7 @@ from dtgan import images
 from dtgan.config import ConfigError, nearest
 from dtgan.data import pipeline, windows
 from dtgan.data.folders import masks, scan
+from dtgan.data.names import picture_of
 from dtgan.generation.checks import RENDER
 
 HOW = ("any", "like")
@@ -106,7 +107,7 @@ class Limits:
 
     def _read(self, source, j, flag):
         size, (y, x) = source.window(j)
-        stem = pathlib.PurePath(pipeline.picture_of(str(source[j]["id"]))).stem
+        stem = pathlib.PurePath(picture_of(str(source[j]["id"]))).stem
         if stem not in self._files:
             raise ConfigError(
                 f"{flag} has no mask {stem}.png for the surface {source[j]['id']}"

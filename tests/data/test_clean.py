@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from dtgan.config import ConfigError, base_config, check_scaling
 from dtgan.data import clean, pipeline
+from dtgan.data.names import picture_of
 from dtgan.data.source import Selected, Source, of_classes
 
 
@@ -75,7 +76,7 @@ def test_parts_are_normal_pictures_of_their_own_size():
     assert len(of_classes(source, ("crack",))) == 4 and source.fingerprint != "0" * 16
     crops = pipeline.FixedWindows(source, base_of(data_of()))
     assert crops.pictures.tolist().count(4) == 2 * 3 and crops[len(crops) - 1]["id"] == "1#clean#5"
-    assert pipeline.picture_of("1#clean#5") == pipeline.picture_of("1#2") == "1"
+    assert picture_of("1#clean#5") == picture_of("1#2") == "1"
 
 
 def base_of(data):
