@@ -73,13 +73,13 @@ def told_least(data):
     """Say what `least_side` is and which fields make it so."""
     if data.scale:
         return f"{least_side(data)} pixels (data.res={data.res} at data.scale={data.scale:g})"
-    return f"{_widest(data)}={least_side(data)}"
+    return f"{_short_of(data)}={least_side(data)}"
 
 
 def for_small(size, data):
     """Say what to use for a picture (height, width) that is below `least_side`."""
     if not data.scale:
-        return f"a smaller {_widest(data)} or --config.data.upscale=True"
+        return f"a smaller {_short_of(data)} or --config.data.upscale=True"
     enough = math.ceil(100 * data.res / min(size)) / 100
     larger = f"data.scale={enough:g} or more, " if enough <= LARGEST_SCALE else ""
     return f"{larger}a smaller data.res, or --config.data.upscale=True for such pictures"
@@ -232,8 +232,8 @@ def cut(array, y, x, res):
     return array[y : y + res, x : x + res]
 
 
-def _widest(data):
-    """Name the field that the shorter side must reach, where data.scale is off."""
+def _short_of(data):
+    """Name the field of which a small picture falls short, where data.scale is off."""
     return "data.scale_to" if data.scale_to > data.res else "data.res"
 
 
