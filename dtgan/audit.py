@@ -167,8 +167,8 @@ def _proposed(report, data):
         rows.append(
             (
                 f"{name}: {scale}" if name else f"{least:g}",
-                f"{option.least:.2g} px",
-                f"{option.width:.2g} px ({option.thinnest})",
+                f"{option.least:.2g} px" if option.thinnest else "-",
+                f"{option.width:.2g} px ({option.thinnest})" if option.thinnest else "-",
                 f"{100 * option.fit:.0f} %",
                 str(option.small),
             )

@@ -20,9 +20,9 @@ class WithCleanParts(View):
     """A source and, as further normal pictures, what is free of defects in pictures of defects.
 
     A part is the largest rectangle that no mask of the picture reaches and that a crop fits in. A
-    picture gives none where one of its defects has no mask. Of several rows with the same pixels
-    all masks count. The ids of parts are those of the pictures with "#clean" at the end, the groups
-    are theirs, too.
+    picture gives none where the mask of one of its defects marks nothing, since there is none. Of
+    several rows with the same pixels all masks count. The ids of parts are those of the pictures
+    with "#clean" at the end, the groups are theirs, too.
     """
 
     def __init__(self, source, data):
@@ -62,6 +62,7 @@ class WithCleanParts(View):
             **record,
             "image": np.ascontiguousarray(image),
             "mask": np.zeros((height, width, 1), np.uint8),
+            "has_mask": np.bool_(True),
             "label": NORMAL_LABEL,
             "id": f"{record['id']}#clean",
         }
@@ -78,7 +79,8 @@ def _parts(source, least):
     pictures = {}  # {pixels: [first row, where a defect is or None where that is not known]}
     for row in each(rows, "looking for clean parts", "pictures"):
         record = source[row]
-        marked = _cells(record["mask"][..., 0] > 0, least) if record["has_mask"] else None
+        inside = record["mask"][..., 0] > 0
+        marked = _cells(inside, least) if inside.any() else None
         key = hashlib.sha256(np.ascontiguousarray(record["image"])).digest()
         first, known = pictures.setdefault(key, (int(row), marked))
         both = None if known is None or marked is None else known | marked

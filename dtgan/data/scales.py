@@ -19,8 +19,8 @@ class Option(NamedTuple):
 
     scale: pixels of training per pixel of a picture, (least, greatest) over the pictures; least:
     width of the thinnest defect in pixels; thinnest, width: the class with the smallest median
-    width, and that; fit: share of the defects that one crop holds; small: pictures that are smaller
-    than a crop.
+    width, and that; widths are NaN where no mask tells them. fit: share of the defects that one
+    crop holds; small: pictures that are smaller than a crop.
     """
 
     scale: tuple
@@ -44,7 +44,7 @@ class Defects(NamedTuple):
     """Connected parts of masks, in pixels of the file; arrays [N].
 
     row: of the picture in its source; label: of its class; width: of the thickest place, see
-    `windows.thickness`; extent: the longer side of the bounding box.
+    `windows.thickness`, NaN where only a box is known; extent: the longer side of the bounding box.
     """
 
     row: np.ndarray
@@ -79,10 +79,9 @@ def choose(options, res):
         usable += [] if fault else [option]
     fit = [option for option in usable if option.fit >= MOST]
     best = fit[0] if fit else max(usable, key=lambda option: option.fit)
-    why = (
-        f"{100 * best.fit:.0f} % of the defects fit into a crop of {res} px, and "
-        f"{best.thinnest}, the thinnest class, is {best.width:.2g} px wide (median)"
-    )
+    why = f"{100 * best.fit:.0f} % of the defects fit into a crop of {res} px"
+    if best.thinnest:
+        why += f", and {best.thinnest}, the thinnest class, is {best.width:.2g} px wide (median)"
     if not fit:
         limit = fault or "a smaller scale holds no more"
         why += f"; {limit}; a larger data.res holds more"
@@ -100,11 +99,11 @@ def measure(source):
     for label in range(1, len(source.classes)):
         own = np.flatnonzero(labels == label)
         rows += own[:: max(1, -(-len(own) // PICTURES))].tolist()
-    found = [
-        (row, labels[row], width, extent)
-        for row in rows
-        for width, extent in parts_of(source[row]["mask"])
-    ]
+    found = []
+    for row in rows:
+        record = source[row]
+        for width, extent in parts_of(record["mask"]):
+            found.append((row, labels[row], width if record["has_mask"] else np.nan, extent))
     return Defects(*np.array(found, float).reshape(-1, 4).T)
 
 
@@ -138,13 +137,17 @@ def _option(found, source, data):
     small = int(np.sum(np.min(source.sizes, axis=1) < windows.least_side(data)))
     own = scales[found.row.astype(int)] if not data.scale else data.scale
     widths, extents = found.width * own, found.extent * own
-    medians = {k: float(np.median(widths[found.label == k])) for k in np.unique(found.label)}
-    thinnest = min(medians, key=medians.get)
+    known = np.isfinite(widths)
+    medians = {
+        int(label): float(np.median(widths[known & (found.label == label)]))
+        for label in np.unique(found.label[known])
+    }
+    thinnest = min(medians, key=medians.get, default=None)
     return Option(
         (data.scale, data.scale) if data.scale else (float(scales.min()), float(scales.max())),
-        float(widths.min()),
-        source.classes[int(thinnest)],
-        medians[thinnest],
+        float(np.min(widths[known])) if medians else np.nan,
+        "" if thinnest is None else source.classes[thinnest],
+        medians.get(thinnest, np.nan),
         float(np.mean(extents <= data.res)),
         small,
     )

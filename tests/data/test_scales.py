@@ -9,9 +9,12 @@ from dtgan.data.source import Source
 
 
 class Planted(Source):
-    """Pictures with a rectangle (height, width) of a defect each; None: without a mask."""
+    """Pictures with a rectangle (height, width) of a defect each; None: without a mask.
 
-    fingerprint = "0" * 16
+    boxed: the rectangles are boxes, so that no mask is known.
+    """
+
+    fingerprint, boxed = "0" * 16, False
 
     def __init__(self, size, **defects):
         self.classes, self._boxes = ("normal", *defects), [None]
@@ -25,7 +28,7 @@ class Planted(Source):
         if self._boxes[index]:
             height, width = self._boxes[index]
             mask[5 : 5 + height, 7 : 7 + width] = 255
-        return {"mask": mask}
+        return {"mask": mask, "has_mask": not self.boxed and self._boxes[index] is not None}
 
 
 def propose(source, res=64, **fields):
@@ -71,6 +74,14 @@ def test_pictures_smaller_than_a_crop_are_counted():
     found = propose(source)
     assert found.options[0].small == 1 and found.options[1].small == 4
     assert "1 pictures are smaller than a crop: add --config.data.upscale=True" in found.why
+
+
+def test_boxes_tell_what_fits_and_not_how_thin_it_is():
+    source = Planted((512, 600), scratch=[(3, 200)] * 10)
+    source.boxed = True
+    found = propose(source)
+    assert found.scale == 0.25 and np.isnan(found.options[0].width)
+    assert found.why == "100 % of the defects fit into a crop of 64 px"
 
 
 def test_nothing_is_proposed_without_masks_or_for_crops():

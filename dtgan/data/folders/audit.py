@@ -21,6 +21,7 @@ from dtgan.data.folders.examine import examine_all
 from dtgan.data.folders.scan import (
     Finding,
     list_set,
+    relative,
     signature,
 )
 from dtgan.data.splits import SPLITS
@@ -125,7 +126,7 @@ def _audit(path, data, seed, state):
     entries, folders, found = list_set(root, data.path)
     good, more = examine_all(root, entries, data)
     errors, warnings = found.errors + more.errors, found.warnings + more.warnings
-    good, small = _large_enough(good, data)
+    good, small = _large_enough(root, good, data)
     errors += small
     classes = _classes(folders, good, data, complete=not more.errors)
     good = [dataclasses.replace(r, label=classes.index(r.class_name)) for r in good]
@@ -185,18 +186,21 @@ def _classes(folders, records, data, complete):
     return (NORMAL, *sorted((set(counts) | set(kinds.classes)) - {NORMAL}))
 
 
-def _large_enough(records, data):
+def _large_enough(root, records, data):
     """Leave out pictures too small to be cropped at data.scale: (the other records, errors)."""
     if not data.scale or data.upscale:
         return records, []
-    small = [record for record in records if min(record.size) < windows.least_side(data)]
-    detail = {
-        record.file: f"{record.size[1]}x{record.size[0]}, below {windows.told_least(data)}; use "
-        f"{windows.for_small(record.size, data)}"
-        for record in small
-    }
-    errors = [Finding(f"images/{file}", "too small", told) for file, told in detail.items()]
-    return [record for record in records if record.file not in detail], errors
+    small = {r.image: r.size for r in records if min(r.size) < windows.least_side(data)}
+    errors = [
+        Finding(
+            relative(root, image),
+            "too small",
+            f"{size[1]}x{size[0]}, below {windows.told_least(data)}; use "
+            f"{windows.for_small(size, data)}",
+        )
+        for image, size in small.items()
+    ]
+    return [record for record in records if record.image not in small], errors
 
 
 def _split_by_table(records, known, table):
