@@ -24,7 +24,6 @@ RESULTS = pathlib.Path(__file__).parent / "results" / "plant.json"
 CLASSES = ("pit", "streak")
 
 
-
 KINDS = {
     "strips": ((256, 1600), "L", 16, ".png"),
     "plates": ((4096, 4096), "I;16", 5, ".tif"),

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict, config_flags
 
 from dtgan import cli, images
 from dtgan.config import ConfigError, base_config
-from dtgan.data import account
+from dtgan.data import account, scales
 from dtgan.data.folders.audit import audit
 from dtgan.data.folders.files import FileSource
 from dtgan.data.splits import SPLITS
@@ -39,7 +39,8 @@ def main(argv=None):
     told = [f"{s}: {line}" for s, table in tables.items() for line in account.findings(table, data)]
     told += alike
     told = [f"warning: {line}" for line in told]
-    print("\n".join(_summary(report, data) + _shown(tables, data) + told + report.lines()))
+    lines = _summary(report, data) + _shown(tables, data) + _proposed(report, data)
+    print("\n".join(lines + told + report.lines()))
     state = "FAILED" if report.errors else "OK"
     print(
         f"{state}: {_number(len(report.records), 'image')}, "
@@ -151,7 +152,32 @@ def _shown(tables, data):
                 lines.append((f"{split} {name}", *map(str, numbers)))
     if not lines:
         return []
-    rows = [(f"defect pixels at data.res={data.res}", *head), *lines]
+    return _aligned([(f"defect pixels at data.res={data.res}", *head), *lines])
+
+
+def _proposed(report, data):
+    """Format what the scales that could be set make of the defects, and the proposed one."""
+    proposal = scales.propose(_source(report, data, ""), data)
+    if proposal is None:
+        return []
+    rows = [("data.scale", "thinnest", "class median", "fit a crop", "too small")]
+    for name, option in (("now", proposal.now), *((None, option) for option in proposal.options)):
+        least, greatest = option.scale
+        scale = f"{least:.2g}" if least == greatest else f"{least:.2g} to {greatest:.2g}"
+        rows.append(
+            (
+                f"{name}: {scale}" if name else f"{least:g}",
+                f"{option.least:.2g} px" if option.thinnest else "-",
+                f"{option.width:.2g} px ({option.thinnest})" if option.thinnest else "-",
+                f"{100 * option.fit:.0f} %",
+                str(option.small),
+            )
+        )
+    return [*_aligned(rows), f"proposed: --config.data.scale={proposal.scale:g}: {proposal.why}"]
+
+
+def _aligned(rows):
+    """Format rows of words as lines with columns of equal width, all but the first to the right."""
     width = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join([row[0].ljust(width[0]), *map(str.rjust, row[1:], width[1:])]) for row in rows

@@ -47,6 +47,8 @@ def with_masks(config, source, workdir, resumed=False):
         return source
     wanted = {"run": run, "data": source.fingerprint}
     wanted |= {name: config.data[name] for name in ("split", "res", "scale_to", "masks_above")}
+    if config.data.scale:  # which records of older runs do not know
+        wanted["scale"] = config.data.scale
     known = read_json(workdir / RECORD)
     if known and wanted.items() <= known.items():
         _check_unchanged(known)

@@ -138,11 +138,14 @@ def test_what_scaling_and_cropping_leave_is_told(tmp_path, capsys):
     (row,) = [line for line in out.splitlines() if line.startswith("train pit")]
     assert row.split()[2:] == ["4", "8", "3200", "800", "800", "0", "%", "9.5", "px"]
     assert "warning: train: pit: 4 pictures give 8 fixed crops" in out
+    assert "now: 0.5 9.5 px 9.5 px (pit) 100 % 0" in " ".join(out.split())
+    assert "proposed: --config.data.scale=1: 100 % of the defects fit into a crop of 32 px" in out
     for mask in (set_of_strips / "masks" / "pit").iterdir():
         mask.unlink()
     assert audit.main([f"--path={set_of_strips}", "--config.data.res=32"]) == 0
     out = capsys.readouterr().out
-    assert "train pit" not in out and "without masks are up to 10 crops of 32 px large" in out
+    assert "train pit" not in out and "proposed: " not in out
+    assert "without masks are up to 10 crops of 32 px large" in out
 
 
 def test_nearly_equal_pictures_are_named_and_drawn(folder, tmp_path, capsys):

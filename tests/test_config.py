@@ -87,6 +87,9 @@ def test_durations(text, steps):
         ("data.source", "folder", "--config.data.path=DIR"),
         ("loss.rec", -1.0, "loss.rec=-1.0 is negative"),
         ("loss.rec", float("nan"), "is not finite"),
+        ("data.scale", float("nan"), "data.scale=nan is not finite"),
+        ("data.scale", -0.5, "data.scale=-0.5 is not in (0, 4]; give pixels of training per"),
+        ("data.scale", 5.0, "data.scale=5 is not in (0, 4]"),
         ("data.shortcut", 1.5, "data.shortcut=1.5 is outside 0..1"),
         ("train.duration", "1.2.3steps", "write 500steps"),
         ("train.duration", "0steps", "write 500steps"),
@@ -151,7 +154,7 @@ def test_files_of_before_families_had_own_fields_load(name):
         "data.max_compression",
     }
     new |= {"data.range", "data.mask_values", "data.mask_invert", "data.fold"}
-    new |= {"data.masks_from", "data.masks_above", "data.merged"}
+    new |= {"data.masks_from", "data.masks_above", "data.merged", "data.scale", "data.clean_parts"}
     assert set(known) - set(fields) == new
     for field in set(known) - new:
         value = known[field]

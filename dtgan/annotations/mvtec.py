@@ -2,9 +2,9 @@
 
 Its readers look for PNG files alone, so that pictures of other formats are written as such.
 
-A detector is tested on surfaces that it was not trained on. So the surfaces are dealt out, in the
-order in which hybrids first use them, in turn to test/good and to train/good, and a hybrid on one
-of the latter is left out of the tree: about half of each class.
+A detector is tested on surfaces that it was not trained on. So the pictures of the surfaces are
+dealt out, in the order in which hybrids first use them, in turn to test/good and to train/good, and
+a hybrid on one of the latter is left out of the tree: about half of each class.
 """
 
 import logging
@@ -15,6 +15,7 @@ import shutil
 
 from dtgan import images
 from dtgan.config import NORMAL
+from dtgan.data.names import picture_of
 
 FOLDER = "mvtec"
 GOOD = "good"  # the tree's name of what has no defect
@@ -27,11 +28,11 @@ def write(out, records):
 
     records: of the manifest, in order. A hybrid that stands on no known surface goes to the test.
     """
-    used = dict.fromkeys(r["surface_index"] for r in records if "surface_index" in r)
+    used = dict.fromkeys(_surface(r) for r in records if "surface_index" in r)
     trained, left = set(list(used)[1::2]), 0
     for record in records:
         name = pathlib.PurePath(record["file"]).stem
-        in_train = record.get("surface_index") in trained
+        in_train = _surface(record) in trained
         if record["class"] == NORMAL:
             part = "train" if in_train else "test"
             _put(out / record["file"], out / FOLDER / part / GOOD / f"{name}.png")
@@ -48,6 +49,12 @@ def write(out, records):
         len(used) - len(trained),
         left,
     )
+
+
+def _surface(record):
+    """Name the picture of which a record's surface is a crop; None where there is none."""
+    name = record.get("surface", record.get("surface_index"))
+    return None if name is None else picture_of(str(name))
 
 
 def _put(source, target):

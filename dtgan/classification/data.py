@@ -63,8 +63,11 @@ def load(config, synthetic="", test=""):
     if synthetic:
         check_complete(synthetic)
         made = loose.open_labelled(synthetic, classes, _generated(config.data), "--synthetic")
-        catalog.check_sizes(made, config)
-        fakes = limit(read(config, made), classes, config.synthetic_counts)
+        seen = config.copy_and_resolve_references()
+        if np.all(made.sizes == config.data.res):  # crops, which have the training's scale
+            seen.data.update(scale=0.0, scale_to=0)
+        catalog.check_sizes(made, seen)
+        fakes = limit(read(seen, made), classes, config.synthetic_counts)
     for name, records in (("train", train), ("val", val), ("test", held_out)):
         if not (name == "test" and test):
             check_classes(name, records, classes)

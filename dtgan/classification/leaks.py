@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 from dtgan.config import ConfigError
-from dtgan.data.pipeline import picture_of
+from dtgan.data.names import picture_of
 from dtgan.metrics import correlation, near
 
 LISTED = 20  # leaks in a message

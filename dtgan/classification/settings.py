@@ -120,6 +120,7 @@ def validate(config):
         )
     if config.optim.name not in ("adamw", "sgd"):
         raise ConfigError(f"optim.name={config.optim.name!r} is not adamw or sgd")
+    config_lib.check_scaling(config.data)
     if config.data.masks_from:
         raise ConfigError(
             f"data.masks_from={config.data.masks_from} is for training generators; copy the masks "

@@ -8,6 +8,7 @@ from dtgan.config.check import validate
 from dtgan.config.durations import to_steps
 from dtgan.config.errors import ConfigError, nearest
 from dtgan.config.folds import parse_fold
+from dtgan.config.scaling import LARGEST_SCALE, check_scaling
 from dtgan.config.schema import (
     NORMAL,
     NORMAL_LABEL,
@@ -24,10 +25,12 @@ from dtgan.config.smoke import shrink
 from dtgan.config.tree import diff, flatten, merge
 
 __all__ = [
+    "LARGEST_SCALE",
     "NORMAL",
     "NORMAL_LABEL",
     "ConfigError",
     "base_config",
+    "check_scaling",
     "diff",
     "flatten",
     "flip_axes",

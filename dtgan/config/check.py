@@ -6,6 +6,7 @@ from dtgan.config import families
 from dtgan.config.durations import to_steps
 from dtgan.config.errors import ConfigError, nearest
 from dtgan.config.folds import parse_fold
+from dtgan.config.scaling import check_scaling
 from dtgan.config.tree import flatten
 
 _CHOICES = {
@@ -72,6 +73,7 @@ def validate(config, num_devices=1):
             "it chosen"
         )
     parse_fold(config.data)
+    check_scaling(config.data)
     _check_batch(config.data.batch_size, num_devices)
     to_steps(config.train.duration, config.data.batch_size, 1)
 

@@ -32,7 +32,9 @@ SHARED = {
         "max_megapixels": 179.0,  # folder: of a file; larger ones are taken for damaged
         "max_compression": 200.0,  # folder: pixels' bytes to the file's, above 35 megapixels
         "res": 64,  # side of a training image in pixels
+        "scale": 0.0,  # pixels of training per pixel of the picture; 0 = by the shorter side
         "scale_to": 0,  # shorter side before the crop, pixels; 0 = res, -1 = no scaling
+        "clean_parts": False,  # with scale: surfaces also from what masks leave free of defects
         "upscale": False,  # allow enlarging images smaller than that
         "channels": 1,  # 1 = grey, 3 = RGB
         "batch_size": 8,  # (defect, normal) pairs a step, over all devices

@@ -25,8 +25,9 @@ def account(source, data):
     data: config.data. Returns {class: {"pictures", "with_mask", "crops", "pixels_in_file",
     "pixels_scaled", "pixels_in_crops", "lost": pictures that show nothing of their mask,
     "least_width": of the thinnest defect after scaling, in pixels; None without masks,
-    "res_of_a_pixel": data.res from which on that is one; None likewise, "largest": crops that the
-    largest picture without a mask has the area of}}. The normal class has no entry.
+    "a_pixel_at": data.scale, or data.res where that is 0, from which on that is one; None likewise,
+    "largest": crops that the largest picture without a mask has the area of}}. The normal class has
+    no entry.
     """
     table = {}
     for label, name in enumerate(source.classes):
@@ -55,14 +56,20 @@ def _of_class(source, rows, data):
         "pixels_in_crops": sum(one.cropped for one in masked),
         "lost": sum(one.cropped == 0 for one in masked),
         "least_width": None if least is None else round(widths[least], 2),
-        "res_of_a_pixel": None if least is None else int(np.ceil(data.res / widths[least])),
+        "a_pixel_at": None if least is None else _a_pixel_at(widths[least], data),
         "largest": round(float(max(areas, default=0.0)), 1),
     }
 
 
+def _a_pixel_at(width, data):
+    """Compute the data.scale or data.res, rounded up, at which a defect's width becomes a pixel."""
+    field, step = ("scale", 100) if data.scale else ("res", 1)
+    return float(np.ceil(step * data[field] / width) / step)
+
+
 def findings(table, data):
     """Say in one line each what a user should know of an `account`."""
-    found, res = [], data.res
+    found, res, field = [], data.res, "scale" if data.scale else "res"
     for name, part in table.items():
         masked, crops = part["with_mask"], part["crops"]
         if part["lost"]:
@@ -75,7 +82,7 @@ def findings(table, data):
             found.append(
                 f"{name}: the fixed crops of {res} px leave {100 * outside:.0f} % of the defect "
                 f"outside ({masked} pictures, {crops} crops); use a larger data.res, or a smaller "
-                "data.scale_to"
+                f"data.{'scale' if data.scale else 'scale_to'}"
             )
         if crops > part["pictures"]:
             found.append(
@@ -85,7 +92,8 @@ def findings(table, data):
         if masked and part["least_width"] < 1:
             found.append(
                 f"{name}: the thinnest defect is {part['least_width']:.2g} pixels wide at "
-                f"data.res={res}; from data.res={part['res_of_a_pixel']} on it is one"
+                f"data.{field}={data[field]:g}; from data.{field}={part['a_pixel_at']:g} on it is "
+                "one"
             )
         if part["largest"] > LARGE:
             found.append(

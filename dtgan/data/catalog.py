@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dtgan.config import ConfigError, nearest, parse_fold
+from dtgan.config import ConfigError, check_scaling, nearest, parse_fold
+from dtgan.data import windows
+from dtgan.data.clean import WithCleanParts
 from dtgan.data.names import check_names
 from dtgan.data.source import Concatenated, Merged, of_classes
 from dtgan.data.splits import parse_split
@@ -39,6 +41,9 @@ def open_source(config, split):
         sources = [_open_one(config.data, part) for part in parts]
         source = sources[0] if len(sources) == 1 else Concatenated(sources)
     check_names(source.classes, config.data.path or config.data.source)
+    if config.data.clean_parts:
+        check_scaling(config.data)
+        source = WithCleanParts(source, config.data)
     if config.data.classes:
         source = of_classes(source, _names(config.data.classes))
     # One class keeps its name.
@@ -104,26 +109,19 @@ def check_sizes(source, config):
     Uses `source.sizes` only, so it costs nothing before the first image is read.
     """
     data = config.data
-    if data.scale_to != -1 and data.scale_to < 0:
-        raise ConfigError(f"data.scale_to={data.scale_to} is not -1, 0 or a number of pixels")
-    if 0 < data.scale_to < data.res:
-        raise ConfigError(
-            f"data.scale_to={data.scale_to} is below data.res={data.res}; use 0 or >= {data.res}"
-        )
+    check_scaling(data)
     if data.upscale:
         return
-    need = max(data.res, data.scale_to)
     shorter = np.min(source.sizes, axis=1)
-    small = int(np.sum(shorter < need))
+    small = int(np.sum(shorter < windows.least_side(data)))
     if not small:
         return
     smallest = int(np.argmin(shorter))
     height, width = source.sizes[smallest]
-    field = "data.scale_to" if data.scale_to > data.res else "data.res"
     raise ConfigError(
-        f"{small} of {len(source)} images are smaller than {field}={need}, the smallest "
-        f"{source[smallest]['id']} {height}x{width}; use a smaller {field} or "
-        "--config.data.upscale=True"
+        f"{small} of {len(source)} images are smaller than {windows.told_least(data)}, the "
+        f"smallest {source[smallest]['id']} {height}x{width}; use "
+        f"{windows.for_small((height, width), data)}"
     )
 
 

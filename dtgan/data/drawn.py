@@ -43,7 +43,7 @@ class DrawnMasks(Source):
 
     def shown(self, index, data):
         if not self.labels[index]:
-            return windows.untouched(self.sizes[index], data)
+            return windows.of_normal(self.sizes[index], data)
         return windows.shown(self[index]["mask"], data)
 
 

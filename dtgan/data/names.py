@@ -1,5 +1,6 @@
-"""Names that come from data: of classes, which become folders, columns and flags."""
+"""Names that come from data: of classes, which become folders, columns and flags; of pictures."""
 
+import re
 import unicodedata
 
 from dtgan.config import NORMAL, ConfigError
@@ -28,6 +29,11 @@ def check_names(names, where):
             )
         seen[key] = name
     return tuple(names)
+
+
+def picture_of(name):
+    """Return the id of the picture of the id of a fixed crop, or of one of a clean part."""
+    return re.sub(r"(#clean)?(#\d+)?$", "", name)
 
 
 def _fault(name):

@@ -7,7 +7,6 @@ the processes' rows make up the global batch.
 
 import functools
 import hashlib
-import re
 import sys
 import threading
 
@@ -77,8 +76,10 @@ class FixedWindows(View):
     """The fixed crops of a source, as a source of res x res records.
 
     A picture has a row for every window of `windows.fixed_windows`: several where parts of its
-    defect lie far apart. `pictures` int32 [N] numbers the picture of each row; the ids of the
-    further ones end in "#1", "#2", ....; windows of one picture are of one of `groups`.
+    defect lie far apart. One without a defect has, with data.scale, those of
+    `windows.grid_windows`, else its centre. `pictures` int32 [N] numbers the picture of each row;
+    the ids of the further ones end in "#1", "#2", ....; windows of one picture are of one of
+    `groups`.
     """
 
     cropped = True
@@ -97,6 +98,7 @@ class FixedWindows(View):
         parts = source.groups
         self.groups = self.pictures if parts is None else parts[self.pictures]
         self.skipped, self.has_truth = source.skipped, knows_truth(source, config.data.res)
+        self._last = None, None  # a picture and its scaled record: its crops are read in turn
 
     @property
     def families(self):
@@ -121,8 +123,21 @@ class FixedWindows(View):
         starts = [int(corners[index]) for corners in self._corners]
         return [(at, side - self._data.res) for at, side in zip(starts, size, strict=True)]
 
+    def window(self, index):
+        """Tell where a crop lies: (height, width) of its picture in the file, (y, x) if scaled."""
+        size = self._source.sizes[self.pictures[index]]
+        return tuple(map(int, size)), tuple(int(starts[index]) for starts in self._corners)
+
+    def _scaled(self, picture):
+        """Read and scale a picture, once for crops that are read in turn."""
+        last, record = self._last
+        if last != picture:
+            record = transforms.scale_record(self._source[picture], self._data)
+            self._last = picture, record
+        return record
+
     def __getitem__(self, index):
-        record = transforms.scale_record(self._source[self.pictures[index]], self._data)
+        record = self._scaled(int(self.pictures[index]))
         number, (y, x) = self._numbers[index], (starts[index] for starts in self._corners)
         res, names = self._data.res, ("image", "mask")
         parts = {name: windows.cut(record[name], y, x, res).copy() for name in names}
@@ -141,11 +156,6 @@ class FixedWindows(View):
 def _ending(number):
     """Write what the id of a picture's crop ends in."""
     return f"#{number}" if number else ""
-
-
-def picture_of(name):
-    """Return the id of the picture of a fixed crop's id."""
-    return re.sub(r"#\d+$", "", name)
 
 
 def kinds_of(names):

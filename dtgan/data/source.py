@@ -54,7 +54,9 @@ class Source:
         data: config.data.
         """
         size = tuple(int(side) for side in self.sizes[index])
-        if size == (data.res, data.res) or not self.labels[index]:
+        if not self.labels[index]:
+            return windows.of_normal(size, data)
+        if windows.scaled_size(size, data)[0] == size == (data.res, data.res):
             return windows.untouched(size, data)
         return windows.shown(self[index]["mask"], data)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from dtgan import images
 from dtgan.config import ConfigError, flip_axes
+from dtgan.data import windows
 from dtgan.data.windows import cut, random_window, scaled_size
 
 NONE = -1  # in place of the index of an image that is not read (grain drops elements of None)
@@ -24,8 +25,8 @@ def scale_record(record, data):
         return record
     if enlarges and not data.upscale:
         raise ConfigError(
-            f"image {record['id']} {height}x{width} is smaller than {min(size)} pixels; use a "
-            "smaller data.res or --config.data.upscale=True"
+            f"image {record['id']} {height}x{width} is smaller than {windows.told_least(data)}; "
+            f"use {windows.for_small((height, width), data)}"
         )
     return {
         **record,

@@ -1,20 +1,25 @@
 """Scaled sizes and res x res windows: random ones for training, fixed ones that hold the defect."""
 
+import math
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
 from dtgan import images
+from dtgan.config import LARGEST_SCALE
 
 # Uniform windows tried before one is placed over a mask pixel. If a quarter of all windows touch
 # the defect, one of 8 tries does with probability 1 - 0.75^8 = 0.9: most crops are uniform among
 # the windows that show the defect.
 _TRIES = 8
 
+GRID = 9  # fixed crops of a picture without a defect, at most
+_STEPS = 0.5698402910, 0.7548776662  # of Roberts' R2 sequence, which fills a square evenly
 SPECK = 4  # pixels; a smaller part of a mask gets no window of its own
 _LARGE = 2**17  # pixels of a mask that is measured part by part
-_TOUCHING = np.ones((3, 3), bool)  # pixels that share a corner are of one part
+TOUCHING = np.ones((3, 3), bool)  # pixels that share a corner are of one part
 
 
 class Shown(NamedTuple):
@@ -32,23 +37,52 @@ class Shown(NamedTuple):
     windows: tuple
 
 
-def scaled_size(size, data):
-    """Compute (height, width) after scaling and whether that enlarges, for `data` = config.data.
-
-    The shorter side becomes data.scale_to (0: data.res; -1: as it is), the aspect is kept. A
-    target below data.res could not be cropped, so it is raised to data.res.
-    """
-    height, width = int(size[0]), int(size[1])
-    shorter = min(height, width)
-    target = {0: data.res, -1: shorter}.get(data.scale_to, data.scale_to)
-    target = max(target, data.res)
-    longer = max(target, round(max(height, width) * target / shorter))
-    scaled = (target, longer) if height <= width else (longer, target)
-    return scaled, target > shorter
-
-
 def scale_of(size, data):
-    return min(scaled_size(size, data)[0]) / min(size)
+    """Tell the scale of a picture (height, width): float, pixels of training per pixel of it.
+
+    data: config.data. It is data.scale where that is set; else the shorter side becomes
+    data.scale_to (0: data.res; -1: as it is). Where that leaves less than data.res, which could not
+    be cropped, the shorter side becomes data.res.
+    """
+    return float(_factor(size, data))
+
+
+def scaled_size(size, data):
+    """Compute (height, width) after scaling by `scale_of`, for `data` = config.data.
+
+    Also returns whether the picture is below `least_side`, so that data.upscale must allow it.
+    """
+    height, width = (int(side) for side in size)
+    factor = _factor(size, data)
+    scaled = round(height * factor), round(width * factor)
+    return scaled, min(height, width) < least_side(data)
+
+
+def least_side(data):
+    """Compute the shorter side in pixels from which on a picture gives a crop as the data ask.
+
+    data: config.data. A smaller picture is enlarged, or enlarged further than data.scale says,
+    which data.upscale allows.
+    """
+    if data.scale:  # from half a pixel on, a side is rounded up to data.res
+        return math.ceil((data.res - Fraction(1, 2)) / Fraction(data.scale))
+    return max(data.res, data.scale_to)
+
+
+def told_least(data):
+    """Say what `least_side` is and which fields make it so."""
+    if data.scale:
+        return f"{least_side(data)} pixels (data.res={data.res} at data.scale={data.scale:g})"
+    return f"{_short_of(data)}={least_side(data)}"
+
+
+def for_small(size, data):
+    """Say what to use for a picture (height, width) that is below `least_side`."""
+    if not data.scale:
+        return f"a smaller {_short_of(data)} or --config.data.upscale=True"
+    enough = math.ceil(100 * data.res / min(size)) / 100
+    larger = f"data.scale={enough:g} or more, " if enough <= LARGEST_SCALE else ""
+    return f"{larger}a smaller data.res, or --config.data.upscale=True for such pictures"
 
 
 def shown(mask, data):
@@ -78,6 +112,17 @@ def untouched(size, data):
     return Shown(0, 0, 0, 0.0, ((*corner, 0),))
 
 
+def of_normal(size, data):
+    """Make the `Shown` of a picture (height, width) without a defect.
+
+    With data.scale its fixed crops are those of `grid_windows`, else the central one.
+    """
+    if not data.scale:
+        return untouched(size, data)
+    scaled, _ = scaled_size(size, data)
+    return Shown(0, 0, 0, 0.0, tuple((y, x, 0) for y, x in grid_windows(scaled, data.res)))
+
+
 def thickness(mask, scaled):
     """Measure the greatest width of a mask [H, W, 1] in pixels: of the widest square inside it.
 
@@ -86,7 +131,7 @@ def thickness(mask, scaled):
     greatest = 0
     ratio = np.divide(mask.shape[:2], scaled.shape[:2])
     if mask.size > _LARGE:
-        boxes = ndimage.find_objects(ndimage.label(scaled[..., 0], _TOUCHING)[0])
+        boxes = ndimage.find_objects(ndimage.label(scaled[..., 0], TOUCHING)[0])
     else:
         boxes = [tuple(slice(0, side) for side in scaled.shape[:2])]
     for box in boxes:
@@ -146,7 +191,7 @@ def fixed_windows(mask, res):
     windows = [best_window(mask, res)]
     if mask.shape[:2] == (res, res):
         return windows
-    parts, number = ndimage.label(mask[..., 0], _TOUCHING)
+    parts, number = ndimage.label(mask[..., 0], TOUCHING)
     sizes = np.bincount(parts.reshape(-1), minlength=number + 1)[1:]
     boxes = ndimage.find_objects(parts)
     for index in np.argsort(-sizes, kind="stable"):
@@ -161,9 +206,49 @@ def fixed_windows(mask, res):
     return windows
 
 
+def grid_windows(size, res):
+    """List windows (y, x) that are spread evenly over a picture of size (height, width).
+
+    The picture is divided into rows x columns equal parts of at least res x res pixels, as many as
+    fit but at most GRID, so that the longer side of a part is as short as can be. Each part holds a
+    window, so none overlaps another. The first lies in the middle of its part, the next ones at the
+    places of a sequence that fills it evenly, so that the borders of the picture are seen, too.
+    """
+    height, width = size
+    fit = range(1, min(height // res, GRID) + 1)
+    divisions = [(rows, min(width // res, GRID // rows)) for rows in fit]
+    division = min(divisions, key=lambda n: sorted((height / n[0], width / n[1]), reverse=True))
+    return [
+        tuple(
+            _inside(side, number, part, (0.5 + k * step) % 1.0, res)
+            for side, number, part, step in zip(size, division, parts, _STEPS, strict=True)
+        )
+        for k, parts in enumerate(np.ndindex(division))
+    ]
+
+
 def cut(array, y, x, res):
     """Return the view of the res x res window at (y, x) of an array [H, W, ...]."""
     return array[y : y + res, x : x + res]
+
+
+def _short_of(data):
+    """Name the field of which a small picture falls short, where data.scale is off."""
+    return "data.scale_to" if data.scale_to > data.res else "data.res"
+
+
+def _factor(size, data):
+    """Compute the scale of a picture (height, width) as an exact Fraction; see `scale_of`."""
+    shorter, least = min(int(side) for side in size), least_side(data)
+    if data.scale:
+        return Fraction(data.scale) if shorter >= least else Fraction(data.res, shorter)
+    return Fraction(max(shorter, least) if data.scale_to == -1 else least, shorter)
+
+
+def _inside(side, number, part, share, res):
+    """Start a window in one of `number` equal parts of a side, at a share of what it is shorter."""
+    start, stop = part * side // number, (part + 1) * side // number
+    return start + int(share * (stop - start - res))
 
 
 def _bounded(inside):

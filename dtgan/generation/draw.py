@@ -245,7 +245,7 @@ class Drawer:
         if self._places and self._places.confined and limited(self._method):
             limit = self._places.allowed(candidates)
         elif not self._places and self._limits is not None:
-            limit = self._limits.central([c.surface for c in candidates])
+            limit = self._limits.of_crops([c.surface for c in candidates])
         if limit is not None:
             request |= requests.bounds(self._method, request, limit)
         return batch, request

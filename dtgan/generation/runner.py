@@ -8,8 +8,9 @@ import numpy as np
 from dtgan.annotations import instances, mvtec
 from dtgan.config import ConfigError
 from dtgan.data import account, catalog, pipeline, windows
+from dtgan.data.clean import PART
 from dtgan.data.folders import loose
-from dtgan.data.source import normals_of
+from dtgan.data.source import Selected, normals_of
 from dtgan.data.splits import free_split
 from dtgan.generation import boxes, tally, vary
 from dtgan.generation import checks as checks_lib
@@ -254,7 +255,7 @@ def _check_mvtec(classes, plan, surfaces):
             f"--mvtec: the class {mvtec.GOOD!r} is in that tree what has no defect; rename the "
             "class, or leave --mvtec out"
         )
-    used = min(plan.num, 0 if surfaces is None else len(surfaces))
+    used = min(plan.num, 0 if surfaces is None else len(np.unique(surfaces.pictures)))
     if used < 2:
         raise ConfigError(
             f"--mvtec: the set stands on {used} surfaces, train/good and test/good need one each; "
@@ -294,9 +295,22 @@ def _sources(sampler, settings, trained):
         if settings.backgrounds:
             surfaces = loose.open_surfaces(settings.backgrounds, classes, config.data)
         surfaces = normals_of(surfaces)
-        if settings.size == "crop":
+        if settings.size == "native":
+            surfaces = _pictures(surfaces)
+        else:
             catalog.check_sizes(surfaces, config)
+            surfaces = pipeline.FixedWindows(surfaces, config)
     return defects, surfaces
+
+
+def _pictures(surfaces):
+    """Leave out surfaces that are parts of pictures with defects."""
+    kept = [row for row in range(len(surfaces)) if not surfaces.id(row).endswith(PART)]
+    if not kept:
+        raise ConfigError(
+            "--size=native: all surfaces are parts of pictures with defects; give --backgrounds"
+        )
+    return Selected(surfaces, kept)
 
 
 def _held_out(config):

@@ -11,6 +11,7 @@ from dtgan import images
 from dtgan.config import ConfigError, nearest
 from dtgan.data import pipeline, windows
 from dtgan.data.folders import masks, scan
+from dtgan.data.names import picture_of
 from dtgan.generation.checks import RENDER
 
 HOW = ("any", "like")
@@ -74,7 +75,10 @@ class Limits:
     """
 
     def __init__(self, directory, source, config):
-        """Raises ConfigError for missing or unfit files."""
+        """source: of whole surfaces, or pipeline.FixedWindows of them.
+
+        Raises ConfigError for missing or unfit files.
+        """
         self._flag, self._config = f"--limits={directory}", config
         root = pathlib.Path(directory)
         listed = []
@@ -85,25 +89,27 @@ class Limits:
         self._files = {path.stem: path for path in map(pathlib.Path, listed)}
         self._data = config.data.copy_and_resolve_references()
         self._data.mask_values, self._data.mask_invert = "", False
-        self._sizes = [tuple(int(side) for side in size) for size in source.sizes]
+        self._source = source
         # Masks of whole pictures are large, and mostly of few areas.
-        self._packed = [
-            zlib.compress(np.packbits(self._read(source.id(j), size)))
-            for j, size in enumerate(self._sizes)
-        ]
+        self._packed, self._names = {}, []
+        for j in range(len(source)):
+            name = picture_of(source.id(j))
+            self._names.append(name)
+            if name not in self._packed:
+                forbidden = self._read(name, self._size(j))
+                self._packed[name] = zlib.compress(np.packbits(forbidden))
 
     @property
     def fingerprint(self):
         """16 hexadecimal digits that change with the masks."""
-        return hashlib.sha256(b"".join(self._packed)).hexdigest()[:16]
+        return hashlib.sha256(b"".join(self._packed.values())).hexdigest()[:16]
 
-    def central(self, surfaces):
-        """Stack the limits of surfaces as these are cropped: uint8 [N, R, R, 1], 0 or 255."""
-        res = self._config.data.res
-        found = []
+    def of_crops(self, surfaces):
+        """Stack the limits of surfaces that are fixed crops: uint8 [N, R, R, 1], 0 or 255."""
+        res, found = self._config.data.res, []
         for j in surfaces:
-            scaled, _ = windows.scaled_size(self._sizes[j], self._config.data)
-            y, x = ((side - res) // 2 for side in scaled)
+            size, (y, x) = self._source.window(j)
+            scaled, _ = windows.scaled_size(size, self._config.data)
             found.append(windows.cut(_shrunk(self._whole(j), scaled), y, x, res))
         return np.stack(found)
 
@@ -111,11 +117,17 @@ class Limits:
         """Cut the window at (y, x) of a surface's limit, scaled to (height, width): uint8."""
         return _shrunk(windows.cut(self._whole(surface), *corner, side), size)
 
-    @functools.lru_cache(maxsize=4)  # noqa: B019, as long as the limits live
+    def _size(self, surface):
+        """Return the (height, width) of a surface's picture."""
+        if self._source.cropped:
+            return self._source.window(surface)[0]
+        return tuple(int(side) for side in self._source.sizes[surface])
+
+    @functools.lru_cache(maxsize=1)  # noqa: B019, of a large picture, as long as the limits live
     def _whole(self, surface):
         """Unpack where no defect may be: bool [H, W]."""
-        size = self._sizes[surface]
-        packed = np.frombuffer(zlib.decompress(self._packed[surface]), np.uint8)
+        size = self._size(surface)
+        packed = np.frombuffer(zlib.decompress(self._packed[self._names[surface]]), np.uint8)
         return np.unpackbits(packed, count=size[0] * size[1]).reshape(size).astype(bool)
 
     def _read(self, name, size):

@@ -135,7 +135,7 @@ class Stock:
         if enlarges and not data.upscale:
             raise ConfigError(
                 f"{name}: too small: {width} x {height} pixels; this run draws in pictures of at "
-                f"least {min(rows, columns)} pixels a side, give a larger one"
+                f"least {windows.least_side(data)} pixels a side, give a larger one"
             )
         if max(rows, columns) > WIDEST:
             raise ConfigError(

@@ -158,3 +158,12 @@ def test_no_test_image_of_the_mvtec_tree_stands_on_a_surface_of_its_training(tmp
         "mvtec/ground_truth/tear/0_mask.png",
     }
     assert "1 surfaces in train/good, 1 in test/good; left out are 1 hybrids" in caplog.text
+
+
+def test_crops_of_one_picture_go_to_one_part_of_the_mvtec_tree(tmp_path):
+    records = make_set(tmp_path, masks=True)
+    for record in records:
+        record["surface"] = f"normal/a.png#{record['surface_index']}".removesuffix("#0")
+    annotations.write(tmp_path, records, ("tear",), with_mvtec=True)
+    good = {name for name in files(tmp_path / "mvtec") if "good" in name}
+    assert good == {"test/good/0.png", "test/good/1.png"}

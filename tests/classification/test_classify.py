@@ -295,6 +295,9 @@ def test_generated_masks_are_read_whatever_those_of_the_data_mean(synthetic, tmp
     c.data.mask_values = "100:tear"
     made = data.load(c, str(tmp_path)).synthetic
     assert made.mask[list(made.ids).index("images/tear/0.png")].sum() == mask.sum()
+    c.data.scale_to = 48  # of the real pictures: generated crops are scaled already
+    scaled = data.load(c, str(tmp_path)).synthetic
+    assert np.array_equal(scaled.image, made.image)
 
 
 @pytest.mark.parametrize("arg", ["", "quick", "thesis", "dfmgan", "defect_gan"])

@@ -58,6 +58,10 @@ def test_what_is_told():
         "train: pit: the thinnest defect is 0.25 pixels wide at data.res=32; from data.res=128 on "
         "it is one"
     ]
+    (told,) = account.tell({"a": Pictures([line], [(128, 128)])}, data_of(res=32, scale=0.25))[
+        "findings"
+    ]
+    assert told.endswith("0.25 pixels wide at data.scale=0.25; from data.scale=1 on it is one")
     far = box((64, 640), (20, 10, 8, 8), (20, 600, 8, 8))
     (told,) = account.tell({"val": Pictures([far], [(64, 640)])}, thin)["findings"]
     assert told.startswith("val: pit: 1 pictures give 2 fixed crops")

@@ -108,10 +108,20 @@ def test_wrong_sources_are_named(data, split, message):
         ((50, 100), {"res": 64, "scale_to": -1}, (64, 128), True),
         ((64, 64), {"res": 64}, (64, 64), False),
         ((63, 64), {"res": 64}, (64, 65), True),
+        ((256, 1600), {"res": 64, "scale": 0.5}, (128, 800), False),
+        ((127, 300), {"res": 64, "scale": 0.5}, (64, 150), False),
+        ((126, 300), {"res": 64, "scale": 0.5}, (64, 152), True),
+        ((100, 150), {"res": 64, "scale": 1.0}, (100, 150), False),
+        ((100, 150), {"res": 128, "scale": 1.3}, (130, 195), False),
     ],
 )
 def test_scaled_size(size, data, want, enlarges):
-    assert windows.scaled_size(size, config_of(**data).data) == (want, enlarges)
+    data = config_of(**data).data
+    assert windows.scaled_size(size, data) == (want, enlarges)
+    assert enlarges == (min(size) < windows.least_side(data))
+    factor = windows.scale_of(size, data)
+    assert np.abs(np.array(size) * factor - want).max() <= 0.5
+    assert factor == data.scale or enlarges or not data.scale
 
 
 def test_small_images_are_reported_at_once():
@@ -125,6 +135,12 @@ def test_small_images_are_reported_at_once():
         catalog.check_sizes(source, config_of(res=64, scale_to=50))
     with pytest.raises(ConfigError, match="is not -1, 0"):
         catalog.check_sizes(source, config_of(res=64, scale_to=-2))
+    message = r"3 of 3 .* than 127 pixels .data.res=64 at data.scale=0.5., .* tear/1.png 200x40; "
+    with pytest.raises(ConfigError, match=message + "use data.scale=1.6 or more, a smaller"):
+        catalog.check_sizes(source, config_of(res=64, scale=0.5))
+    with pytest.raises(ConfigError, match=r"data.scale=1 and data.scale_to=80 both say how"):
+        catalog.check_sizes(source, config_of(res=64, scale=1.0, scale_to=80))
+    catalog.check_sizes(source, config_of(res=64, scale=1.6))
     catalog.check_sizes(source, config_of(res=64, upscale=True))
     catalog.check_sizes(source, config_of(res=32))
 

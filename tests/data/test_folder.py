@@ -151,6 +151,27 @@ def test_the_complaint_is_capped_and_names_the_remedy(tmp_path):
     assert open_split(tmp_path, skip_bad=True).skipped == 25
 
 
+def test_pictures_too_small_for_data_scale_are_listed_and_can_be_left_out(tmp_path):
+    make(tmp_path)
+    for name, size in (("n2", (15, 40)), ("n4", (90, 4)), ("n5", (16, 16))):
+        save(tmp_path / f"images/normal/{name}.png", picture(9, size))
+    fields = {"res": 32, "scale": 2.0}
+    assert errors_of(tmp_path, **fields) == [
+        (f"images/normal/{n}.png", "too small") for n in ("n2", "n4")
+    ]
+    assert (
+        "error: images/normal/n2.png: too small: 40x15, below 16 pixels (data.res=32 at "
+        "data.scale=2); use data.scale=2.14 or more, a smaller data.res, or "
+        "--config.data.upscale=True for such pictures"
+    ) in audit_of(tmp_path, **fields).lines()
+    with pytest.raises(ConfigError, match=r"2 files in .* --config.data.scale=2.0.*skip_bad=True"):
+        open_split(tmp_path, **fields)
+    assert open_split(tmp_path, skip_bad=True, **fields).skipped == 2
+    assert not errors_of(tmp_path, upscale=True, **fields)
+    with pytest.raises(ConfigError, match=r"data.scale=-1 is not in \(0, 4\]"):
+        audit_of(tmp_path, scale=-1.0)
+
+
 def test_skip_bad_still_needs_two_images_a_class(tmp_path):
     make(tmp_path, crack=2, masks=False)
     (tmp_path / "images/crack/c0.png").write_bytes(b"")

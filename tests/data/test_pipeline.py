@@ -243,7 +243,7 @@ def test_images_are_scaled_with_their_masks():
     record = transforms.scale_record(FakeSource(size=(64, 96))[25], config.data)
     assert record["image"].shape == (32, 48, 1) == record["mask"].shape
     assert set(np.unique(record["mask"])) == {0, 255}
-    with pytest.raises(ConfigError, match="image 25 16x16 is smaller than 32 pixels"):
+    with pytest.raises(ConfigError, match=r"image 25 16x16 is smaller than data\.res=32; "):
         transforms.scale_record(FakeSource(size=(16, 16))[25], config.data)
     config.data.upscale = True
     assert transforms.scale_record(FakeSource(size=(16, 16))[25], config.data)["image"].shape == (

@@ -12,6 +12,7 @@ from scipy import ndimage
 from dtgan import images
 from dtgan.config import base_config
 from dtgan.data import pipeline, transforms, windows
+from dtgan.data.source import Source
 
 SIDES = st.integers(8, 40)
 THREE = np.ones((3, 3), bool)
@@ -201,6 +202,78 @@ def test_what_is_shown_counts_and_measures():
     line[30, 10:60] = 255
     assert windows.shown(line, data).width == 0.5
     assert windows.shown(mask * 0, data) == windows.untouched((64, 320), data)
+
+
+@hypothesis.given(st.integers(4, 300), st.integers(4, 300), st.sampled_from([2, 3, 4]))
+def test_grid_windows_are_spread_evenly_and_do_not_overlap(height, width, res):
+    places = windows.grid_windows((height, width), res)
+    assert 1 <= len(places) <= windows.GRID
+    seen = np.zeros((height, width), int)
+    for y, x in places:
+        seen[y : y + res, x : x + res] += 1
+        assert 0 <= y <= height - res and 0 <= x <= width - res
+    assert seen.max() == 1 and seen.sum() == len(places) * res**2
+    fit = (height // res) * (width // res)
+    assert len(places) == fit or fit > windows.GRID
+
+
+@pytest.mark.parametrize(
+    ("size", "want"),
+    [
+        ((64, 64), [(0, 0)]),
+        ((127, 100), [(31, 18)]),  # the centre, as without data.scale
+        ((64, 256), [(0, 0), (0, 64), (0, 128), (0, 192)]),
+        ((150, 130), [(5, 0), (0, 65), (82, 0), (77, 65)]),  # parts of 75 x 65
+    ],
+)
+def test_grid_windows_of_pictures(size, want):
+    assert windows.grid_windows(size, 64) == want
+
+
+def test_few_windows_of_a_large_picture_lie_in_equal_parts_up_to_its_borders():
+    places = np.array(windows.grid_windows((4096, 4096), 64))
+    assert (places // (4096 / 3)).astype(int).tolist() == [list(k) for k in np.ndindex(3, 3)]
+    rows, columns = np.array(windows.grid_windows((256, 1600), 128)).T
+    assert rows.min() < 16 and rows.max() > 112 and len(set(rows // 32)) == 4
+    assert ((columns + 64) * 9 // 1600).tolist() == list(range(9))
+
+
+class Strips(Source):
+    """A normal picture and defects, each its own mask; counts what is read."""
+
+    classes, fingerprint, reads = ("normal", "pit"), "0" * 16, 0
+
+    def __init__(self, *masks):
+        self._masks = masks
+        self.labels = np.arange(len(masks), dtype=np.int32).clip(0, 1)
+        self.sizes = np.array([mask.shape[:2] for mask in masks], np.int32)
+
+    def __getitem__(self, index):
+        self.reads += 1
+        mask, label = self._masks[index], int(self.labels[index])
+        known = np.bool_(mask.any())
+        return {
+            "image": mask,
+            "mask": mask,
+            "has_mask": known,
+            "label": label,
+            "id": f"{index}.png",
+        }
+
+
+def test_normals_have_the_grid_with_data_scale_and_defects_their_windows():
+    masks = [np.zeros((64, 320, 1), np.uint8) for _ in range(3)]
+    masks[1][28:32, 58:62] = 255
+    source, config = Strips(*masks), base_config()
+    config.data.update({"res": 64, "scale": 0.0})
+    assert pipeline.FixedWindows(source, config).pictures.tolist() == [0, 1, 2]
+    config.data.scale = 1.0
+    rows = pipeline.FixedWindows(source, config)
+    assert rows.pictures.tolist() == [0, 0, 0, 0, 0, 1, 2]  # without a mask: the centre alone
+    assert [rows.window(k) for k in (1, 6)] == [((64, 320), (0, 64)), ((64, 320), (0, 128))]
+    source.reads = 0
+    assert [rows[k]["id"] for k in range(3)] == ["0.png", "0.png#1", "0.png#2"]
+    assert source.reads == 1
 
 
 def test_windows_are_uniform_among_those_that_touch_the_mask():

@@ -5,6 +5,7 @@ import pytest
 
 from dtgan import images
 from dtgan.config import ConfigError, base_config
+from dtgan.data import pipeline
 from dtgan.data.folders import loose
 from dtgan.generation.surfaces import Likeness, Limits, check_limits
 from dtgan.methods.base import Method
@@ -48,7 +49,7 @@ def opened(tmp_path):
         mask[:, : 20 if name == "a" else 40] = 255
         images.write_image(tmp_path / f"limits/{name}.png", mask)
     source = loose.open_surfaces(tmp_path / "surfaces", ("normal", "dent"), config.data)
-    return tmp_path / "limits", source, config
+    return tmp_path / "limits", pipeline.FixedWindows(source, config), config
 
 
 WITH = Method((), None, (), None, controls=("limit",))
@@ -57,7 +58,7 @@ WITH = Method((), None, (), None, controls=("limit",))
 def test_limits_are_cropped_like_their_surfaces(opened):
     folder, source, config = opened
     limits = Limits(folder, source, config)
-    both = limits.central([0, 1, 0])
+    both = limits.of_crops([0, 1, 0])
     assert both.shape == (3, 32, 32, 1) and both.dtype == np.uint8
     assert np.all(both[0, :, :16] == 255) and not both[0, :, 16:].any()  # 4 of 40 columns cut off
     assert np.all(both[1] == 255) and np.all(both[2] == both[0])
@@ -73,6 +74,17 @@ def test_a_window_of_a_limit_is_forbidden_where_a_pixel_of_it_is_in_half(opened)
     limits = Limits(folder, source, config)
     part = limits.crop(0, (4, 12), 16, (8, 8))  # of columns 12 to 27, allowed are those below 20
     assert np.all(part[:, :4] == 255) and not part[:, 4:].any()
+
+
+def test_each_crop_of_a_surface_has_its_part_of_the_limits(opened):
+    folder, _, config = opened
+    config.data.scale = 2.0
+    source = loose.open_surfaces(folder.parent / "surfaces", ("normal", "dent"), config.data)
+    crops = pipeline.FixedWindows(source, config)
+    limits = Limits(folder, crops, config)
+    left = [crops.window(j)[1][1] < 8 for j in range(8)]  # of which column 40 of 80 is no part
+    assert len(crops) == 8 and left == [True, False] * 4
+    assert [bool(limits.of_crops([j]).all()) for j in range(8)] == [*left[:4], *[True] * 4]
 
 
 def spoil(folder, name):

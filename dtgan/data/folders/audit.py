@@ -14,13 +14,14 @@ import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from dtgan import images
-from dtgan.config import NORMAL, ConfigError, nearest, parse_fold
-from dtgan.data import labels
+from dtgan.config import NORMAL, ConfigError, check_scaling, nearest, parse_fold
+from dtgan.data import labels, windows
 from dtgan.data.folders import assign, masks
 from dtgan.data.folders.examine import examine_all
 from dtgan.data.folders.scan import (
     Finding,
     list_set,
+    relative,
     signature,
 )
 from dtgan.data.splits import SPLITS
@@ -96,6 +97,7 @@ def audit(data, seed=0):
     Raises ConfigError where the folder or the fields cannot be used at all.
     """
     data = data.copy_and_resolve_references()
+    check_scaling(data)
     data.fractions = assign.check_fractions(data.fractions)
     assign.check_group(data.group)
     parse_fold(data)
@@ -124,6 +126,8 @@ def _audit(path, data, seed, state):
     entries, folders, found = list_set(root, data.path)
     good, more = examine_all(root, entries, data)
     errors, warnings = found.errors + more.errors, found.warnings + more.warnings
+    good, small = _large_enough(root, good, data)
+    errors += small
     classes = _classes(folders, good, data, complete=not more.errors)
     good = [dataclasses.replace(r, label=classes.index(r.class_name)) for r in good]
     good.sort(key=lambda record: record.label)
@@ -180,6 +184,23 @@ def _classes(folders, records, data, complete):
                 f"{name!r}; every class needs at least 2; check the value, or leave it out"
             )
     return (NORMAL, *sorted((set(counts) | set(kinds.classes)) - {NORMAL}))
+
+
+def _large_enough(root, records, data):
+    """Leave out pictures too small to be cropped at data.scale: (the other records, errors)."""
+    if not data.scale or data.upscale:
+        return records, []
+    small = {r.image: r.size for r in records if min(r.size) < windows.least_side(data)}
+    errors = [
+        Finding(
+            relative(root, image),
+            "too small",
+            f"{size[1]}x{size[0]}, below {windows.told_least(data)}; use "
+            f"{windows.for_small(size, data)}",
+        )
+        for image, size in small.items()
+    ]
+    return [record for record in records if record.image not in small], errors
 
 
 def _split_by_table(records, known, table):

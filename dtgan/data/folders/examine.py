@@ -116,11 +116,11 @@ def _read(path, data):
 
 def _check_enlarged(size, data):
     """Raise TooLarge for a narrow picture (width, height) that scaling makes into a huge one."""
-    (height, width), enlarged = windows.scaled_size(size[::-1], data)
-    if enlarged and height * width > ENLARGED:
+    height, width = windows.scaled_size(size[::-1], data)[0]
+    if height * width > max(ENLARGED, size[0] * size[1]):
         raise images.TooLarge(
             f"{size[0]}x{size[1]} pixels become {width}x{height} where the shorter side is scaled "
-            f"to {min(height, width)}; cut it into shorter pieces"
+            f"to {min(height, width)}; cut it into smaller pieces"
         )
 
 

@@ -66,9 +66,11 @@ class FileSource(Source):
 
     def shown(self, index, data):
         record = self._records[index]
+        if not record.label:
+            return windows.of_normal(record.size, data)
         if not record.shown:
             return windows.untouched(record.size, data)
-        if (data.res, data.scale_to) == (self._data.res, self._data.scale_to):
+        if all(data[name] == self._data[name] for name in ("res", "scale", "scale_to")):
             return record.shown  # was measured when the files were examined
         return super().shown(index, data)
 

@@ -15,7 +15,7 @@ from dtgan.data.splits import parse_split
 _LISTED = 20  # findings in an error message
 _TOLD = (  # fields that change what the audit finds
     *("group", "fold", "fractions", "range", "mask_values", "mask_invert"),
-    *("max_megapixels", "max_compression", "res", "scale_to", "upscale"),
+    *("max_megapixels", "max_compression", "res", "scale", "scale_to", "upscale"),
 )
 
 
