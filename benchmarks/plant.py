@@ -76,8 +76,10 @@ def chain(kind, out, steps, number):
     given = ["--size=native", "--windows=2", f"--num_per_class={number}", *flags]
     verb("generate", f"--workdir={run}", f"--out={fakes}", *given)
     verb("evaluate", f"--workdir={run}", "--num_fake=32")
-    verdict = [f"--synthetic={fakes}", f"--config.data.path={data}", "--config.data.source=folder"]
-    verb("classify", f"--out={out / 'verdict'}", *verdict, *fields)
+    verdict = ["--config=configs/classifier.py:quick", "--config.data.res=32", "--seeds=1"]
+    verdict += [f"--config.data.channels={channels}", "--config.train.steps=50", *fields]
+    verdict += ["--arms=real+classic,real+synthetic+classic", f"--real={data}"]
+    verb("classify", f"--out={out / 'verdict'}", f"--synthetic={fakes}", *verdict)
     return {**compared(fakes), "seconds": seconds}
 
 

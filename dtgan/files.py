@@ -19,15 +19,16 @@ log = logging.getLogger("dtgan")
 def write_atomic(path, content):
     """Write text or bytes to `path` at once: a reader, or a kill, never sees half of it.
 
-    Raises OSError where that fails; then `path` is as it was, and nothing is left beside it.
+    content: may also be a function that writes to the open file that it is given. Raises OSError
+    where that fails; then `path` is as it was, and nothing is left beside it.
     """
     path = pathlib.Path(path)
     part = part_of(path)
     if isinstance(content, str):
         content = content.encode()
     try:
-        with part.open("wb") as file:
-            file.write(content)
+        with part.open("w+b") as file:
+            content(file) if callable(content) else file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)

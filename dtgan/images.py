@@ -280,10 +280,9 @@ def write_image(path, image):
     """Write uint8 [H, W, C] (C = 1 or 3) or a Pillow image; the suffix names the format. Atomic."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    encoded = io.BytesIO()
     picture = image if isinstance(image, Image.Image) else as_pillow(image)
-    picture.save(encoded, format=Image.registered_extensions()[path.suffix.lower()])
-    write_atomic(path, encoded.getvalue())
+    kind = Image.registered_extensions()[path.suffix.lower()]
+    write_atomic(path, lambda file: picture.save(file, format=kind))
 
 
 def as_pillow(image):
