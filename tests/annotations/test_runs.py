@@ -36,6 +36,12 @@ def test_a_part_is_the_mask(mask):
         assert all(map(np.array_equal, found, part))
 
 
+def test_columns_are_the_rows_of_the_turned_mask(mask):
+    for picture in (mask, mask.T):  # of more than one strip down, and across
+        turned = runs.columns(runs.find(picture))
+        assert all(map(np.array_equal, turned, runs.find(picture.T)))
+
+
 def test_the_pieces_are_those_of_scipy(mask):
     marked, number = ndimage.label(mask, ALL)
     pieces = runs.pieces(runs.find(mask))
