@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from benchmarks.reading import READERS
+from benchmarks.reading import ANY, READERS
 
 HERE = pathlib.Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "readers.json"
@@ -81,7 +81,7 @@ def planted():
         Planted("scratch/strip.png", "L", strip, (("scratch", edges[0]), ("scratch", edges[1]))),
         Planted("spot/plate.png", "I;16", plate, (("spot", ring),)),
         Planted("scratch/wide.tif", "I;16", wide, (("scratch", line), ("scratch", low))),
-        Planted("scratch/part.png", "RGB", part, (("scratch", hook), ("spot", within))),
+        Planted("scratch+spot/part.png", "RGB", part, (("scratch", hook), ("spot", within))),
         Planted("spot/small.tif", "RGB", small, (("spot", disc(small, 0, 120, 30)),)),
     ]
     return defects + [
@@ -178,7 +178,7 @@ def judge(one, found, outlines):
         judged["depth"] = depth(found["image"], pixels(one))
     if "label" in found:
         folder = one.file.partition("/")[0]
-        known = folder if found["label"] in CLASSES or not one.defects else "a defect"
+        known = ANY if found["label"] == ANY and one.defects else folder
         judged["classes"] = [int(found["label"] == known), 1]
     if "mask" in found:
         whole = np.any([mask for _, mask in one.defects], axis=0)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 COCO = "annotations/instances_train.json"
+ANY = "a defect"  # the label of a reader that does not tell one class from another
 
 
 class Reader(NamedTuple):
@@ -165,7 +166,7 @@ def _anomalies(data):
     for item in data:
         picture = {"image": np.moveaxis(np.asarray(item.image), 0, -1)}
         if bool(item.gt_label):
-            picture |= {"label": "a defect", "mask": item.gt_mask}
+            picture |= {"label": ANY, "mask": item.gt_mask}
         else:
             picture["label"] = "normal"
         yield item.image_path, picture

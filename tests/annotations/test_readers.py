@@ -46,7 +46,7 @@ def pictures(folder):
 def test_a_folder_of_pictures_is_a_class(root):
     """torchvision's ImageFolder: images/<class>/, nothing else beside or in between."""
     folders = list((root / "images").iterdir())
-    assert {folder.name for folder in folders} == {"normal", *readers.CLASSES}
+    assert {folder.name for folder in folders} == {"normal", "scratch", "scratch+spot", "spot"}
     assert all(sorted(folder.iterdir()) == pictures(folder) for folder in folders)
     assert {path.stem for path in pictures(root / "images")} == set(PLANTED)
 
@@ -175,8 +175,11 @@ def test_the_benchmark_notices_what_a_reader_gets_wrong():
     doubled = {key: np.concatenate([right[key]] * 2) for key in ("labels", "boxes", "masks")}
     assert verdict(right | doubled) == "wrong classes"
     assert readers.summarise([], 1)["verdict"] == "wrong images"
-    label = {"image": right["image"], "label": np.array("spot")}
-    assert verdict(label) == "wrong classes"
+    labels = {"scratch+spot": "right", readers.ANY: "right", "spot": "wrong classes"}
+    for label, expected in labels.items():
+        assert verdict({"image": right["image"], "label": np.array(label)}) == expected
+    seen = {"image": right["image"], "label": np.array(readers.ANY)}
+    assert verdict(seen, one=one._replace(file="normal/part.png", defects=())) == "wrong classes"
 
 
 def test_the_benchmark_tells_what_became_of_16_bit():
