@@ -28,7 +28,7 @@ from benchmarks.reading import ANY, READERS
 
 HERE = pathlib.Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "readers.json"
-COMMAND = "launch/run.sh python -m benchmarks.readers --out=runs/readers"
+COMMAND = "launch/run.sh python -m benchmarks.readers --out=runs/readers --python=VENV/bin/python"
 CLASSES = ("scratch", "spot")
 LONGEST = 600  # seconds that a reader may take
 
