@@ -17,7 +17,6 @@ CORE = [
     "pillow>=12.0",
     "safetensors>=0.8.0",
     "pycocotools>=2.0.11",  # run lengths of generated masks
-    "contourpy>=1.3.3",  # their outlines
     "flatbuffers>=25.12",  # used by jax.export, which does not require it
     "tensorboardX>=2.6.5",  # TensorBoard events without TensorFlow
     "importlib_resources>=6.0",  # used by tensorflow-datasets, which does not declare it
@@ -57,6 +56,14 @@ setup(
         "cuda": ["jax[cuda12]>=0.10.2,<0.11"],
         "tpu": ["jax[tpu]>=0.10.2,<0.11"],
         "torch": ["torch>=2.6"],  # to convert published weights, once
+        "readers": [  # benchmarks/readers.py
+            "supervision>=0.31",
+            "ultralytics>=8.4",
+            "datumaro>=1.13",
+            "torchvision>=0.29",
+            "fiftyone>=1.22",
+            "anomalib>=2.7",
+        ],
         "fuzz": ["atheris>=3.0"],  # benchmarks/fuzz.py
         "tensorboard": ["tensorboard>=2.20"],  # the viewer; writing needs no extra
     },

@@ -1,4 +1,4 @@
-"""Write the tables of README.md and docs/results anew: launch/run.sh python -m benchmarks.pages
+"""Write the tables of README.md and docs anew: launch/run.sh python -m benchmarks.pages
 
 A page marks the place of a table by a comment, and what it holds ends at the next one:
 
@@ -16,10 +16,14 @@ import re
 import sys
 import textwrap
 
-from benchmarks.pages import markdown, scores, speeds, verdicts
+from benchmarks.pages import formats, markdown, scores, speeds, verdicts
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs" / "results").glob("*.md")))
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "docs" / "generation.md",
+    *sorted((ROOT / "docs" / "results").glob("*.md")),
+)
 PLACE = re.compile(r"(<!-- (table|run): (\w+) ?(\w*) -->\n).*?(<!-- end -->)", re.S)
 FACTS = ("config", "hardware", "time", "seeds", "commit", "date")
 MADE = (
@@ -40,6 +44,7 @@ MADE = (
     speeds.step,
     speeds.images_per_second,
     speeds.penalty,
+    formats.readers,
 )
 TABLES = {made.__name__: made for made in MADE}
 WIDTH = 110  # of a line of a command or of facts, in characters

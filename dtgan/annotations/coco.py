@@ -58,10 +58,8 @@ def rle(part, size):
     """Encode a `runs.Part` of a picture of `size` = (height, width) as COCO's compressed run
     lengths, JSON-able. They go down the columns."""
     height, width = size
-    x, y, *_ = part.box
-    columns = runs.find(part.pixels().T)
-    above = (x + columns.rows) * height + y
-    starts, stops = above + columns.starts, above + columns.stops
+    columns = runs.columns(part)
+    starts, stops = (columns.rows * height + ends for ends in columns[1:])
     apart = starts[1:] != stops[:-1]  # else a run goes on at the top of the next column
     starts, stops = starts[np.r_[True, apart]], stops[np.r_[apart, True]]
     ends = np.stack([starts, stops], axis=1).reshape(-1)

@@ -40,7 +40,7 @@ class Part(NamedTuple):
         change = np.zeros((height, width + 1), np.int8)
         change[self.rows - y, self.starts - x] = 1
         change[self.rows - y, self.stops - x] = -1
-        return change.cumsum(axis=1, dtype=np.int8)[:, :-1].astype(bool)
+        return change.cumsum(axis=1, out=change)[:, :-1].view(bool)
 
     def cut(self, box):
         """Cut along a box (x, y, width, height): (Part inside, Part outside), maybe empty."""
@@ -55,6 +55,14 @@ class Part(NamedTuple):
     def _where(self, kept):
         kept = kept & (self.starts < self.stops)
         return Part(*(values[kept] for values in self))
+
+
+def columns(part):
+    """Turn a part's rows and columns: a Part whose "rows" are the columns of the picture."""
+    x, y, width, height = part.box
+    strips = [part.cut((left, y, STRIP, height))[0] for left in range(x, x + width, STRIP)]
+    found = [_turned(strip) for strip in strips if len(strip.rows)]
+    return Part(*map(np.concatenate, zip(*found, strict=True)))
 
 
 def find(mask):
@@ -103,6 +111,12 @@ def _found(height, strip):
     """Collect the runs of a mask strip by strip: strip(y, end) gives rows [end - y, W] of it."""
     found = [_runs(strip(y, min(y + STRIP, height)), y) for y in range(0, height, STRIP)]
     return Part(*map(np.concatenate, zip(*found, strict=True)))
+
+
+def _turned(part):
+    x, y, *_ = part.box
+    rows, starts, stops = _runs(part.pixels().T, x)
+    return rows, starts + y, stops + y
 
 
 def _runs(strip, y):

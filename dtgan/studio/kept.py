@@ -15,6 +15,7 @@ import threading
 import numpy as np
 
 from dtgan import images
+from dtgan.annotations import yolo
 from dtgan.config import NORMAL, ConfigError
 from dtgan.files import is_part, parse_object, same_or_refuse, write_atomic
 from dtgan.generation import records as records_lib
@@ -138,8 +139,7 @@ class Kept:
         self._records = records
         used = {path for record in records for path in self._paths(record)}
         for path in set(paths) - used:
-            labels = pathlib.Path(path.replace("images/", "labels/", 1)).with_suffix(".txt")
-            for file in {self.out / path, self.out / labels}:
+            for file in {self.out / path, self.out / yolo.label_file(path)}:
                 file.unlink(missing_ok=True)
                 with contextlib.suppress(OSError):  # it holds others, or is not there
                     file.parent.rmdir()

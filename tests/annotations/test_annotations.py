@@ -12,7 +12,7 @@ from dtgan import annotations, images
 from dtgan.annotations import coco, instances, runs, yolo
 
 
-@pytest.fixture(params=["blob", "two", "line", "border", "ring"])
+@pytest.fixture(params=["blob", "two", "many", "line", "border", "ring"])
 def mask(request):
     mask = np.zeros((48, 64), np.uint8)
     ys, xs = np.mgrid[:48, :64]
@@ -21,6 +21,8 @@ def mask(request):
         mask[radius < 9.5] = 255
     elif request.param == "two":
         mask[5:12, 8:20] = mask[30:40, 50:60] = 255
+    elif request.param == "many":
+        mask[(ys % 12 < 10) & (xs % 12 < 10) & (ys > 0)] = 255
     elif request.param == "line":  # its pixels touch at corners alone
         mask[np.arange(4, 44), np.arange(10, 50)] = 255
     elif request.param == "border":
