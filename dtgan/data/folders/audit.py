@@ -128,7 +128,7 @@ def _audit(path, data, seed, state):
     errors, warnings = found.errors + more.errors, found.warnings + more.warnings
     good, small = _large_enough(root, good, data)
     errors += small
-    classes = _classes(folders, good, data, complete=not more.errors)
+    classes = _classes(folders, good, data, complete=not (more.errors or small))
     good = [dataclasses.replace(r, label=classes.index(r.class_name)) for r in good]
     good.sort(key=lambda record: record.label)
     table, num_groups = root / "splits.csv", 0
