@@ -9,6 +9,7 @@ from dtgan.config.durations import to_steps
 from dtgan.config.errors import ConfigError, nearest
 from dtgan.config.folds import parse_fold
 from dtgan.config.schema import (
+    FILE_SOURCES,
     NORMAL,
     NORMAL_LABEL,
     base_config,
@@ -24,6 +25,7 @@ from dtgan.config.smoke import shrink
 from dtgan.config.tree import diff, flatten, merge
 
 __all__ = [
+    "FILE_SOURCES",
     "NORMAL",
     "NORMAL_LABEL",
     "ConfigError",

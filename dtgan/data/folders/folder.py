@@ -1,7 +1,8 @@
-"""A set of images in folders: images/<class>/* and, where there are any, masks/<class>/*.
+"""A set of image files in any of the `layouts`, such as images/<class>/* and masks/<class>/*.
 
 The class "normal" is defect-free and has label 0; the others, sorted by name, have 1..K. A mask has
-its image's stem and size; `masks.py` says which of its values mark the defect.
+its image's stem and size; `masks.py` says which of its values mark the defect, `shapes.py` what
+annotations do.
 """
 
 import shlex
@@ -14,16 +15,17 @@ from dtgan.data.splits import parse_split
 
 _LISTED = 20  # findings in an error message
 _TOLD = (  # fields that change what the audit finds
+    *("source", "images", "csv_columns"),
     *("group", "fold", "fractions", "range", "mask_values", "mask_invert"),
     *("max_megapixels", "max_compression", "res", "scale_to", "upscale"),
 )
 
 
 class FolderSource(FileSource):
-    """Random access to one split, or several joined by "+", of a folder of images.
+    """Random access to one split, or several joined by "+", of a set of image files.
 
-    data: config.data. Its path holds images/<class>/*, and may hold masks/<class>/* and splits.csv
-        (file,split), which data.fold overrules. With skip_bad, goes on without the files that the
+    data: config.data. Its source says how the set is laid out, one of config.FILE_SOURCES; data.fold
+        overrules the splits that it has. With skip_bad, goes on without the files that the
         audit rejects; of a picture in two splits the copy in train is dropped (or that in val, for
         one in val and test), so that no test image is known from training.
     seed: of the automatic split.
@@ -68,7 +70,7 @@ def _command(data):
     """Write the command that audits the same files in the same way."""
     command, usual = f"python -m dtgan.audit --path={shlex.quote(data.path)}", base_config().data
     for name in _TOLD:
-        if data[name] != usual[name]:
+        if data[name] != usual[name] and (name, data[name]) != ("source", "folder"):
             flag = "--group" if name == "group" else f"--config.data.{name}"
             command += f" {flag}={shlex.quote(str(data[name]))}"
     return command
