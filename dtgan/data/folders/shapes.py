@@ -87,6 +87,7 @@ class Counts:
             out |= np.repeat(ends, counts).reshape(out.shape[::-1]).T
             return
         try:
+            _check_compressed(counts)
             found = coco_mask.decode({"size": list(self.size), "counts": counts})
         except ValueError:
             detail = "compressed run lengths that are damaged or of another size"
@@ -217,6 +218,19 @@ def is_number(value):
         and not isinstance(value, bool)
         and abs(value) < 1e9  # which NaN is not
     )
+
+
+def _check_compressed(counts):
+    """Raise ValueError for compressed run lengths that pycocotools would read beyond their end.
+
+    A character holds five bits of a number, above 48, and a sixth that says that it goes on.
+    """
+    characters = np.frombuffer(counts, np.uint8).astype(int) - 48
+    if not characters.size or characters.min() < 0 or characters.max() > 63:
+        raise ValueError
+    ends = np.flatnonzero(characters < 32)
+    if not ends.size or ends[-1] != characters.size - 1 or np.diff(ends, prepend=-1).max() > 7:
+        raise ValueError
 
 
 def _check_inside(low, high, shape):
