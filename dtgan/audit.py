@@ -91,7 +91,7 @@ def _parser():
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--path", required=True, help="the set, as config.data.path: holds images/<class>/*, or labels"
+        "--path", required=True, help="holds images/<class>/*, or the file of labels"
     )
     parser.add_argument(
         "--group",
@@ -119,10 +119,13 @@ def _summary(report, data):
     """Format counts, sizes, formats and splits as lines; good files only."""
     counts = report.counts
     width = max(map(len, (*counts, "class")))
-    lines = ["  ".join([f"{'class':<{width}}", *(f"{h:>6}" for h in ("all", "masks", *SPLITS))])]
+    boxes = any(record.boxed for record in report.records)
+    head = ("all", "masks", *(["boxes"] if boxes else []), *SPLITS)
+    lines = ["  ".join([f"{'class':<{width}}", *(f"{h:>6}" for h in head)])]
     for name in report.classes:
-        masks = sum(r.class_name == name and r.mask is not None for r in report.records)
-        numbers = [sum(counts[name].values()), masks, *counts[name].values()]
+        boxed = [r.boxed for r in report.records if r.class_name == name and r.mask is not None]
+        marked = [len(boxed) - sum(boxed), sum(boxed)][: 2 if boxes else 1]
+        numbers = [sum(counts[name].values()), *marked, *counts[name].values()]
         lines.append("  ".join([f"{name:<{width}}", *(f"{number:>6}" for number in numbers)]))
     sides = [
         f"{side} {least}..{greatest} (median {median})"

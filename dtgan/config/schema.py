@@ -72,8 +72,8 @@ SHARED = {
 # A family adds its own (CHANGEABLE).
 _CHANGEABLE_GROUPS = ("optim", "loss", "augment", "train", "checkpoint", "dtype")
 _CHANGEABLE = (
-    *("data.path", "data.images", "data.workers", "data.cache_mb", "data.resident", "data.skip_bad"),
-    *("data.max_megapixels", "data.max_compression"),
+    *("data.path", "data.images", "data.workers", "data.cache_mb", "data.resident"),
+    *("data.skip_bad", "data.max_megapixels", "data.max_compression"),
 )
 
 # Fields that each config.json held before families had fields of their own. A file with those of

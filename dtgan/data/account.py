@@ -26,7 +26,7 @@ def account(source, data):
     "pixels_scaled", "pixels_in_crops", "lost": pictures that show nothing of their mask,
     "least_width": of the thinnest defect after scaling, in pixels; None without masks,
     "res_of_a_pixel": data.res from which on that is one; None likewise, "largest": crops that the
-    largest picture without a mask has the area of}}. The normal class has no entry.
+    largest picture without a mask or a box has the area of}}. The normal class has no entry.
     """
     table = {}
     for label, name in enumerate(source.classes):
@@ -38,7 +38,7 @@ def account(source, data):
 
 def _of_class(source, rows, data):
     shown = [source.shown(row, data) for row in rows]
-    masked = [one for one in shown if one.in_file]
+    masked = [one for one in shown if one.in_file and not one.boxed]
     widths = [one.width for one in masked]
     least = int(np.argmin(widths)) if masked else None
     areas = [

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from dtgan.config import ConfigError
+from dtgan.data import account
 from dtgan.data.folders import audit, shapes
 from dtgan.data.folders.folder import FolderSource
 from tests.data import formats
@@ -77,7 +78,7 @@ def test_pictures_of_one_name_in_two_folders_are_told_apart(tmp_path):
 
 def test_the_products_of_mvtec_are_told(tmp_path):
     formats.write(MADE, formats.mvtec, tmp_path / "bottle")
-    with pytest.raises(ConfigError, match="holds the sets bottle; give one .*path=.*/bottle"):
+    with pytest.raises(ConfigError, match=r"holds the sets bottle; give one .*path=.*/bottle"):
         audit.audit(data_of(tmp_path))
 
 
@@ -304,7 +305,7 @@ def test_pictures_elsewhere_are_asked_for(tmp_path):
     data.images = "shots"
     assert not audit.audit(data).errors
     data.images = "shot"
-    with pytest.raises(ConfigError, match="data.images=shot is not a folder"):
+    with pytest.raises(ConfigError, match=r"data.images=shot is not a folder"):
         audit.audit(data)
 
 
@@ -381,7 +382,7 @@ def test_all_that_is_wrong_with_a_table_is_named_at_once(tmp_path):
         "train.csv:16: wrong annotation: run lengths of 3 numbers, which are no pairs start length",
         "train.csv:17: wrong annotation: run lengths up to pixel 489; the picture is 24x20, 480 "
         "pixels",
-        "train.csv:18: wrong annotation: a run 0 4; pixels are numbered from 1, lengths are above 0",
+        "train.csv:18: wrong annotation: a run 0 4; pixels are counted from 1, lengths are above 0",
         "train.csv:19: wrong annotation: run lengths with something that is no whole number",
         "train.csv:20: wrong annotation: a defect without a class",
     ]
@@ -424,3 +425,24 @@ def test_a_change_of_a_label_is_seen(tmp_path):
     before = audit.audit(data).fingerprint
     (tmp_path / "labels/c1.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5\n")
     assert audit.audit(data).fingerprint != before
+
+
+def test_boxes_limit_where_the_defect_is(tmp_path):
+    content = formats.coco_content(MADE, lambda mask: None)
+    for one in content["annotations"]:
+        one["bbox"] = [2, 3.5, 8, 6]
+    MADE.flat(tmp_path / "images")
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    rows = [f"{name},{kind},2,3.5,8,6" for kind, name, mask in MADE.items() if mask is not None]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,class,x,y,w,h", *rows]))
+    coco, table = (data_of(tmp_path, source=name) for name in ("coco", "csv"))
+    report = audit.audit(coco)
+    assert report.fingerprint == audit.audit(table).fingerprint
+    assert not report.errors and not report.warnings and not report.has_masks
+    wanted = np.zeros(formats.SIZE, np.uint8)
+    wanted[3:10, 2:10] = 255
+    for name, item in records(coco).items():
+        assert not item["has_mask"]
+        defect = not name.startswith("normal")
+        np.testing.assert_array_equal(item["mask"][..., 0], wanted * defect)
+    assert account.account(FolderSource(coco), coco)["crack"]["with_mask"] == 0

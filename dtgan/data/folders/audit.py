@@ -80,10 +80,11 @@ def audit(data, seed=0):
     """Check every file of a set and split what is good; writes nothing.
 
     data: config.data, which says where the set is and how its files are read. Where annotations
-    divide the set, or a splits.csv beside (columns file,split), they decide the splits; else they are drawn by class from `seed` and the file names in the shares data.fractions, keeping
-    together pictures whose stems have equal matches of the regular expression data.group, and
-    copies of one picture (also mirrored). With data.fold they are those of a fold of all images,
-    whatever the set says, which is warned.
+    divide the set, or a splits.csv beside (columns file,split), they decide the splits; else these
+    are drawn by class from `seed` and the file names in the shares data.fractions, keeping together
+    pictures whose stems have equal matches of the regular expression data.group, and copies of one
+    picture (also mirrored). With data.fold they are those of a fold of all images, whatever the set
+    says, which is warned.
 
     Exact copies are warnings within a split and errors across splits, where `records` keeps the
     copy in test before val before train: evaluation stays as it was, training loses a copy. Copies

@@ -45,7 +45,7 @@ def examine_all(root, entries, data):
             found.warnings.append(Finding(relative(root, entry.image), "no mask", detail))
     for check in (_check_range, _check_mask_values, _check_mask_area):
         found.warnings.extend(check(records, data))
-    found.errors.extend(_check_empty(entries, records, found))
+    found.errors.extend(_check_empty(root, entries, records, found))
     return records, found
 
 
@@ -167,11 +167,13 @@ def _masked(root, record, orientation, data, found):
         if pixels.any() or normal:
             own = dataclasses.replace(
                 own,
-                area=float(pixels.mean()) if exact else 0.0,
+                area=float(pixels.mean()),
                 mask_value=value,
                 mask_digest=_mask_digest(pixels, exact),
                 boxed=not exact,
-                shown=windows.shown(np.uint8(255) * pixels[..., None], data),
+                shown=windows.shown(np.uint8(255) * pixels[..., None], data)._replace(
+                    boxed=not exact
+                ),
             )
         else:
             detail = "marks no pixel; ignored, so this defect reads has_mask=False"
@@ -220,7 +222,8 @@ def _filed(root, record, orientation, data, found):
         detail = f"has no defect of data.mask_values; move its image to images/{NORMAL}/"
         found.errors.append(Finding(name, "zero-area mask", detail))
     parts = parts or {"": np.zeros(record.size, bool)}
-    return {kind: Marked(pixels, True) for kind, pixels in parts.items()}, masks_lib.only_value(mask)
+    marked = {kind: Marked(pixels, True) for kind, pixels in parts.items()}
+    return marked, masks_lib.only_value(mask)
 
 
 def _check_white(name, picture, greatest, white, found):
@@ -269,7 +272,8 @@ def _check_mask_values(records, data):
 
 def _check_mask_area(records, data):
     """Find a set most of whose masks cover more than half of the picture."""
-    areas = [record.area for record in records if record.area]
+    files = [record for record in records if not isinstance(record.mask, Annotated)]
+    areas = [record.area for record in files if record.area]
     if not areas or np.median(areas) <= 0.5:
         return []
     share = f"{100 * np.median(areas):.0f} % of the picture (median of {len(areas)})"
@@ -279,14 +283,16 @@ def _check_mask_area(records, data):
     return [Finding("masks/", "large masks", f"masks cover {share}: {remedy}")]
 
 
-def _check_empty(entries, records, found):
+def _check_empty(root, entries, records, found):
     """Find a set whose masks mark no defect, all of them: they are not what they should be."""
-    number = sum(entry.mask is not None and entry.class_name != NORMAL for entry in entries)
-    marked = any(record.mask is not None and record.class_name != NORMAL for record in records)
-    if not number or marked or found.errors:
+    masks = [entry.mask for entry in entries if entry.mask and entry.class_name != NORMAL]
+    marked = any(record.mask and record.class_name != NORMAL for record in records)
+    if not masks or marked or found.errors:
         return []
-    detail = f"none of {number} marks a pixel; mend them, or take them out to go on without masks"
-    return [Finding("masks/", "every mask is empty", detail)]
+    first = masks[0]
+    folder = first.file.parent if isinstance(first, Annotated) else first.parent.parent
+    detail = f"none of {len(masks)} marks a pixel; mend them, or take them out to go on without"
+    return [Finding(f"{relative(root, folder)}/", "every mask is empty", detail)]
 
 
 def _digest(shape, data):

@@ -65,7 +65,7 @@ class FileSource(Source):
             return windows.untouched(record.size, data)
         if (data.res, data.scale_to) == (self._data.res, self._data.scale_to):
             return record.shown  # was measured when the files were examined
-        return super().shown(index, data)
+        return super().shown(index, data)._replace(boxed=record.boxed)
 
     def _marked(self, record):
         """Read where the defect of a record is: bool [H, W]."""

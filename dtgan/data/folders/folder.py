@@ -24,10 +24,10 @@ _TOLD = (  # fields that change what the audit finds
 class FolderSource(FileSource):
     """Random access to one split, or several joined by "+", of a set of image files.
 
-    data: config.data. Its source says how the set is laid out, one of config.FILE_SOURCES; data.fold
-        overrules the splits that it has. With skip_bad, goes on without the files that the
-        audit rejects; of a picture in two splits the copy in train is dropped (or that in val, for
-        one in val and test), so that no test image is known from training.
+    data: config.data. Its source says how the set is laid out, one of config.FILE_SOURCES;
+        data.fold overrules the splits that it has. With skip_bad, goes on without the files that
+        the audit rejects; of a picture in two splits the copy in train is dropped (or that in val,
+        for one in val and test), so that no test image is known from training.
     seed: of the automatic split.
 
     Attributes: `classes` ("normal" first), `labels` int32 [N], `sizes` int32 [N, 2] (height,

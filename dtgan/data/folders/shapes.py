@@ -207,7 +207,7 @@ def parse_runs(text):
     pairs = values.reshape(-1, 2)
     if pairs.min(initial=1) < 1 or pairs.max(initial=1) > 2**40:
         odd = pairs[((pairs < 1) | (pairs > 2**40)).any(1)][0]
-        raise ValueError(f"a run {odd[0]} {odd[1]}; pixels are numbered from 1, lengths are above 0")
+        raise ValueError(f"a run {odd[0]} {odd[1]}; pixels are counted from 1, lengths are above 0")
     return Runs(pairs)
 
 

@@ -115,8 +115,8 @@ def find_images(folder, data, beside):
         return folder / "images" if (folder / "images").is_dir() else folder
     if not (folder / data.images).is_dir():
         raise ConfigError(
-            f"data.images={data.images} is not a folder; give that of the pictures, relative to the "
-            f"folder of {beside} or from the root"
+            f"data.images={data.images} is not a folder in {folder}; give that of the pictures of "
+            f"{beside}, relative to there, or its whole path"
         )
     return folder / data.images
 

@@ -11,7 +11,7 @@ import pathlib
 import numpy as np
 
 from dtgan.config import NORMAL, ConfigError
-from dtgan.data.folders import scan, shapes
+from dtgan.data.folders import shapes
 from dtgan.data.folders.layouts import base
 from dtgan.files import parse_object
 
@@ -146,7 +146,8 @@ class _File:
         size = one.get("height"), one.get("width")
         if size != (None, None):
             if not all(isinstance(side, int) and 0 < side < _SIDE for side in size):
-                self._to.fault(self._file, where, "wrong image", f"its size is {_shown(size)}", picture)
+                detail = f"its height and width are {_shown(size)}"
+                self._to.fault(self._file, where, "wrong image", detail, picture)
             picture.size = size
         self._pictures[own] = picture
 

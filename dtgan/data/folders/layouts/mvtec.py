@@ -62,11 +62,12 @@ def list_set(data):
             entries += scan.pair(root, class_name, listed.files, own, found)
         for folder, listed in masks.items():
             for mask in listed.files:
-                detail = f"there is no {part}/{folder}"
-                found.errors.append(scan.Finding(scan.relative(root, mask), "unknown label", detail))
+                name, detail = scan.relative(root, mask), f"there is no {part}/{folder}"
+                found.errors.append(scan.Finding(name, "unknown label", detail))
     for name in _BLIND:
         if (root / name).is_dir():
-            found.warnings.append(scan.Finding(f"{name}/", "not read", "it says of no picture what it is"))
+            detail = "it does not say what its pictures show"
+            found.warnings.append(scan.Finding(f"{name}/", "not read", detail))
     classes = {entry.class_name for entry in entries}
     check_names(classes, f"data.path={data.path}")
     if not classes - {NORMAL}:

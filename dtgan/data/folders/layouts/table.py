@@ -81,8 +81,8 @@ def parse_columns(text):
             )
         if not colon or not column or field in columns:
             raise ConfigError(
-                f"data.csv_columns={text!r}: {item.strip()!r} is not FIELD:COLUMN, each field once; "
-                "write file:ImageId,class:ClassId"
+                f"data.csv_columns={text!r}: {item.strip()!r} is not FIELD:COLUMN, each field "
+                "once, as in file:ImageId,class:ClassId"
             )
         columns[field] = column
     return columns
@@ -96,8 +96,10 @@ def _find(data):
     files = [file for file in sorted(path.glob("*.csv")) if file.name != "splits.csv"]
     if len(files) == 1:
         return files[0]
-    have = f"holds {', '.join(file.name for file in files)}" if files else "is no CSV file, nor a folder with one"
-    raise ConfigError(f"data.path={data.path} {have}; give the file: --config.data.path=DIR/train.csv")
+    have = "is no CSV file, nor a folder with one"
+    if files:
+        have = f"holds {', '.join(file.name for file in files)}"
+    raise ConfigError(f"data.path={data.path} {have}; give the file, as in DIR/train.csv")
 
 
 def _read(file, data):

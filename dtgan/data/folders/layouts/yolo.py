@@ -72,7 +72,8 @@ def _parse(file):
         detail = " ".join(str(error).split())
         raise ConfigError(f"{file} cannot be read as YAML ({detail})") from None
     if not isinstance(content, dict):
-        raise ConfigError(f"{file} holds a {type(content).__name__} in the place of keys and values")
+        kind = type(content).__name__
+        raise ConfigError(f"{file} holds a {kind} in the place of keys and values")
     return content
 
 
@@ -106,8 +107,8 @@ def _pictures(collector, file, content, split):
         place = _place(collector.root, name)
         if not place:
             raise ConfigError(
-                f"{file}: {key}: {str(name)[:60]!r} is no folder of pictures, nor a list of them, in "
-                f"{collector.root}"
+                f"{file}: {key}: {str(name)[:60]!r} is no folder of pictures in {collector.root}, "
+                "nor a list of them"
             )
         if place.is_dir():
             found += base.pictures_in(place)
@@ -123,7 +124,7 @@ def _pictures(collector, file, content, split):
 
 
 def _place(root, name):
-    """Find what data.yaml names; some tools write ../train for train. None where it is not there."""
+    """Find what data.yaml names, or None; some tools write ../train for train."""
     if not isinstance(name, str) or "\0" in name:
         return None
     for path in (root / name, root / name.removeprefix("../")):
