@@ -42,7 +42,7 @@ def page(config, trained):
             parts.append(line("Scaling and cropping leave every defect that has a mask.", "good"))
     parts.append(_table(findings[:SHOWN], root, data))
     if len(findings) > SHOWN:
-        more = f"and {len(findings) - SHOWN} more: python -m dtgan.audit --path={data.path}"
+        more = f"and {len(findings) - SHOWN} more: {account.audit_command(data)}"
         parts.append(line(more))
     return "".join(parts)
 

@@ -1,5 +1,6 @@
 """Pins the layouts: one set reads the same in each, and what is wrong is named, all at once."""
 
+import copy
 import json
 
 import numpy as np
@@ -9,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from dtgan.config import ConfigError
-from dtgan.data import account
+from dtgan.config import ConfigError, base_config
+from dtgan.data import account, catalog
 from dtgan.data.folders import audit, shapes
 from dtgan.data.folders.folder import FolderSource
 from tests.data import formats
@@ -25,7 +26,9 @@ def audited(data):
 
 
 def records(data):
-    return {item["id"]: item for item in FolderSource(data, "train+val+test")}
+    config = base_config()
+    config.data.update(data)
+    return {item["id"]: item for item in catalog.open_source(config, "train+val+test")}
 
 
 @pytest.fixture(scope="module")
@@ -276,6 +279,52 @@ def test_all_that_is_wrong_with_a_coco_file_is_named_at_once(tmp_path):
     data.skip_bad = True
     source = FolderSource(data, "train+val+test")
     assert source.skipped == len(several) and len(source) == len(MADE.masks) - 2
+
+
+def places_in(value, place=()):
+    """List the places of all values in JSON."""
+    keys = value if isinstance(value, dict) else ()
+    for key in range(len(value)) if isinstance(value, list) else keys:
+        yield (*place, key)
+        yield from places_in(value[key], (*place, key))
+
+
+STRANGE = [None, True, -1, 2.5, float("nan"), 10**30, "", "normal", "../x", "\0", "x" * 300]
+STRANGE += [
+    [],
+    [[]],
+    {},
+    [1, 2, 3],
+    {"size": [20, 24], "counts": "a"},
+    {"size": 1, "counts": [480]},
+]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_a_coco_file_with_any_values_is_read_or_refused_in_lines(small, data):
+    config, file, content = small
+    content = json.loads(content)
+    for _ in range(data.draw(st.integers(1, 3))):
+        *way, last = data.draw(st.sampled_from(list(places_in(content))))
+        inside = content
+        for key in way:
+            inside = inside[key]
+        inside[last] = copy.deepcopy(data.draw(st.sampled_from(STRANGE)))
+    file.write_text(json.dumps(content))
+    try:
+        lines = audit.audit(config).lines()
+    except ConfigError as error:
+        lines = [str(error)]
+    assert not any("\n" in line for line in lines)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    root = tmp_path_factory.mktemp("small")
+    config = formats.write(formats.Set(2, 2), formats.coco_outlines, root)
+    file = root / "annotations/instances_all.json"
+    return config, file, file.read_text()
 
 
 @pytest.mark.parametrize(

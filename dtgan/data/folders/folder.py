@@ -5,20 +5,14 @@ its image's stem and size; `masks.py` says which of its values mark the defect, 
 annotations do.
 """
 
-import shlex
-
-from dtgan.config import ConfigError, base_config
+from dtgan.config import ConfigError
+from dtgan.data.account import audit_command
 from dtgan.data.folders import audit
 from dtgan.data.folders.files import FileSource
 from dtgan.data.folders.scan import check_count
 from dtgan.data.splits import parse_split
 
 _LISTED = 20  # findings in an error message
-_TOLD = (  # fields that change what the audit finds
-    *("source", "images", "csv_columns"),
-    *("group", "fold", "fractions", "range", "mask_values", "mask_invert"),
-    *("max_megapixels", "max_compression", "res", "scale_to", "upscale"),
-)
 
 
 class FolderSource(FileSource):
@@ -57,23 +51,13 @@ def _complaint(report, data):
     files = len({finding.file for finding in report.errors})
     lines = [
         f"{files} file{'' if files == 1 else 's'} in {report.path} fail{'s' if files == 1 else ''} "
-        f"the audit; fix what `{_command(data)}` lists, "
+        f"the audit; fix what `{audit_command(data)}` lists, "
         "or go on without them: --config.data.skip_bad=True"
     ]
     lines += [f"  {finding}" for finding in report.errors[:_LISTED]]
     if len(report.errors) > _LISTED:
         lines.append(f"  ... and {len(report.errors) - _LISTED} more")
     return "\n".join(lines)
-
-
-def _command(data):
-    """Write the command that audits the same files in the same way."""
-    command, usual = f"python -m dtgan.audit --path={shlex.quote(data.path)}", base_config().data
-    for name in _TOLD:
-        if data[name] != usual[name] and (name, data[name]) != ("source", "folder"):
-            flag = "--group" if name == "group" else f"--config.data.{name}"
-            command += f" {flag}={shlex.quote(str(data[name]))}"
-    return command
 
 
 def _check_rest(report):

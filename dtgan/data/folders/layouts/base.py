@@ -21,6 +21,7 @@ from dtgan.data.folders.shapes import Annotated
 from dtgan.data.names import check_names
 from dtgan.data.splits import SPLITS
 
+_LONGEST = 300  # characters of a text in a message
 _SPLITS = {name: name for name in SPLITS} | {
     **{"training": "train", "valid": "val", "validation": "val", "testing": "test"},
 }
@@ -65,7 +66,7 @@ class Collector:
     def fault(self, file, where, reason, detail, picture=None):
         """Note a fault at a place of a file; the picture, if there is one, is left out."""
         name = f"{scan.relative(self.root, file)}{where}"
-        self.found.errors.append(scan.Finding(name, reason, detail))
+        self.found.errors.append(scan.Finding(one_line(name), reason, one_line(detail)))
         if picture:
             picture.bad = True
 
@@ -84,6 +85,12 @@ class Collector:
         return Contents(self.root, _entries(self.root, pictures), (NORMAL, *classes), self.found)
 
 
+def one_line(text):
+    """Bring a text with a stranger's names in it to one line of a bearable length."""
+    text = " ".join(str(text).split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
 def parse_split(word):
     """Return the split that a word such as "valid" or "train2017" means, "" for another word."""
     return _SPLITS.get(word.strip().lower().rstrip("0123456789"), "")
@@ -97,13 +104,18 @@ def find_picture(collector, base, name, file, where):
     """
     name = name.replace("\\", "/")
     path, of = base / name, f"{scan.relative(collector.root, file)}{where} names it"
-    if not name or "\0" in name or not os.path.isfile(path):
+    if not name or not os.path.isfile(path):
         collector.fault(path, "", "missing picture", of)
-    elif not pathlib.Path(os.path.realpath(path)).is_relative_to(os.path.realpath(base)):
+    elif not is_inside(path, base):
         collector.fault(path, "", "picture out of the set", f"{of}; copy it into {base}")
     else:
         return path
     return None
+
+
+def is_inside(path, folder):
+    """Tell whether a path stays in a folder, whatever links and dots it goes through."""
+    return pathlib.Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def find_images(folder, data, beside):
@@ -113,7 +125,7 @@ def find_images(folder, data, beside):
     """
     if not data.images:
         return folder / "images" if (folder / "images").is_dir() else folder
-    if not (folder / data.images).is_dir():
+    if not os.path.isdir(folder / data.images):
         raise ConfigError(
             f"data.images={data.images} is not a folder in {folder}; give that of the pictures of "
             f"{beside}, relative to there, or its whole path"

@@ -122,7 +122,7 @@ def _columns(file, header, data):
     """List {field: column} of a table. Raises ConfigError where it lacks what is needed."""
     columns = {field: field for field in FIELDS if field in header}
     columns |= parse_columns(data.csv_columns)
-    has = f"{file} has the columns {', '.join(header)[:200] or '(none)'}"
+    has = f"{file} has the columns {base.one_line(', '.join(header)) or '(none)'}"
     for field, column in columns.items():
         if column not in header:
             raise ConfigError(

@@ -6,6 +6,7 @@ train, val and test of data.yaml, folders or lists of files, are the splits; whe
 same pictures, the split is drawn.
 """
 
+import os
 import pathlib
 
 import yaml
@@ -22,7 +23,15 @@ _LONGEST = 2**24  # bytes of a file of rows or of a list
 def places(data):
     """List the files that are read of the set."""
     file = _find(data)
-    return [file, *base.walk(_root(file, _parse(file)))]
+    content = _parse(file)
+    root, found = _root(file, content), [file, file.parent / "splits.csv"]
+    for split in SPLITS:
+        for place in _places(root, file, content, split):
+            if place.is_dir():
+                found += [*base.walk(place), *base.walk(_labels_of(place / "x").parent)]
+            else:
+                found += [place, *base.walk(root)]
+    return found
 
 
 def list_set(data):
@@ -80,8 +89,8 @@ def _parse(file):
 def _root(file, content):
     """Find the folder that data.yaml is about: its key path, if that is there, else its own."""
     path = content.get("path") or "."
-    root = file.parent / path if isinstance(path, str) and "\0" not in path else file.parent
-    return root if root.is_dir() else file.parent
+    root = file.parent / path if isinstance(path, str) else file.parent
+    return root if os.path.isdir(root) else file.parent
 
 
 def _names(file, content):
@@ -98,18 +107,24 @@ def _names(file, content):
     return {number: str(name).strip() for number, name in names.items()}
 
 
-def _pictures(collector, file, content, split):
-    """List the pictures of a split: of folders, or named in text files."""
+def _places(root, file, content, split):
+    """List the folders and lists of pictures that data.yaml names for a split."""
     key = next((key for key in content if base.parse_split(str(key)) == split), None)
     listed = content.get(key) or []
+    listed = listed if isinstance(listed, list) else [listed]
+    found = [_place(root, name) for name in listed]
+    if None in found:
+        name = str(listed[found.index(None)])[:60]
+        raise ConfigError(
+            f"{file}: {key}: {name!r} is no folder of pictures in {root}, nor a list of them"
+        )
+    return found
+
+
+def _pictures(collector, file, content, split):
+    """List the pictures of a split: of folders, or named in text files."""
     found = []
-    for name in listed if isinstance(listed, list) else [listed]:
-        place = _place(collector.root, name)
-        if not place:
-            raise ConfigError(
-                f"{file}: {key}: {str(name)[:60]!r} is no folder of pictures in {collector.root}, "
-                "nor a list of them"
-            )
+    for place in _places(collector.root, file, content, split):
         if place.is_dir():
             found += base.pictures_in(place)
             continue
@@ -124,11 +139,10 @@ def _pictures(collector, file, content, split):
 
 
 def _place(root, name):
-    """Find what data.yaml names, or None; some tools write ../train for train."""
-    if not isinstance(name, str) or "\0" in name:
-        return None
-    for path in (root / name, root / name.removeprefix("../")):
-        if path.is_dir() or path.is_file():
+    """Find what data.yaml names inside of the set; some tools write ../train for train."""
+    for path in (root / str(name), root / str(name).removeprefix("../")):
+        inside = os.path.exists(path) and base.is_inside(path, root)
+        if inside and (path.is_dir() or path.is_file()):
             return path
     return None
 
