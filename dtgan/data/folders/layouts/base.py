@@ -164,14 +164,14 @@ def tell_unlabelled(collector, files):
             collector.found.warnings.append(scan.Finding(place, "pictures without a label", detail))
 
 
-def pictures_in(folder):
-    """List the pictures in a folder and below, sorted; what is hidden is left out."""
-    found = []
+def pictures_in(folder, found):
+    """List the pictures in a folder and below, sorted; links out of it are told in `found`."""
+    listed = []
     for where, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name[0] != "."]
         own = (pathlib.Path(where, name) for name in names if name[0] != ".")
-        found += [path for path in own if path.suffix.lower() in images.SUFFIXES]
-    return sorted(found)
+        listed += [path for path in own if path.suffix.lower() in images.SUFFIXES]
+    return scan.inside(folder, sorted(listed), found)
 
 
 def walk(folder):

@@ -57,7 +57,7 @@ def list_set(data):
             collector.fault(path, "", "label conflict", detail, picture)
         _settle(picture)
     if columns.keys() & {"rle", "x"}:
-        for path in base.pictures_in(folder):
+        for path in base.pictures_in(folder, collector.found):
             collector.add(path, "", file)
     else:
         base.tell_unlabelled(collector, [file])

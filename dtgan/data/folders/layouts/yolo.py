@@ -9,6 +9,7 @@ same pictures, the split is drawn.
 import os
 import pathlib
 
+import numpy as np
 import yaml
 
 from dtgan.config import NORMAL, ConfigError
@@ -126,7 +127,7 @@ def _pictures(collector, file, content, split):
     found = []
     for place in _places(collector.root, file, content, split):
         if place.is_dir():
-            found += base.pictures_in(place)
+            found += base.pictures_in(place, collector.found)
             continue
         lines = place.read_text(errors="replace").splitlines()
         for number, line in enumerate(lines, start=1):
@@ -187,18 +188,21 @@ def _row(words, names):
         values = [float(word) for word in words[1:]]
     except ValueError:
         raise ValueError("it holds something that is no number") from None
-    corners = values
-    if len(values) == 4:
-        box = shapes.parse_box([values[0] - values[2] / 2, values[1] - values[3] / 2, *values[2:]])
-        corners = [box.x, box.y, box.x + box.width, box.y + box.height]
-    else:
+    if len(values) != 4:
         ring = shapes.parse_ring(values)
-    if min(corners) < -_BEYOND or max(corners) > 1 + _BEYOND:
-        odd = max(corners, key=lambda value: abs(value - 0.5))
+        return names[number], shapes.Outline((_within(ring),), relative=True)
+    box = shapes.parse_box(values)  # but for x and y, which are of its middle
+    side = np.array([box.width, box.height])
+    low, high = _within([box.x, box.y] + np.array([[-0.5], [0.5]]) * side)
+    return names[number], shapes.Box(*low, *(high - low), relative=True)
+
+
+def _within(points):
+    """Clip points [n, 2] to 0..1. Raises ValueError where one is further out than rounding is."""
+    odd = max(points.flat, key=lambda value: abs(value - 0.5))
+    if abs(odd - 0.5) > 0.5 + _BEYOND:
         raise ValueError(f"{odd:g} is outside 0..1; divide x by the width and y by the height")
-    if len(values) == 4:
-        return names[number], shapes.Box(box.x, box.y, box.width, box.height, relative=True)
-    return names[number], shapes.Outline((ring.clip(0.0, 1.0),), relative=True)
+    return points.clip(0.0, 1.0)
 
 
 def _range(names):
