@@ -60,7 +60,7 @@ def validate(config, num_devices=1):
     _check_step(config.init)
     if config.data.source in (*FILE_SOURCES, "tfds") and not config.data.path:
         raise ConfigError(
-            f"data.source={config.data.source} needs a directory: --config.data.path=DIR"
+            f"data.source={config.data.source} needs its place: --config.data.path=DIR"
         )
     if config.data.masks_from and config.data.source not in FILE_SOURCES:
         raise ConfigError(

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from dtgan.config import ConfigError, base_config
-from dtgan.data import account, catalog
+from dtgan.data import account, catalog, drawn
 from dtgan.data.folders import audit, shapes
 from dtgan.data.folders.folder import FolderSource
 from tests.data import formats
@@ -100,6 +100,7 @@ def test_a_picture_of_two_classes_is_a_record_of_each(tmp_path):
     assert len(items) == len(MADE.masks) + 1 and [part["label"] for part in parts] == [1, 2]
     np.testing.assert_array_equal(parts[0]["mask"][..., 0] > 0, MADE.masks["crack/c0.png"])
     np.testing.assert_array_equal(parts[1]["mask"][..., 0] > 0, other)
+    assert drawn.file_of("crack+spot/c0.png#crack") == "crack+spot/c0#crack.png"
     splits = {r.split for r in audit.audit(data).records if r.name == "c0.png"}
     assert len(splits) == 1
 
@@ -107,20 +108,24 @@ def test_a_picture_of_two_classes_is_a_record_of_each(tmp_path):
 def test_files_and_keys_and_columns_of_splits_divide_the_set(tmp_path):
     items, parts = MADE.items(), ("train", "val", "test")
     wanted = {name: parts[k % 3] for k, (_, name, _) in enumerate(items)}
-    coco, yolo, table = (tmp_path / name for name in ("coco", "yolo", "table"))
+    coco, beside, yolo, table = (tmp_path / n for n in ("coco", "beside", "yolo", "table"))
     whole = formats.coco_content(MADE, formats.compressed)
     rows = {"normal": "", "crack": "0 0.5 0.5 0.25 0.5\n", "spot": "1 0.5 0.5 0.25 0.5\n"}
     for part, word in zip(parts, ("train2017", "val2017", "test"), strict=True):
         pictures = [one for one in whole["images"] if wanted[one["file_name"]] == part]
         numbers = {one["id"] for one in pictures}
         marks = [one for one in whole["annotations"] if one["image_id"] in numbers]
-        file = coco / f"annotations/instances_{word}.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({**whole, "images": pictures, "annotations": marks}))
+        for file in (
+            coco / f"annotations/instances_{word}.json",
+            beside / part.replace("val", "valid") / "_annotations.coco.json",
+        ):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps({**whole, "images": pictures, "annotations": marks}))
         for class_name, name, _ in items:
             if wanted[name] == part:
                 pixels = MADE.pictures[f"{class_name}/{name}"]
                 save(coco / word / name, pixels)
+                save(file.parent / name, pixels)
                 save(yolo / part / "images" / name, pixels)
                 save(table / "images" / name, pixels)
                 label = yolo / part / "labels" / f"{name[:-4]}.txt"
@@ -133,6 +138,7 @@ def test_files_and_keys_and_columns_of_splits_divide_the_set(tmp_path):
     (table / "labels.csv").write_text("\n".join(["file;class;split", *lines]))
     for data in (
         data_of(coco, source="coco"),
+        data_of(beside, source="coco"),
         data_of(yolo, source="yolo"),
         data_of(table, source="csv"),
     ):
@@ -146,7 +152,8 @@ def test_files_and_keys_and_columns_of_splits_divide_the_set(tmp_path):
 def test_a_table_of_classes_alone_is_a_folder_without_masks(tmp_path):
     made = formats.Set()
     made.flat(tmp_path)
-    rows = [f"{name},{'' if kind == 'normal' else kind}" for kind, name, _ in made.items()]
+    words = {"normal": "OK", "crack": "crack", "spot": "spot"}
+    rows = [f"{name},{words[kind]}" for kind, name, _ in made.items()]
     (tmp_path / "labels.csv").write_text("\n".join(["picture,what", *rows]))
     columns = "file:picture,class:what"
     report = audit.audit(data_of(tmp_path, source="csv", csv_columns=columns))
@@ -423,9 +430,12 @@ def test_all_that_is_wrong_with_a_table_is_named_at_once(tmp_path):
         "n2.png,crack,0 4",
         "n3.png,crack,a b",
         "n4.png,,1 2",
+        "n5.png,good,1 2",
+        "c2.png,normal,",
     ]
     file.write_text("\n".join([*lines, *rows]))
     assert [str(finding) for finding in audit.audit(data).errors] == [
+        "train_images/c2.png: label conflict: train.csv has it as normal and as crack",
         "train_images/gone.jpg: missing picture: train.csv:14 names it",
         "train.csv:15: row twice: c0.png is there already",
         "train.csv:16: wrong annotation: run lengths of 3 numbers, which are no pairs start length",
@@ -433,7 +443,8 @@ def test_all_that_is_wrong_with_a_table_is_named_at_once(tmp_path):
         "pixels",
         "train.csv:18: wrong annotation: a run 0 4; pixels are counted from 1, lengths are above 0",
         "train.csv:19: wrong annotation: run lengths with something that is no whole number",
-        "train.csv:20: wrong annotation: a defect without a class",
+        "train.csv:20: wrong annotation: a defect of the class ''",
+        "train.csv:21: wrong annotation: a defect of the class 'good'",
     ]
 
 

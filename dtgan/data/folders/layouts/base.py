@@ -14,7 +14,7 @@ import unicodedata
 from typing import NamedTuple
 
 from dtgan import images
-from dtgan.config import NORMAL, ConfigError, nearest
+from dtgan.config import NORMAL, ConfigError
 from dtgan.data import labels
 from dtgan.data.folders import scan
 from dtgan.data.folders.shapes import Annotated
@@ -48,7 +48,8 @@ class Picture:
     split: str = ""
     size: tuple | None = None  # height, width as the annotations have it
     file: pathlib.Path | None = None  # of its annotations
-    names: set = dataclasses.field(default_factory=set)  # classes that it is said to show
+    names: set = dataclasses.field(default_factory=set)  # defects that it is said to show
+    normal: bool = False  # is said to show none
     shapes: list = dataclasses.field(default_factory=list)
     bad: bool = False  # has a fault, and is no record
 
@@ -78,7 +79,7 @@ class Collector:
         """Make the Contents. Raises ConfigError where no training is possible with them."""
         pictures = [picture for picture in self.pictures.values() if not picture.bad]
         named = {name for picture in self.pictures.values() for name in _classes(picture)}
-        classes = tuple(sorted(named - {NORMAL}))
+        classes = tuple(sorted(named))
         check_names(classes, f"data.path={self._data.path}")
         if not self.found.errors:  # else the audit lists them
             _check(pictures, classes, self._data)
@@ -89,6 +90,11 @@ def one_line(text):
     """Bring a text with a stranger's names in it to one line of a bearable length."""
     text = " ".join(str(text).split())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def is_normal(name):
+    """Tell whether a class of annotations is that without defects: normal, good or OK."""
+    return name.lower() in (NORMAL, "good", "ok")
 
 
 def parse_split(word):
@@ -181,7 +187,7 @@ def walk(folder):
 
 def _classes(picture):
     """List the classes that a picture shows."""
-    return sorted({shape.class_name for shape in picture.shapes} | picture.names - {NORMAL})
+    return sorted({shape.class_name for shape in picture.shapes} | picture.names)
 
 
 def _entries(root, pictures):
@@ -221,8 +227,8 @@ def _check(pictures, classes, data):
         raise ConfigError(f"{where} has no defect class: none of {normals} pictures shows a defect")
     if not normals:
         raise ConfigError(
-            f"{where} has no picture without a defect{nearest(NORMAL, classes)}; training needs "
-            f"some: pictures without annotations, or of the class {NORMAL!r}"
+            f"{where} has no picture without a defect; training needs some: pictures without "
+            f"annotations, or of a class called {NORMAL}, good or OK"
         )
     for name in classes:
         scan.check_count(name, counts[name])

@@ -1,6 +1,6 @@
 """COCO's instances files: outlines, run lengths of both kinds, boxes.
 
-data.path is such a file, or a folder with annotations/instances_*.json, or with a
+data.path is such a file, or a folder with annotations/instances_*.json, *.json, or with a
 _annotations.coco.json in each of its folders. Of several files each is a split, by its name; of one
 file the split is drawn. Pictures without annotations are normal. A region that is a crowd (iscrowd)
 marks defects as any other.
@@ -10,13 +10,16 @@ import pathlib
 
 import numpy as np
 
-from dtgan.config import NORMAL, ConfigError
+from dtgan.config import ConfigError
 from dtgan.data.folders import shapes
 from dtgan.data.folders.layouts import base
 from dtgan.files import parse_object
 
 _LISTS = ("images", "annotations", "categories")
-_PATTERNS = ("annotations/instances_*.json", "annotations/*.json", "*/_annotations.coco.json")
+_PATTERNS = (
+    *("annotations/instances_*.json", "annotations/*.json"),
+    *("*/_annotations.coco.json", "*.json"),
+)
 _SIDE = 2**24  # pixels of a picture's side at most
 
 
@@ -45,9 +48,9 @@ def _find(data):
     if path.is_file():
         beside = path.parent
         return (beside.parent if beside.name == "annotations" else beside), [path]
-    for pattern in (*_PATTERNS, "*.json"):
+    for pattern in _PATTERNS:
         files = [file for file in sorted(path.glob(pattern)) if file.is_file()]
-        if len(files) == 1 or (files and pattern in _PATTERNS):
+        if files:
             return path, files
     raise ConfigError(
         f"data.path={data.path} is not a file of COCO, nor a folder with {_PATTERNS[0]}; give the "
@@ -170,7 +173,7 @@ class _File:
         except ValueError as error:
             self._to.fault(self._file, where, "wrong annotation", str(error), picture)
             return
-        if names[category] != NORMAL:
+        if not base.is_normal(names[category]):
             picture.shapes.append(shapes.Shape(names[category], where, form))
 
 

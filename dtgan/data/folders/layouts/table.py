@@ -3,7 +3,7 @@
 data.csv_columns says which column is which; without it the columns are called as the fields are:
 
 file        name of the picture, relative to data.images
-class       of the defect; "normal", or empty: the picture has none
+class       of the defect; "normal", "good", "OK" or empty: the picture has none
 file_class  both in one, joined by "_": a.jpg_1
 rle         "start length start length ...", down the columns, from 1 on; empty: no defect
 x y w h     a box in pixels that holds the defect
@@ -39,34 +39,14 @@ def list_set(data):
     Raises ConfigError for a table without the columns, and where no training is possible.
     """
     file = _find(data)
-    folder, (columns, rows) = base.find_images(file.parent, data, file.name), _read(file, data)
-    collector = base.Collector(file.parent, data)
-    names = [_named(row, columns)[0] for _, row in rows]
-    folder = base.holding([folder], names, file)
-    seen = set()
+    columns, rows = _read(file, data)
+    table = _Table(base.Collector(file.parent, data), file, columns)
+    folder = base.find_images(file.parent, data, file.name)
+    folder = base.holding([folder], [table.named(row)[0] for _, row in rows], file)
     for line, row in rows:
-        name, class_name = _named(row, columns)
-        path = base.find_picture(collector, folder, name, file, f":{line}")
-        if path:
-            key = tuple(row.get(column) for column in columns.values())
-            _take(collector, path, class_name, row, columns, file, f":{line}", key in seen)
-            seen.add(key)
-    for path, picture in collector.pictures.items():
-        if {NORMAL} < picture.names:
-            detail = f"{file.name} has it as {' and '.join(sorted(picture.names))}"
-            collector.fault(path, "", "label conflict", detail, picture)
-        _settle(picture)
-    if columns.keys() & {"rle", "x"}:
-        for path in base.pictures_in(folder, collector.found):
-            collector.add(path, "", file)
-    else:
-        base.tell_unlabelled(collector, [file])
-    if "split" in columns:
-        for path, picture in collector.pictures.items():
-            if not picture.split and not picture.bad:
-                detail = f"{file.name} gives it none; write train, val or test"
-                collector.fault(path, "", "unknown split", detail, picture)
-    return collector.contents()
+        table.take(f":{line}", row, folder)
+    table.close(folder)
+    return table.to.contents()
 
 
 def parse_columns(text):
@@ -139,72 +119,94 @@ def _columns(file, header, data):
     return columns
 
 
-def _named(row, columns):
-    """Read (name of the picture, class) of a row."""
-    if "file_class" in columns:
-        name, _, class_name = _cell(row, columns["file_class"]).rpartition("_")
-        return name, class_name
-    return _cell(row, columns["file"]), _cell(row, columns["class"])
+class _Table:
+    """Takes the rows of a table into a `base.Collector`, `to`. columns: {field: column}."""
 
+    def __init__(self, to, file, columns):
+        self.to, self._file, self._columns, self._seen = to, file, columns, set()
 
-def _cell(row, column):
-    text = row.get(column)
-    text = text.strip() if isinstance(text, str) else ""
-    return "" if text.lower() in _NONE else text
+    def named(self, row):
+        """Read (name of the picture, class) of a row."""
+        if "file_class" in self._columns:
+            name, _, class_name = self._cell(row, "file_class").rpartition("_")
+            return name, class_name
+        return self._cell(row, "file"), self._cell(row, "class")
 
-
-def _take(collector, path, class_name, row, columns, file, where, again):
-    """Take in a row about a picture. again: whether an equal row was there before."""
-    picture = collector.add(path, "", file)
-    if again:
-        collector.fault(file, where, "row twice", f"{path.name} is there already", picture)
-        return
-    if "split" in columns:
-        word = _cell(row, columns["split"])
-        split = base.parse_split(word)
-        if not split or picture.split not in ("", split):
-            detail = f"{word!r}" + (f" and {picture.split}" if picture.split else "")
-            detail += "; use one of train, val, test for all rows of a picture"
-            collector.fault(file, where, "unknown split", detail, picture)
+    def take(self, where, row, folder):
+        """Take in a row about a picture in `folder`."""
+        name, class_name = self.named(row)
+        path = base.find_picture(self.to, folder, name, self._file, where)
+        if not path:
             return
-        picture.split = split
-    try:
-        form = _form(row, columns)
-    except ValueError as error:
-        collector.fault(file, where, "wrong annotation", str(error), picture)
-        return
-    if form and not class_name:
-        collector.fault(file, where, "wrong annotation", "a defect without a class", picture)
-    elif class_name == NORMAL or not class_name or ("rle" in columns and not form):
-        if form:
-            collector.fault(file, where, "wrong annotation", f"a defect of class {NORMAL}", picture)
-        if class_name == NORMAL:
-            picture.names.add(NORMAL)
-    else:
-        picture.names.add(class_name)
-        if form:
-            picture.shapes.append(shapes.Shape(class_name, where, form))
+        picture = self.to.add(path, "", self._file)
+        cells = tuple(self._cell(row, field) for field in self._columns)
+        if cells in self._seen:
+            self.to.fault(self._file, where, "row twice", f"{name} is there already", picture)
+            return
+        self._seen.add(cells)
+        if "split" in self._columns:
+            self._divide(where, self._cell(row, "split"), picture)
+        try:
+            self._label(where, class_name, self._form(row), picture)
+        except ValueError as error:
+            self.to.fault(self._file, where, "wrong annotation", str(error), picture)
 
+    def close(self, folder):
+        """Take in what the rows leave open, once all are there."""
+        if self._columns.keys() & {"rle", "x"}:
+            for path in base.pictures_in(folder, self.to.found):
+                self.to.add(path, "", self._file)
+        else:
+            base.tell_unlabelled(self.to, [self._file])
+        for path, picture in self.to.pictures.items():
+            name = self._file.name
+            if picture.normal and picture.names:
+                detail = f"{name} has it as {NORMAL} and as {', '.join(sorted(picture.names))}"
+                self.to.fault(path, "", "label conflict", detail, picture)
+            if "split" in self._columns and not picture.split and not picture.bad:
+                detail = f"{name} gives it none; write train, val or test"
+                self.to.fault(path, "", "unknown split", detail, picture)
+            # A class without a place beside others that have one may be anywhere.
+            left = sorted(picture.names - {shape.class_name for shape in picture.shapes})
+            if picture.shapes:
+                picture.shapes += [shapes.Shape(name, "", _WHOLE) for name in left]
 
-def _form(row, columns):
-    """Parse the run lengths or the box of a row, None where it has none."""
-    if "rle" in columns:
-        text = _cell(row, columns["rle"])
-        return shapes.parse_runs(text) if text else None
-    if "x" not in columns:
-        return None
-    cells = [_cell(row, columns[name]) for name in _BOX]
-    if not any(cells):
-        return None
-    try:
-        return shapes.parse_box([float(cell) for cell in cells])
-    except ValueError as error:
-        raise ValueError(f"{','.join(cells)[:60]}: {error}") from None
+    def _cell(self, row, field):
+        text = row.get(self._columns[field])
+        text = text.strip() if isinstance(text, str) else ""
+        return "" if text.lower() in _NONE else text
 
+    def _divide(self, where, word, picture):
+        """Put a picture into the split that a row gives it."""
+        split = base.parse_split(word)
+        if split and picture.split in ("", split):
+            picture.split = split
+            return
+        detail = f"{word!r}" + (f" and {picture.split}" if picture.split else "")
+        detail += "; use one of train, val, test for all rows of a picture"
+        self.to.fault(self._file, where, "unknown split", detail, picture)
 
-def _settle(picture):
-    """Give the classes of a picture without a place, beside others with one, the whole of it."""
-    placed = {shape.class_name for shape in picture.shapes}
-    if placed:
-        left = sorted(picture.names - placed - {NORMAL})
-        picture.shapes += [shapes.Shape(name, "", _WHOLE) for name in left]
+    def _form(self, row):
+        """Parse the run lengths or the box of a row, None where it has none."""
+        if "rle" in self._columns:
+            text = self._cell(row, "rle")
+            return shapes.parse_runs(text) if text else None
+        cells = [self._cell(row, field) for field in _BOX if field in self._columns]
+        if not any(cells):
+            return None
+        try:
+            return shapes.parse_box([float(cell) for cell in cells])
+        except ValueError as error:
+            raise ValueError(f"{','.join(cells)[:60]}: {error}") from None
+
+    def _label(self, where, class_name, form, picture):
+        """Note what a row says that a picture shows. Raises ValueError where that is nonsense."""
+        normal = not class_name or base.is_normal(class_name)
+        if normal and form:
+            raise ValueError(f"a defect of the class {class_name!r}")
+        if normal:
+            picture.normal |= bool(class_name)
+        elif form or "rle" not in self._columns:
+            picture.names.add(class_name)
+            if form:
+                picture.shapes.append(shapes.Shape(class_name, where, form))

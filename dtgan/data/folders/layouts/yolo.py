@@ -12,7 +12,7 @@ import pathlib
 import numpy as np
 import yaml
 
-from dtgan.config import NORMAL, ConfigError
+from dtgan.config import ConfigError
 from dtgan.data.folders import shapes
 from dtgan.data.folders.layouts import base
 from dtgan.data.splits import SPLITS
@@ -165,7 +165,7 @@ def _read(collector, path, split, names):
         except ValueError as error:
             collector.fault(file, f":{number}", "wrong annotation", str(error), picture)
             continue
-        if name != NORMAL:
+        if not base.is_normal(name):
             picture.shapes.append(shapes.Shape(name, f":{number}", form))
 
 
