@@ -19,6 +19,7 @@ from dtgan.data import labels
 from dtgan.data.folders import assign, layouts, masks
 from dtgan.data.folders.examine import examine_all
 from dtgan.data.folders.scan import Finding, relative, signature
+from dtgan.data.folders.shapes import Annotated
 from dtgan.data.splits import SPLITS
 
 
@@ -234,7 +235,10 @@ def _duplicates(root, records):
             if classes != shown:
                 names = [labels.SEPARATOR.join(sorted(both)) for both in (classes, shown)]
                 reason = f"label conflict: {names[0]} and {names[1]}"
-                by_folder = all(one.image.parent.name == one.class_name for one in (copy, first))
+                by_folder = all(
+                    one.image.parent.name == one.class_name and not isinstance(one.mask, Annotated)
+                    for one in (copy, first)
+                )
                 place = relative(root, copy.image.parent.parent) if by_folder else ""
                 detail += f"; {_remedy(names, place)}"
             if across or classes != shown:

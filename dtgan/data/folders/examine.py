@@ -179,7 +179,7 @@ def _masked(root, record, orientation, data, found):
             detail = "marks no pixel; ignored, so this defect reads has_mask=False"
             where = f"{name}{record.mask.where(kind)}" if annotated else name
             found.warnings.append(Finding(where, "zero-area mask", detail))
-            own = dataclasses.replace(own, mask=None)
+            own = dataclasses.replace(own, mask=None, boxed=False)
         records.append(own)
     return records
 

@@ -25,7 +25,10 @@ def list_set(data):
     """
     root, shown = pathlib.Path(data.path), data.path
     if not (root / "images").is_dir():
-        raise ConfigError(f"data.path={shown} has no folder images/; put images in images/<class>/")
+        raise ConfigError(
+            f"data.path={shown} has no folder images/; put images in images/<class>/, or say how "
+            "they are labelled: --config.data.source=coco, yolo or csv"
+        )
     found = scan.Findings.none()
     for name in ("images", "masks", "splits.csv"):
         if not scan.inside(root, [root / name], found):
