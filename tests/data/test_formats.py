@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
+from dtgan import annotations
 from dtgan.config import ConfigError, base_config
 from dtgan.data import account, catalog, drawn
 from dtgan.data.folders import audit, shapes
@@ -50,6 +51,21 @@ def test_a_set_is_the_same_in_every_layout(tmp_path, plain, layout):
     for name, item in records(data).items():
         for part in ("image", "mask", "has_mask"):
             np.testing.assert_array_equal(item[part], items[name][part])
+
+
+def test_the_labels_that_are_written_are_read(tmp_path):
+    formats.folder(MADE, tmp_path)
+    written = [
+        {"file": f"images/{name}", "class": name.split("/")[0], "size": formats.SIZE}
+        | ({} if mask is None else {"mask": f"masks/{name}"})
+        for name, mask in MADE.masks.items()
+    ]
+    annotations.write(tmp_path, written, MADE.classes, "whole", with_mvtec=True)
+    wanted = audit.audit(data_of(tmp_path)).fingerprint
+    for source in ("coco", "yolo"):
+        report = audit.audit(data_of(tmp_path, source=source))
+        assert not report.errors and report.fingerprint == wanted
+    assert audit.audit(data_of(tmp_path / "mvtec")).fingerprint == wanted
 
 
 def test_outlines_through_the_middles_of_pixels_are_within_a_pixel(tmp_path, plain):

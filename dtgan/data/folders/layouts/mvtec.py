@@ -28,7 +28,8 @@ _BLIND = ("test_private", "test_private_mixed")  # pictures without labels
 
 def matches(root):
     """Tell whether a folder is such a tree, and no folder of images/."""
-    return not (root / "images").is_dir() and (root / "train" / GOOD).is_dir()
+    own = (root / "images").is_dir()
+    return not own and any((root / part / GOOD).is_dir() for part in _PARTS)
 
 
 def products(root):
