@@ -217,10 +217,8 @@ def inside(root, children, found):
     """Leave out the links that lead out of the set, or nowhere, with a warning each in `found`."""
     kept = []
     for child in children:
-        target = pathlib.Path(os.path.realpath(child))
-        if child.is_symlink() and not (
-            target.exists() and target.is_relative_to(os.path.realpath(root))
-        ):
+        target = pathlib.Path(os.path.realpath(child)) if child.is_symlink() else None
+        if target and not (target.exists() and target.is_relative_to(os.path.realpath(root))):
             detail = f"to {target}; not followed: copy what it leads to"
             found.warnings.append(Finding(relative(root, child), "link out of the set", detail))
         else:
