@@ -23,6 +23,7 @@ CORE = [
     "jinja2>=3.1",  # pages
     "matplotlib>=3.10",  # their plots
     "tqdm>=4.67",
+    "PyYAML>=6.0",  # YOLO's data.yaml
 ]
 ONNX = ["onnx>=1.23", "onnxruntime>=1.31"]
 STUDIO = ["gradio>=6.31"]

@@ -1,4 +1,6 @@
-"""Check a folder of images before training on it: python -m dtgan.audit --path=DIR
+"""Check a set of images before training on it: python -m dtgan.audit --path=DIR
+
+Other layouts than images/<class>/*: --config.data.source=coco, yolo or csv.
 
 Exit status: 0 = usable, 1 = some files fail, 2 = the folder or an option cannot be used.
 """
@@ -11,7 +13,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from dtgan import cli, images
-from dtgan.config import ConfigError, base_config
+from dtgan.config import FILE_SOURCES, ConfigError, base_config
 from dtgan.data import account, scales
 from dtgan.data.folders.audit import audit
 from dtgan.data.folders.files import FileSource
@@ -61,6 +63,7 @@ def _data(args, rest):
                 f"{arg} is not a flag; write --config.data.FIELD=VALUE, or see --help"
             )
     config = ConfigDict({"data": base_config().data})
+    config.data.source = "folder"
     cli.check_config_flags(["audit", *rest], config, "")
     own = flags.FlagValues()  # apart from the flags of the process
     config_flags.DEFINE_config_dict("config", config, flag_values=own, sys_argv=["audit", *rest])
@@ -69,7 +72,11 @@ def _data(args, rest):
     except (flags.Error, TypeError, ValueError) as error:
         raise ConfigError(" ".join(str(error).split())) from None
     data = config.data
-    data.source, data.path = "folder", args.path
+    data.path = args.path
+    if data.source not in FILE_SOURCES:
+        raise ConfigError(
+            f"data.source={data.source} has no files to check; use one of {', '.join(FILE_SOURCES)}"
+        )
     data.group = args.group or data.group
     if args.fractions:
         data.fractions = tuple(args.fractions.split(","))
@@ -85,7 +92,7 @@ def _parser():
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--path", required=True, help="holds images/<class>/* and perhaps masks/<class>/*"
+        "--path", required=True, help="holds images/<class>/*, or the file of labels"
     )
     parser.add_argument(
         "--group",
@@ -113,10 +120,13 @@ def _summary(report, data):
     """Format counts, sizes, formats and splits as lines; good files only."""
     counts = report.counts
     width = max(map(len, (*counts, "class")))
-    lines = ["  ".join([f"{'class':<{width}}", *(f"{h:>6}" for h in ("all", "masks", *SPLITS))])]
+    boxes = any(record.boxed for record in report.records)
+    head = ("all", "masks", *(["boxes"] if boxes else []), *SPLITS)
+    lines = ["  ".join([f"{'class':<{width}}", *(f"{h:>6}" for h in head)])]
     for name in report.classes:
-        masks = sum(r.class_name == name and r.mask is not None for r in report.records)
-        numbers = [sum(counts[name].values()), masks, *counts[name].values()]
+        boxed = [r.boxed for r in report.records if r.class_name == name and r.mask is not None]
+        marked = [len(boxed) - sum(boxed), sum(boxed)][: 2 if boxes else 1]
+        numbers = [sum(counts[name].values()), *marked, *counts[name].values()]
         lines.append("  ".join([f"{name:<{width}}", *(f"{number:>6}" for number in numbers)]))
     sides = [
         f"{side} {least}..{greatest} (median {median})"
@@ -126,7 +136,9 @@ def _summary(report, data):
     formats = (f"{number} {kind}" for kind, number in report.formats.items())
     lines.append(f"formats: {', '.join(formats)}")
     if report.records:
-        drawn = f"drawn from {report.num_groups} groups" if report.num_groups else "by splits.csv"
+        drawn = f"drawn from {report.num_groups} groups"
+        if not report.num_groups:
+            drawn = "by splits.csv" if (report.root / "splits.csv").exists() else "as labelled"
         drawn = f"fold {data.fold}, {drawn}" if data.fold else drawn
         lines.append(f"splits: {drawn}; fingerprint {report.fingerprint}")
     return lines

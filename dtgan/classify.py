@@ -18,7 +18,7 @@ from ml_collections import config_flags
 
 from dtgan import cli, images
 from dtgan.classification import settings
-from dtgan.config import ConfigError
+from dtgan.config import FILE_SOURCES, ConfigError
 from dtgan.files import write_atomic
 
 FLAGS = flags.FLAGS
@@ -78,7 +78,9 @@ def _config():
     """Set the config's fields from the flags that stand for them."""
     config = FLAGS.config
     if FLAGS.real:
-        config.data.source, config.data.path = "folder", FLAGS.real
+        if config.data.source not in FILE_SOURCES:
+            config.data.source = "folder"
+        config.data.path = FLAGS.real
     if FLAGS.arms:
         config.arms = tuple(FLAGS.arms)
     if FLAGS.choose and settings.CHOSEN not in config.arms:

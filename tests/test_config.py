@@ -154,6 +154,7 @@ def test_files_of_before_families_had_own_fields_load(name):
         "data.max_compression",
     }
     new |= {"data.range", "data.mask_values", "data.mask_invert", "data.fold"}
+    new |= {"data.images", "data.csv_columns"}
     new |= {"data.masks_from", "data.masks_above", "data.merged", "data.scale", "data.clean_parts"}
     assert set(known) - set(fields) == new
     for field in set(known) - new:

@@ -10,6 +10,7 @@ from dtgan.config.errors import ConfigError, nearest
 from dtgan.config.folds import parse_fold
 from dtgan.config.scaling import LARGEST_SCALE, check_scaling
 from dtgan.config.schema import (
+    FILE_SOURCES,
     NORMAL,
     NORMAL_LABEL,
     base_config,
@@ -25,6 +26,7 @@ from dtgan.config.smoke import shrink
 from dtgan.config.tree import diff, flatten, merge
 
 __all__ = [
+    "FILE_SOURCES",
     "LARGEST_SCALE",
     "NORMAL",
     "NORMAL_LABEL",

@@ -7,11 +7,12 @@ from dtgan.config.durations import to_steps
 from dtgan.config.errors import ConfigError, nearest
 from dtgan.config.folds import parse_fold
 from dtgan.config.scaling import check_scaling
+from dtgan.config.schema import FILE_SOURCES
 from dtgan.config.tree import flatten
 
 _CHOICES = {
     "dtype": ("float32", "bfloat16"),
-    "data.source": ("procedural", "folder", "tfds"),
+    "data.source": ("procedural", *FILE_SOURCES, "tfds"),
     "data.counts": ("gan", "classifier"),
     "data.channels": (1, 3),
     "data.balance": ("classes", "oversample", "none"),
@@ -58,13 +59,13 @@ def validate(config, num_devices=1):
     if hasattr(family, "check"):
         family.check(config)
     _check_step(config.init)
-    if config.data.source in ("folder", "tfds") and not config.data.path:
+    if config.data.source in (*FILE_SOURCES, "tfds") and not config.data.path:
         raise ConfigError(
-            f"data.source={config.data.source} needs a directory: --config.data.path=DIR"
+            f"data.source={config.data.source} needs its place: --config.data.path=DIR"
         )
-    if config.data.masks_from and config.data.source != "folder":
+    if config.data.masks_from and config.data.source not in FILE_SOURCES:
         raise ConfigError(
-            f"data.masks_from={config.data.masks_from} is for folders of images, not for "
+            f"data.masks_from={config.data.masks_from} is for pictures in files, not for "
             f"data.source={config.data.source}; leave it out"
         )
     if not 0.0 <= config.data.masks_above < 1.0:

@@ -3,6 +3,7 @@
 import re
 
 from dtgan.config.errors import ConfigError
+from dtgan.config.schema import FILE_SOURCES
 
 
 def parse_fold(data):
@@ -17,7 +18,7 @@ def parse_fold(data):
         raise ConfigError(
             f"data.fold={data.fold!r} is not k/K with 0 <= k < K and K >= 2; for example 0/3"
         )
-    if data.source != "folder":
+    if data.source not in FILE_SOURCES:
         raise ConfigError(
             f"data.fold={data.fold}: data.source={data.source} has no folds; use "
             "data.source=folder, or leave data.fold empty"

@@ -10,14 +10,17 @@ from dtgan.config.errors import ConfigError, nearest
 from dtgan.config.tree import flatten, merge
 
 NORMAL, NORMAL_LABEL = "normal", 0  # the defect-free class
+FILE_SOURCES = ("folder", "coco", "yolo", "csv")  # values of data.source: a user's own pictures
 
 SHARED = {
     "method": "",  # name of the family, a file of config/families
     "seed": 0,  # of parameters, data order, augmentation, noise
     "dtype": "float32",  # of activations: float32 | bfloat16; all else stays float32
     "data": {
-        "source": "procedural",  # procedural | folder | tfds
-        "path": "",  # folder: holds images/<class>/*; tfds: the data_dir
+        "source": "procedural",  # procedural | folder | coco | yolo | csv | tfds
+        "path": "",  # holds images/<class>/*, or the file of labels; tfds: the data_dir
+        "images": "",  # coco, csv: folder of the pictures, relative to that of the set; "" = found
+        "csv_columns": "",  # csv: "file:ImageId,class:ClassId,rle:EncodedPixels"; "" = so called
         "split": "train",  # trained on; joined by "+": "train+val"
         "classes": "",  # defect classes to use, by commas: "tear,mark"; "" = all
         "merged": False,  # all of them as one class "defect", for a family that knows no classes
@@ -71,8 +74,8 @@ SHARED = {
 # A family adds its own (CHANGEABLE).
 _CHANGEABLE_GROUPS = ("optim", "loss", "augment", "train", "checkpoint", "dtype")
 _CHANGEABLE = (
-    *("data.path", "data.workers", "data.cache_mb", "data.resident", "data.skip_bad"),
-    *("data.max_megapixels", "data.max_compression"),
+    *("data.path", "data.images", "data.workers", "data.cache_mb", "data.resident"),
+    *("data.skip_bad", "data.max_megapixels", "data.max_compression"),
 )
 
 # Fields that each config.json held before families had fields of their own. A file with those of

@@ -10,13 +10,18 @@ import shlex
 
 import numpy as np
 
-from dtgan.config import ConfigError
+from dtgan.config import ConfigError, base_config
 from dtgan.data.windows import scaled_size
 
 log = logging.getLogger("dtgan")
 
 LOST = 0.1  # share of a class's defect pixels outside of its fixed crops, from which on it is told
 LARGE = 4.0  # crops that a picture without a mask may be large, before that is told
+_TOLD = (  # fields that change what the audit finds
+    *("source", "images", "csv_columns"),
+    *("group", "fold", "fractions", "range", "mask_values", "mask_invert"),
+    *("max_megapixels", "max_compression", "res", "scale", "scale_to", "upscale"),
+)
 
 
 def account(source, data):
@@ -26,8 +31,8 @@ def account(source, data):
     "pixels_scaled", "pixels_in_crops", "lost": pictures that show nothing of their mask,
     "least_width": of the thinnest defect after scaling, in pixels; None without masks,
     "a_pixel_at": data.scale, or data.res where that is 0, from which on that is one; None likewise,
-    "largest": crops that the largest picture without a mask has the area of}}. The normal class has
-    no entry.
+    "largest": crops that the largest picture without a mask or a box has the area of}}. The normal
+    class has no entry.
     """
     table = {}
     for label, name in enumerate(source.classes):
@@ -39,7 +44,7 @@ def account(source, data):
 
 def _of_class(source, rows, data):
     shown = [source.shown(row, data) for row in rows]
-    masked = [one for one in shown if one.in_file]
+    masked = [one for one in shown if one.in_file and not one.boxed]
     widths = [one.width for one in masked]
     least = int(np.argmin(widths)) if masked else None
     areas = [
@@ -139,8 +144,7 @@ def tell(sources, data):
     if audit:
         kinds = collections.Counter(warning.split(": ")[1] for warning in audit)
         counts = ", ".join(f"{number} x {kind}" for kind, number in kinds.most_common())
-        path = shlex.quote(data.path)
-        lines.append(f"the audit warns: {counts}; python -m dtgan.audit --path={path} lists them")
+        lines.append(f"the audit warns: {counts}; {audit_command(data)} lists them")
     for line in lines:
         log.warning("%s", line)
     return {"accounts": tables, "drawn": drawn, "findings": lines, "audit": audit}
@@ -167,3 +171,13 @@ def tell_masks(source, method):
     if missing:
         text = "%d of %d defect images have no mask: masks are learnt of the others"
         log.warning(text, missing, len(rows))
+
+
+def audit_command(data):
+    """Write the command that audits the same files in the same way."""
+    command, usual = f"python -m dtgan.audit --path={shlex.quote(data.path)}", base_config().data
+    for name in _TOLD:
+        if data[name] != usual[name] and (name, data[name]) != ("source", "folder"):
+            flag = "--group" if name == "group" else f"--config.data.{name}"
+            command += f" {flag}={shlex.quote(str(data[name]))}"
+    return command

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dtgan.config import ConfigError, check_scaling, nearest, parse_fold
+from dtgan.config import FILE_SOURCES, ConfigError, check_scaling, nearest, parse_fold
 from dtgan.data import windows
 from dtgan.data.clean import WithCleanParts
 from dtgan.data.names import check_names
@@ -35,7 +35,7 @@ def open_source(config, split):
     parts = parse_split(split)
     if config.data.source != "procedural":
         _show(config.data.source, config.data.path)
-    if config.data.source == "folder":
+    if config.data.source in FILE_SOURCES:
         source = _open_one(config.data, split)  # joins splits itself, in one audit
     else:
         sources = [_open_one(config.data, part) for part in parts]
@@ -144,7 +144,7 @@ def _open_one(data, split):
             )
         except ValueError as error:
             raise ConfigError(f"data.source=procedural: {error}") from error
-    if data.source == "folder":
+    if data.source in FILE_SOURCES:
         from dtgan.data.folders.folder import FolderSource
 
         # Not config.seed: the split of the files stays the same over training seeds.
@@ -154,7 +154,7 @@ def _open_one(data, split):
         from dtgan.data.tfds import TfdsSource
 
         return TfdsSource(data.path, split=split, channels=data.channels)
-    names = ("procedural", "folder", "tfds")
+    names = ("procedural", *FILE_SOURCES, "tfds")
     raise ConfigError(
         f"data.source={data.source!r} is not one of {', '.join(names)}"
         + nearest(data.source, names)

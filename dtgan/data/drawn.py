@@ -49,7 +49,9 @@ class DrawnMasks(Source):
 
 def file_of(name):
     """Name the file of the mask of an image: of its id, as a PNG file."""
-    return str(pathlib.PurePosixPath(name).with_suffix(".png"))
+    path = pathlib.PurePosixPath(name)
+    kind = path.suffix.partition("#")[2]  # of several classes in one image
+    return str(path.with_name(f"{path.stem}#{kind}.png") if kind else path.with_suffix(".png"))
 
 
 def digest(folder):

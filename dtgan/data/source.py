@@ -15,8 +15,9 @@ class Source:
     classes: tuple of names, NORMAL first (label 0)
     labels: int32 [N], sizes: int32 [N, 2] (height, width), both without decoding an image
     fingerprint: 16 hexadecimal digits that change with the content
-    source[i] -> {"image": uint8 [H, W, C], "mask": uint8 [H, W, 1] in {0, 255} (0 where there is
-                  none), "has_mask": np.bool_, "label": int, "id": str}
+    source[i] -> {"image": uint8 [H, W, C], "mask": uint8 [H, W, 1] in {0, 255}, "has_mask":
+                  np.bool_, "label": int, "id": str}; where has_mask is False, the mask is 0, or 255
+                  in boxes that hold the defect
 
     Optional:
     families: int32 [N], the kind of surface of every image; None where it is not known

@@ -27,7 +27,8 @@ class Shown(NamedTuple):
 
     in_file, scaled: of the mask as it was read, and after scaling; windows: (y, x, pixels inside)
     each; cropped: in any window; width: of the defect's thickest place after scaling, in pixels
-    (below 1: thinner than a pixel). All 0 without a mask.
+    (below 1: thinner than a pixel). All 0 without a mask. boxed: the mask is of boxes that hold the
+    defect.
     """
 
     in_file: int
@@ -35,6 +36,7 @@ class Shown(NamedTuple):
     cropped: int
     width: float
     windows: tuple
+    boxed: bool = False
 
 
 def scale_of(size, data):

@@ -186,10 +186,17 @@ class Layered:
         )
 
     def mask_loss(self, scene, mask, has_mask):
-        """Compare E's presence (a gradient in all cells) and the matte's reach to known masks."""
-        known = has_mask[:, None, None, None].astype(jnp.float32)
-        presence = losses.binary_cross_entropy(scene.z1.presence, self.cells(mask), known)
-        return presence + losses.matte(reach(scene.layer1.matte) * known, mask * known)
+        """Compare E's presence (a gradient in all cells) and the matte's reach to known masks.
+
+        Without a mask, `mask` may mark boxes that hold the defect: nothing may be outside of them,
+        and what is inside is not asked.
+        """
+        known, cells = has_mask[:, None, None, None].astype(jnp.float32), self.cells(mask)
+        boxed = (1.0 - known) * jnp.max(mask, axis=(1, 2, 3), keepdims=True)
+        asked = known + boxed * (1.0 - cells)
+        presence = losses.binary_cross_entropy(scene.z1.presence, cells * known, asked)
+        asked = known + boxed * (1.0 - mask)
+        return presence + losses.matte(reach(scene.layer1.matte) * asked, mask * known)
 
     def cells(self, pixels):
         """Reduce [N, R, R, 1] to the largest value in every cell of z_s: [N, S, S, 1]."""

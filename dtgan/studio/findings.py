@@ -5,7 +5,7 @@ import io
 import pathlib
 
 from dtgan import images
-from dtgan.config import ConfigError
+from dtgan.config import FILE_SOURCES, ConfigError
 from dtgan.data import account
 from dtgan.data.folders.audit import audit
 from dtgan.data.splits import SPLITS
@@ -22,26 +22,27 @@ def page(config, trained):
     folder have no files to audit; of them is told what scaling and cropping lose.
     """
     data, parts = config.data, []
-    if data.source == "folder":
+    if data.source in FILE_SOURCES:
         try:
             report = audit(data)
         except ConfigError as error:
             return line(error, "bad")
         findings = [("error", f) for f in report.errors] + [("warning", f) for f in report.warnings]
+        root = report.root
         parts.append(_counts(report))
         state = f"Errors: {len(report.errors)}. Warnings: {len(report.warnings)}."
         parts.append(line(state, "bad" if report.errors else "good"))
     else:
-        findings = []
+        findings, root = [], pathlib.Path()
         parts.append(line(f"The run learnt of data.source={data.source}: no files to check."))
     if trained is not None:
         told = account.findings(account.account(trained, data), data)
         parts += [line(found, "bad") for found in told]
         if not told:
             parts.append(line("Scaling and cropping leave every defect that has a mask.", "good"))
-    parts.append(_table(findings[:SHOWN], pathlib.Path(data.path), data))
+    parts.append(_table(findings[:SHOWN], root, data))
     if len(findings) > SHOWN:
-        more = f"and {len(findings) - SHOWN} more: python -m dtgan.audit --path={data.path}"
+        more = f"and {len(findings) - SHOWN} more: {account.audit_command(data)}"
         parts.append(line(more))
     return "".join(parts)
 

@@ -32,9 +32,9 @@ def make(root, normal=6, crack=6, masks=True):
 
 
 def data_of(path, **fields):
-    """config.data of a folder."""
+    """config.data of a folder, or of another source of files."""
     data = base_config().data
-    data.update(source="folder", path=str(path), **fields)
+    data.update(**{"source": "folder", "path": str(path), **fields})
     return data
 
 

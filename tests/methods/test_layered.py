@@ -207,19 +207,23 @@ def scene_of(model, params, batch):
     return x1, x2, model.scene(params, x1, x2, jax.random.key(5))
 
 
-def test_mask_term_sees_only_images_that_have_a_mask(pair):
+def test_mask_term_sees_only_images_that_have_a_mask_or_a_box(pair):
     model, state, batch = pair
 
     def terms(presence, has_mask):
         _, _, scene = scene_of(model, state.ema, batch)
         scene = scene._replace(z1=scene.z1._replace(presence=presence))
-        return model.mask_loss(scene, jnp.asarray(batch["mask"]) / 255.0, has_mask)
+        mask = jnp.asarray(batch["mask"]).at[4:6].set(0) / 255.0
+        return model.mask_loss(scene, mask, has_mask)
 
     presence = jnp.zeros((8, 32, 32, 1))
     gradient = jax.jit(jax.grad(terms))(presence, batch["has_mask"])
     assert np.all(np.asarray(gradient[:4, 8:16, 8:16]) < 0)  # towards the defect
     assert np.all(np.asarray(gradient[:4, 20:]) > 0)  # away from clean surface
-    assert_array_equal(gradient[4:], 0.0)
+    # Rows 4 and 5 have neither mask nor box; in the others the square is a box.
+    assert_array_equal(gradient[4:6], 0.0)
+    assert_array_equal(gradient[6:, 8:16, 8:16], 0.0)
+    assert np.all(np.asarray(gradient[6:, 20:]) > 0)
 
 
 def test_reconstruction_teaches_encoder_and_generator_but_not_the_fill(pair):

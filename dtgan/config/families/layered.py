@@ -23,7 +23,7 @@ FIELDS = merge(
             "area": 1.0,  # mean of the matte
             "smooth": 0.1,  # total variation of the matte
             "rehearse": 1.0,  # matte and material of drawn layers, whose answer is known
-            "mask": 0.0,  # matte against the pixel mask, where an image has one
+            "mask": 0.0,  # matte against the pixel mask, or its boxes, where an image has any
         },
         "augment": {"prob": 0.5},
         "optim": {"lr": 0.004, "b1": 0.5},

@@ -1,7 +1,7 @@
 """The audit of a folder of images: decode every file once, list all that is wrong, split the rest.
 
-Layout: images/<class>/*, and masks/<class>/* with the same stem and any image suffix. `folder.py`
-reads what passes; `python -m dtgan.audit` prints the report.
+`layouts` lists what there is, be it folders by class, COCO, YOLO or a table; `folder.py` reads what
+passes; `python -m dtgan.audit` prints the report.
 """
 
 import collections
@@ -16,14 +16,10 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from dtgan import images
 from dtgan.config import NORMAL, ConfigError, check_scaling, nearest, parse_fold
 from dtgan.data import labels, windows
-from dtgan.data.folders import assign, masks
+from dtgan.data.folders import assign, layouts, masks
 from dtgan.data.folders.examine import examine_all
-from dtgan.data.folders.scan import (
-    Finding,
-    list_set,
-    relative,
-    signature,
-)
+from dtgan.data.folders.scan import Finding, relative, signature
+from dtgan.data.folders.shapes import Annotated
 from dtgan.data.splits import SPLITS
 
 
@@ -32,18 +28,19 @@ class AuditReport:
     """Result of `audit`. `records` are the good files, sorted by label and name."""
 
     path: str
+    root: pathlib.Path  # of the names of files in findings
     classes: tuple  # "normal" first
     records: tuple
     errors: tuple  # of Finding
     warnings: tuple
     has_masks: bool  # whether the set holds any mask
-    num_groups: int  # groups that the automatic split kept together; 0 with a splits.csv
+    num_groups: int  # groups that the automatic split kept together; 0 where the set has its own
 
     @property
     def rejected(self):
         """Image and mask files that fail, each once, sorted."""
         files = {finding.file for finding in self.errors}
-        return sorted(f for f in files if f.startswith(("images/", "masks/")) and f[-1] != "/")
+        return sorted(f for f in files if f[-1] != "/" and not f.startswith("splits.csv"))
 
     @property
     def counts(self):
@@ -83,11 +80,12 @@ class AuditReport:
 def audit(data, seed=0):
     """Check every file of a set and split what is good; writes nothing.
 
-    data: config.data, which says where the set is and how its files are read. A splits.csv in
-    data.path (columns file,split) decides the splits; else they are drawn by class from `seed` and
-    the file names in the shares data.fractions, keeping together pictures whose stems have equal
-    matches of the regular expression data.group, and copies of one picture (also mirrored). With
-    data.fold they are those of a fold of all images, whatever a splits.csv says, which is warned.
+    data: config.data, which says where the set is and how its files are read. Where annotations
+    divide the set, or a splits.csv beside (columns file,split), they decide the splits; else these
+    are drawn by class from `seed` and the file names in the shares data.fractions, keeping together
+    pictures whose stems have equal matches of the regular expression data.group, and copies of one
+    picture (also mirrored). With data.fold they are those of a fold of all images, whatever the set
+    says, which is warned.
 
     Exact copies are warnings within a split and errors across splits, where `records` keeps the
     copy in test before val before train: evaluation stays as it was, training loses a copy. Copies
@@ -110,20 +108,15 @@ def audit(data, seed=0):
     for name in ("max_megapixels", "max_compression"):
         if not data[name] > 0:
             raise ConfigError(f"data.{name}={data[name]:g} is not above 0")
-    root = pathlib.Path(data.path)
-    if not root.is_dir():
-        raise ConfigError(
-            f"data.path={data.path} is not a folder; give one that holds images/<class>/*"
-        )
-    return _audit(str(root.absolute()), FrozenConfigDict(data), int(seed), signature(root))
+    return _audit(FrozenConfigDict(data), int(seed), signature(layouts.find(data).places(data)))
 
 
 @functools.lru_cache(maxsize=8)
-def _audit(path, data, seed, state):
-    """Audit as `audit` does; `state` stands for the files' content in the key of the cache."""
+def _audit(data, seed, state):
+    """Audit as `audit` does; `state` stands for the files and their content in the cache's key."""
     del state
-    root, data = pathlib.Path(path), ConfigDict(data)
-    entries, folders, found = list_set(root, data.path)
+    data = ConfigDict(data)
+    root, entries, folders, found = layouts.find(data).list_set(data)
     good, more = examine_all(root, entries, data)
     errors, warnings = found.errors + more.errors, found.warnings + more.warnings
     good, small = _large_enough(root, good, data)
@@ -132,16 +125,20 @@ def _audit(path, data, seed, state):
     good = [dataclasses.replace(r, label=classes.index(r.class_name)) for r in good]
     good.sort(key=lambda record: record.label)
     table, num_groups = root / "splits.csv", 0
-    fold, listed = parse_fold(data), table.exists()
+    own = any(entry.split for entry in entries)  # the annotations divide the set
+    by_table = table.exists() and not own
+    fold, listed = parse_fold(data), own or by_table
     if fold and listed:
         detail = "data.fold draws the splits of all images"
-        warnings.append(Finding("splits.csv", "not used", detail))
-        listed = False
-    if listed:
-        good, findings = _split_by_table(good, {entry.file for entry in entries}, table)
+        name = "splits.csv" if by_table else relative(root, pathlib.Path(data.path))
+        warnings.append(Finding(name, "not used", detail))
+        listed = by_table = False
+    if by_table:
+        known = {entry.file: relative(root, entry.image) for entry in entries}
+        good, findings = _split_by_table(good, known, table)
         errors += findings
     # Before the draw, so that a picture that is left out is nobody's only image in a split.
-    good, refused, doubtful = _duplicates(good)
+    good, refused, doubtful = _duplicates(root, good)
     errors += refused
     warnings += doubtful
     if good and not listed:
@@ -158,11 +155,12 @@ def _audit(path, data, seed, state):
     order = {"key": lambda finding: (finding.reason, finding.file, finding.detail)}
     return AuditReport(
         path=data.path,
+        root=root,
         classes=classes,
         records=tuple(good),
         errors=tuple(sorted(errors, **order)),
         warnings=tuple(sorted(warnings, **order)),
-        has_masks=any(entry.mask for entry in entries),
+        has_masks=any(entry.mask and not entry.boxed for entry in entries),
         num_groups=num_groups,
     )
 
@@ -204,29 +202,32 @@ def _large_enough(root, records, data):
 
 
 def _split_by_table(records, known, table):
-    """Set each record's split from splits.csv: (records with one, findings)."""
+    """Set each record's split from splits.csv: (records with one, findings).
+
+    known: {<class>/<name>: file, for messages} of all pictures.
+    """
     listed, findings = {}, []
     for line, name, word in assign.read_csv(table):
         if name not in known:
-            findings.append(Finding(f"splits.csv:{line}", "unknown file", f"no images/{name}"))
+            findings.append(Finding(f"splits.csv:{line}", "unknown file", f"no picture {name}"))
         elif word not in SPLITS:
             hint = nearest(word, SPLITS)
             detail = f"{word!r} in splits.csv line {line}{hint}; use {', '.join(SPLITS)}"
-            findings.append(Finding(f"images/{name}", "unknown split", detail))
+            findings.append(Finding(known[name], "unknown split", detail))
             listed[name] = None
         elif listed.setdefault(name, word) != word:
             detail = f"splits.csv has it as {listed[name]} and, in line {line}, as {word}"
-            findings.append(Finding(f"images/{name}", "unknown split", detail))
+            findings.append(Finding(known[name], "unknown split", detail))
             listed[name] = None
     for file in dict.fromkeys(record.file for record in records):
         if file not in listed:
             detail = "not listed in splits.csv"
-            findings.append(Finding(f"images/{file}", "unknown split", detail))
+            findings.append(Finding(known[file], "unknown split", detail))
     kept = [r for r in records if listed.get(r.file)]
     return [dataclasses.replace(r, split=listed[r.file]) for r in kept], findings
 
 
-def _duplicates(records):
+def _duplicates(root, records):
     """Find copies: (records without those in another split or class, errors, warnings).
 
     Before the splits are drawn no record has one: copies will share theirs.
@@ -234,7 +235,7 @@ def _duplicates(records):
     order = ("", *SPLITS)
     same = collections.defaultdict(dict)  # {pixels: {file: its records}}
     for record in records:
-        same[record.canonical].setdefault(record.file, []).append(record)
+        same[record.canonical].setdefault(record.image, []).append(record)
     dropped, errors, warnings = set(), [], []
     for files in same.values():
         if len(files) == 1:
@@ -247,29 +248,33 @@ def _duplicates(records):
                 continue
             across, reason = copy.split != first.split, "duplicate"
             how = "same pixels" if copy.digest == first.digest else "mirror image"
-            detail = f"{how} as images/{first.file}"
+            detail = f"{how} as {relative(root, first.image)}"
             if across:
                 reason = "cross-split duplicate"
                 detail += f"; this one is in {copy.split}, that one in {first.split}"
             if classes != shown:
                 names = [labels.SEPARATOR.join(sorted(both)) for both in (classes, shown)]
                 reason = f"label conflict: {names[0]} and {names[1]}"
-                by_folder = copy.folder in classes and first.folder in shown
-                detail += f"; {_remedy(names, by_folder)}"
+                by_folder = all(
+                    one.image.parent.name == one.class_name and not isinstance(one.mask, Annotated)
+                    for one in (copy, first)
+                )
+                place = relative(root, copy.image.parent.parent) if by_folder else ""
+                detail += f"; {_remedy(names, place)}"
             if across or classes != shown:
-                dropped.add(copy.file)
-                errors.append(Finding(f"images/{copy.file}", reason, detail))
+                dropped.add(copy.image)
+                errors.append(Finding(relative(root, copy.image), reason, detail))
             else:
-                warnings.append(Finding(f"images/{copy.file}", reason, detail))
-    return [record for record in records if record.file not in dropped], errors, warnings
+                warnings.append(Finding(relative(root, copy.image), reason, detail))
+    return [record for record in records if record.image not in dropped], errors, warnings
 
 
-def _remedy(names, by_folder):
-    """Say what to do with a picture of two classes, which its folders tell or do not tell."""
-    if NORMAL in names or not by_folder:
+def _remedy(names, place):
+    """Say what to do with a picture of two classes. place: of the folders that tell them, or ""."""
+    if NORMAL in names or not place:
         return "take one of them out"
     both = labels.SEPARATOR.join(sorted(labels.names(names)))
-    return f"take one of them out or, if it shows both, put it into images/{both}/ alone"
+    return f"take one of them out or, if it shows both, put it into {place}/{both}/ alone"
 
 
 def _uncovered(classes, records):

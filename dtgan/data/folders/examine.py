@@ -15,6 +15,7 @@ from dtgan.config import NORMAL
 from dtgan.data import windows
 from dtgan.data.folders import masks as masks_lib
 from dtgan.data.folders.scan import Finding, Findings, relative
+from dtgan.data.folders.shapes import Annotated, Marked
 from dtgan.progress import each
 
 _BITS = (8, 10, 12, 14, 16)  # of cameras
@@ -38,7 +39,7 @@ def examine_all(root, entries, data):
         results = (f.result() if f else own(e) for f, e in zip(waiting, entries, strict=True))
         results = list(each(results, "reading", "files", len(entries)))
     records, found = [], Findings.none()
-    has_masks = any(entry.mask for entry in entries)
+    has_masks = any(entry.mask and not entry.boxed for entry in entries)
     for entry, (own, errors, warnings) in zip(entries, results, strict=True):
         records += own
         found.errors.extend(errors)
@@ -48,6 +49,7 @@ def examine_all(root, entries, data):
             found.warnings.append(Finding(relative(root, entry.image), "no mask", detail))
     for check in (_check_range, _check_mask_values, _check_mask_area):
         found.warnings.extend(check(records, data))
+    found.errors.extend(_check_empty(root, entries, records, found))
     return records, found
 
 
@@ -165,43 +167,75 @@ def _measured(entry, picture, pixels):
 
 def _masked(root, record, orientation, data, found):
     """Read the mask of a record: the records with it; what is wrong with it goes to `found`."""
-    name, normal = relative(root, record.mask), record.class_name == NORMAL
+    annotated, normal = isinstance(record.mask, Annotated), record.class_name == NORMAL
+    file = record.mask.file if annotated else record.mask
+    value, name, records = "", relative(root, file), []
+    if annotated:
+        parts = _drawn(name, record, orientation, found)
+    else:
+        parts, value = _filed(root, record, orientation, data, found)
+    for kind, (pixels, exact) in sorted(parts.items()):
+        own = dataclasses.replace(record, class_name=kind or record.class_name)
+        if pixels.any() or normal:
+            own = dataclasses.replace(
+                own,
+                area=float(pixels.mean()),
+                mask_value=value,
+                mask_digest=_mask_digest(pixels, exact),
+                boxed=not exact,
+                shown=windows.shown(np.uint8(255) * pixels[..., None], data)._replace(
+                    boxed=not exact
+                ),
+            )
+        else:
+            detail = "marks no pixel; ignored, so this defect reads has_mask=False"
+            where = f"{name}{record.mask.where(kind)}" if annotated else name
+            found.warnings.append(Finding(where, "zero-area mask", detail))
+            own = dataclasses.replace(own, mask=None, boxed=False)
+        records.append(own)
+    return records
+
+
+def _drawn(name, record, orientation, found):
+    """Draw the annotations of a record: {class: Marked}, empty with an error in `found`."""
+    parts, faults = record.mask.read(record.size)
+    for where, detail in faults:
+        if orientation > 4:
+            detail += f", which its EXIF orientation {orientation} turns"
+        found.errors.append(Finding(f"{name}{where}", "wrong annotation", detail))
+    return {} if faults else parts
+
+
+def _filed(root, record, orientation, data, found):
+    """Read the mask file of a record: ({class, "" for the record's own: Marked}, its one value).
+
+    There is none, with an error in `found`, where the mask cannot be used.
+    """
+    name, nothing = relative(root, record.mask), ({}, "")
     mask = _attempt(root, record.mask, found, masks_lib.read_mask, data)
     if mask is None:
-        return []
+        return nothing
     if mask.codes.shape != record.size:
         (height, width), (rows, columns) = mask.codes.shape, record.size
         detail = f"{width}x{height} for an image of {columns}x{rows}"
         if orientation > 4:
             detail += f", which its EXIF orientation {orientation} turns"
         found.errors.append(Finding(name, "wrong-size mask", detail))
-        return []
+        return nothing
     fault = masks_lib.fault(mask, data)
     if fault:
         found.errors.append(Finding(name, *fault))
-        return []
+        return nothing
     parts = {kind: marked for kind, marked in masks_lib.parts(mask, data).items() if marked.any()}
-    if normal and "" in parts:
+    if record.class_name == NORMAL and "" in parts:
         detail = f"{int(parts[''].sum())} defect pixels in an image of class {NORMAL}"
         found.errors.append(Finding(name, "mask on a normal image", detail))
-    if not parts and not normal:
-        if data.mask_values:
-            detail = f"has no defect of data.mask_values; move its image to images/{NORMAL}/"
-            found.errors.append(Finding(name, "zero-area mask", detail))
-        detail = "marks no pixel; ignored, so this defect reads has_mask=False"
-        found.warnings.append(Finding(name, "zero-area mask", detail))
-        return [dataclasses.replace(record, mask=None)]
-    return [
-        dataclasses.replace(
-            record,
-            class_name=kind or record.class_name,
-            area=float(marked.mean()),
-            mask_value=masks_lib.only_value(mask),
-            mask_digest=_digest((*marked.shape, 1), np.packbits(marked).tobytes()),
-            shown=windows.shown(np.uint8(255) * marked[..., None], data),
-        )
-        for kind, marked in sorted((parts or {"": np.zeros(record.size, bool)}).items())
-    ]
+    if not parts and data.mask_values and record.class_name != NORMAL:
+        detail = f"has no defect of data.mask_values; move its image to images/{NORMAL}/"
+        found.errors.append(Finding(name, "zero-area mask", detail))
+    parts = parts or {"": np.zeros(record.size, bool)}
+    marked = {kind: Marked(pixels, True) for kind, pixels in parts.items()}
+    return marked, masks_lib.only_value(mask)
 
 
 def _check_white(name, picture, greatest, white, found):
@@ -250,7 +284,8 @@ def _check_mask_values(records, data):
 
 def _check_mask_area(records, data):
     """Find a set most of whose masks cover more than half of the picture."""
-    areas = [record.area for record in records if record.area]
+    files = [record for record in records if not isinstance(record.mask, Annotated)]
+    areas = [record.area for record in files if record.area]
     if not areas or np.median(areas) <= 0.5:
         return []
     share = f"{100 * np.median(areas):.0f} % of the picture (median of {len(areas)})"
@@ -260,10 +295,28 @@ def _check_mask_area(records, data):
     return [Finding("masks/", "large masks", f"masks cover {share}: {remedy}")]
 
 
+def _check_empty(root, entries, records, found):
+    """Find a set whose masks mark no defect, all of them: they are not what they should be."""
+    masks = [entry.mask for entry in entries if entry.mask and entry.class_name != NORMAL]
+    marked = any(record.mask and record.class_name != NORMAL for record in records)
+    if not masks or marked or found.errors:
+        return []
+    first = masks[0]
+    folder = first.file.parent if isinstance(first, Annotated) else first.parent.parent
+    detail = f"none of {len(masks)} marks a pixel; mend them, or take them out to go on without"
+    return [Finding(f"{relative(root, folder)}/", "every mask is empty", detail)]
+
+
 def _digest(shape, data):
     digest = hashlib.sha256(repr(tuple(shape)).encode())
     digest.update(data)  # not joined first: a strip's pixels are large
     return digest.hexdigest()
+
+
+def _mask_digest(pixels, exact):
+    """Compute a digest of where a defect is, bool [H, W]: another of boxes than of a mask."""
+    digest = _digest((*pixels.shape, 1), np.packbits(pixels).tobytes())
+    return digest if exact else f"boxes {digest}"
 
 
 def _canonical(pixels):

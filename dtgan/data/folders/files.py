@@ -6,6 +6,7 @@ from dtgan import images
 from dtgan.config import NORMAL, ConfigError
 from dtgan.data import windows
 from dtgan.data.folders import assign, masks
+from dtgan.data.folders.shapes import Annotated
 from dtgan.data.source import Source
 
 
@@ -33,8 +34,9 @@ class FileSource(Source):
 
         Returns {"image": uint8 [H, W, C], "mask": uint8 [H, W, 1] of {0, 255}, "has_mask":
         np.bool_, "label": int, "id": str}. In a set with masks a normal image
-        has one, which is empty; a defect image without its mask reads has_mask False. Raises
-        ConfigError for a file that changed since it was examined.
+        has one, which is empty; a defect image without its mask reads has_mask False, and its mask
+        is then empty, or marks boxes that hold the defect. Raises ConfigError for a file that
+        changed since it was examined.
         """
         record, data = self._records[index], self._data
         try:
@@ -47,7 +49,8 @@ class FileSource(Source):
             raise ConfigError(
                 f"{record.image} or its mask cannot be read any more ({error}); restore it"
             ) from None
-        known = record.mask is not None or (record.label == 0 and self._has_masks)
+        known = record.mask is not None and not record.boxed
+        known |= record.label == 0 and self._has_masks
         return {
             "image": image,
             "mask": mask,
@@ -72,9 +75,14 @@ class FileSource(Source):
             return windows.untouched(record.size, data)
         if all(data[name] == self._data[name] for name in ("res", "scale", "scale_to")):
             return record.shown  # was measured when the files were examined
-        return super().shown(index, data)
+        return super().shown(index, data)._replace(boxed=record.boxed)
 
     def _marked(self, record):
         """Read where the defect of a record is: bool [H, W]."""
+        if isinstance(record.mask, Annotated):
+            parts, faults = record.mask.read(record.size)
+            if faults:
+                raise ValueError(faults[0][1])
+            return parts[record.class_name].pixels
         found = masks.parts(masks.read_mask(record.mask, self._data), self._data)
         return found[record.class_name if self._data.mask_values else ""]

@@ -1,31 +1,27 @@
-"""A set of images in folders: images/<class>/* and, where there are any, masks/<class>/*.
+"""A set of image files in any of the `layouts`, such as images/<class>/* and masks/<class>/*.
 
 The class "normal" is defect-free and has label 0; the others, sorted by name, have 1..K. A mask has
-its image's stem and size; `masks.py` says which of its values mark the defect.
+its image's stem and size; `masks.py` says which of its values mark the defect, `shapes.py` what
+annotations do.
 """
 
-import shlex
-
-from dtgan.config import ConfigError, base_config
+from dtgan.config import ConfigError
+from dtgan.data.account import audit_command
 from dtgan.data.folders import audit
 from dtgan.data.folders.files import FileSource
 from dtgan.data.folders.scan import check_count
 from dtgan.data.splits import parse_split
 
 _LISTED = 20  # findings in an error message
-_TOLD = (  # fields that change what the audit finds
-    *("group", "fold", "fractions", "range", "mask_values", "mask_invert"),
-    *("max_megapixels", "max_compression", "res", "scale", "scale_to", "upscale"),
-)
 
 
 class FolderSource(FileSource):
-    """Random access to one split, or several joined by "+", of a folder of images.
+    """Random access to one split, or several joined by "+", of a set of image files.
 
-    data: config.data. Its path holds images/<class>/*, and may hold masks/<class>/* and splits.csv
-        (file,split), which data.fold overrules. With skip_bad, goes on without the files that the
-        audit rejects; of a picture in two splits the copy in train is dropped (or that in val, for
-        one in val and test), so that no test image is known from training.
+    data: config.data. Its source says how the set is laid out, one of config.FILE_SOURCES;
+        data.fold overrules the splits that it has. With skip_bad, goes on without the files that
+        the audit rejects; of a picture in two splits the copy in train is dropped (or that in val,
+        for one in val and test), so that no test image is known from training.
     seed: of the automatic split.
 
     Attributes: `classes` ("normal" first), `labels` int32 [N], `sizes` int32 [N, 2] (height,
@@ -55,23 +51,13 @@ def _complaint(report, data):
     files = len({finding.file for finding in report.errors})
     lines = [
         f"{files} file{'' if files == 1 else 's'} in {report.path} fail{'s' if files == 1 else ''} "
-        f"the audit; fix what `{_command(data)}` lists, "
+        f"the audit; fix what `{audit_command(data)}` lists, "
         "or go on without them: --config.data.skip_bad=True"
     ]
     lines += [f"  {finding}" for finding in report.errors[:_LISTED]]
     if len(report.errors) > _LISTED:
         lines.append(f"  ... and {len(report.errors) - _LISTED} more")
     return "\n".join(lines)
-
-
-def _command(data):
-    """Write the command that audits the same files in the same way."""
-    command, usual = f"python -m dtgan.audit --path={shlex.quote(data.path)}", base_config().data
-    for name in _TOLD:
-        if data[name] != usual[name]:
-            flag = "--group" if name == "group" else f"--config.data.{name}"
-            command += f" {flag}={shlex.quote(str(data[name]))}"
-    return command
 
 
 def _check_rest(report):

@@ -98,6 +98,12 @@ def check_fields(data):
     kinds = parse_kinds(data.mask_values)
     if kinds:
         check_names(kinds.classes, f"data.mask_values={data.mask_values!r}")
+    for name in ("mask_values", "mask_invert"):
+        if data[name] and data.source in ("coco", "yolo", "csv"):
+            raise ConfigError(
+                f"data.{name}={data[name]!r} is for files of masks, and data.source={data.source} "
+                "has none; leave it out"
+            )
     if kinds and data.mask_invert:
         raise ConfigError(
             "data.mask_invert=True does not go with data.mask_values; leave it out, and name the "

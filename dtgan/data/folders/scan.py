@@ -1,6 +1,7 @@
-"""Scan of a folder of images: its files by class, paired with their masks, none of them decoded.
+"""Records of a set, and the scan of folders: files by class, paired with masks, none decoded.
 
-First of the audit: `examine.py` decodes the files, `audit.py` compares and splits them.
+First of the audit, with `layouts`: `examine.py` decodes the files, `audit.py` compares and splits
+them.
 """
 
 import collections
@@ -13,9 +14,9 @@ import unicodedata
 from typing import NamedTuple
 
 from dtgan import images
-from dtgan.config import NORMAL, ConfigError, nearest
+from dtgan.config import ConfigError
 from dtgan.data import windows
-from dtgan.data.names import check_names
+from dtgan.data.folders.shapes import Annotated
 
 _SILENT = ("thumbs.db", "desktop.ini", "__macosx")  # of file managers, ignored like hidden files
 _MASK_SUFFIX = re.compile(r"[-_ .](masks?|gt|labels?|seg|segmentation)$", re.IGNORECASE)
@@ -50,15 +51,16 @@ class Findings(NamedTuple):
 class Record:
     """One good image with the defect of one class. Digests are of decoded pixels.
 
-    Where data.mask_values divides a mask, an image has a record for each of its classes.
-    `canonical` is equal under flips.
+    Where data.mask_values divides a mask, or annotations are of several classes, an image has a
+    record for each of them. `canonical` is equal under flips.
     """
 
     class_name: str
-    folder: str  # in which it lies: its class, unless data.mask_values says otherwise
+    folder: str  # in which it lies, or all classes of its annotations: "a", "a+b"
     name: str  # file name, Unicode NFC
     image: pathlib.Path
-    mask: pathlib.Path | None
+    mask: pathlib.Path | Annotated | None
+    boxed: bool = False  # the mask is of boxes that hold the defect
     label: int = 0
     size: tuple = (0, 0)  # height, width
     channels: int = 0  # in the file: 1 or 3
@@ -79,7 +81,7 @@ class Record:
 
     @property
     def part(self):
-        """#<class> where the folder does not say the class, else an empty text."""
+        """#<class> where `folder` is not the class, else an empty text."""
         return "" if self.class_name == self.folder else f"#{self.class_name}"
 
     @property
@@ -95,38 +97,13 @@ class Listed(NamedTuple):
     unread: collections.Counter
 
 
-def list_set(root, shown):
-    """List the set without decoding: (records without contents, class folders, Findings).
-
-    Raises ConfigError where no training is possible with these files.
-    """
-    if not (root / "images").is_dir():
-        raise ConfigError(f"data.path={shown} has no folder images/; put images in images/<class>/")
-    found = Findings.none()
-    for name in ("images", "masks", "splits.csv"):
-        if not _inside(root, [root / name], found):
-            raise ConfigError(f"data.path={shown}: {found.warnings[-1]}, or give its own folder")
-    pictures = list_classes(root / "images", root, found, found.errors)
-    masks = list_classes(root / "masks", root, found, found.errors)
-    _check_classes(shown, pictures)
-    entries = []
-    for class_name in (NORMAL, *sorted(set(pictures) - {NORMAL})):
-        own = masks.pop(class_name, Listed([], None))
-        entries += pair(root, class_name, pictures[class_name].files, own.files, found)
-    for class_name, listed in masks.items():
-        for mask in listed.files:
-            detail = f"there is no images/{class_name}"
-            found.errors.append(Finding(relative(root, mask), "unknown label", detail))
-    return entries, tuple(pictures), found
-
-
 def list_classes(folder, root, found, strays, leave_out=None):
     """List {class: Listed} of a folder; images beside the class folders become `strays`.
 
     Raises ConfigError where two folders have the same name in Unicode NFC.
     """
     classes = {}
-    for child in _inside(root, _visible(folder), found):
+    for child in inside(root, visible(folder), found):
         if child.name == leave_out:
             continue
         if child.is_dir():
@@ -146,7 +123,7 @@ def list_classes(folder, root, found, strays, leave_out=None):
 def list_files(folder, root, found):
     """List a class folder as Listed; what is not read becomes a warning in `found`."""
     listed = Listed([], collections.Counter())
-    for file in _inside(root, _visible(folder), found):
+    for file in inside(root, visible(folder), found):
         if file.is_file() and file.suffix.lower() in images.SUFFIXES:
             listed.files.append(file)
             continue
@@ -190,22 +167,6 @@ def pair(root, class_name, pictures, masks, found):
     return entries
 
 
-def _check_classes(shown, pictures):
-    """Raise ConfigError where no training is possible with these classes."""
-    check_names(pictures, f"data.path={shown}")
-    if NORMAL not in pictures:
-        raise ConfigError(
-            f"data.path={shown} has no class {NORMAL!r}{nearest(NORMAL, pictures)}; "
-            f"put defect-free images in images/{NORMAL}/"
-        )
-    if len(pictures) < 2:
-        raise ConfigError(
-            f"data.path={shown} has no defect class; put defect images in images/<class>/"
-        )
-    for class_name, listed in sorted(pictures.items()):
-        check_count(class_name, len(listed.files), listed.unread)
-
-
 def check_count(class_name, number, unread=()):
     """Raise ConfigError where a class has fewer than the two images that it needs.
 
@@ -232,21 +193,19 @@ def describe_unread(unread):
     return f"{number} file{'' if number == 1 else 's'} of a type that is not read ({kinds})"
 
 
-def signature(root):
-    """Compute a digest of names, sizes and times: any change of a file of the set changes it.
-
-    It looks where the set is read, and no deeper, so that links cannot lead it in a circle.
-    """
+def signature(files):
+    """Compute a digest of names, sizes and times: any change of one of the files changes it."""
     rows = []
-    parts = [folder for name in ("images", "masks") for folder in _visible(root / name)]
-    for file in (root / "splits.csv", *parts, *(file for part in parts for file in _visible(part))):
-        if file.exists():
+    for file in files:
+        try:
             stat = file.stat()
-            rows.append((str(file.relative_to(root)), stat.st_mtime_ns, stat.st_size))
+        except OSError:  # a link to nowhere
+            continue
+        rows.append((str(file.absolute()), stat.st_mtime_ns, stat.st_size))
     return hashlib.sha256(repr(sorted(rows)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _visible(folder):
+def visible(folder):
     """List a folder's children by name, without hidden files and those of file managers."""
     if not folder.is_dir():
         return []
@@ -254,14 +213,12 @@ def _visible(folder):
     return [c for c in children if c.name[0] != "." and c.name.lower() not in _SILENT]
 
 
-def _inside(root, children, found):
+def inside(root, children, found):
     """Leave out the links that lead out of the set, or nowhere, with a warning each in `found`."""
     kept = []
     for child in children:
-        target = pathlib.Path(os.path.realpath(child))
-        if child.is_symlink() and not (
-            target.exists() and target.is_relative_to(os.path.realpath(root))
-        ):
+        target = pathlib.Path(os.path.realpath(child)) if child.is_symlink() else None
+        if target and not (target.exists() and target.is_relative_to(os.path.realpath(root))):
             detail = f"to {target}; not followed: copy what it leads to"
             found.warnings.append(Finding(relative(root, child), "link out of the set", detail))
         else:
@@ -275,5 +232,6 @@ def stem(path):
 
 
 def relative(root, path):
-    """Format `path` for messages: relative to the set, with forward slashes."""
-    return unicodedata.normalize("NFC", path.relative_to(root).as_posix())
+    """Format `path` for messages: relative to the set if it is in it, with forward slashes."""
+    path = path.relative_to(root) if path.is_relative_to(root) else path
+    return unicodedata.normalize("NFC", path.as_posix())

@@ -28,6 +28,7 @@ from dtgan.data.tfds import METADATA
 from dtgan.progress import each
 
 _READING = (  # fields of config.data, by the same names
+    *("source", "images", "csv_columns"),
     *("channels", "fractions", "group", "skip_bad"),
     *("range", "mask_values", "mask_invert", "max_megapixels"),
 )
@@ -42,6 +43,9 @@ class SteelConfig(tfds.core.BuilderConfig):
     """The images to prepare: those under `folder`, or the procedural set where that is empty."""
 
     folder: str = _field("", "directory of images/<class>/*; without it the procedural set")
+    source: str = _field("folder", "folder: its layout, folder, coco, yolo or csv")
+    images: str = _field("", "coco, csv: folder of the pictures")
+    csv_columns: str = _field("", "csv: file:ImageId,class:ClassId,rle:EncodedPixels")
     channels: int = _field(1, "of the stored images: 1 grey, 3 RGB")
     seed: int = _field(0, "of the procedural set, or of the folder's division into splits")
     fractions: tuple = _field((0.7, 0.15, 0.15), "folder: train, val and test, by commas")
@@ -97,7 +101,7 @@ class SteelDefects(tfds.core.GeneratorBasedBuilder):
                     "image": tfds.features.Image(
                         shape=(None, None, channels), encoding_format="png"
                     ),
-                    # All zero where has_mask is False: TFDS has no optional images.
+                    # All zero, or of boxes, where has_mask is False: TFDS has no optional images.
                     "mask": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
                     "has_mask": np.bool_,
                     "label": tfds.features.ClassLabel(names=list(classes)),

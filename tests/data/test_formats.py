@@ -1,0 +1,524 @@
+"""Pins the layouts: one set reads the same in each, and what is wrong is named, all at once."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
+
+from dtgan import annotations
+from dtgan.config import ConfigError, base_config
+from dtgan.data import account, catalog, drawn
+from dtgan.data.folders import audit, shapes
+from dtgan.data.folders.folder import FolderSource
+from tests.data import formats
+from tests.data.folders import data_of, save
+
+MADE = formats.Set()
+
+
+def audited(data):
+    report = audit.audit(data)
+    return [str(finding) for finding in report.errors + report.warnings]
+
+
+def records(data):
+    config = base_config()
+    config.data.update(data)
+    return {item["id"]: item for item in catalog.open_source(config, "train+val+test")}
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    data = formats.write(MADE, formats.folder, tmp_path_factory.mktemp("folder"))
+    return audit.audit(data), records(data)
+
+
+@pytest.mark.parametrize("layout", formats.EXACT + formats.OUTLINED, ids=lambda x: x.__name__)
+def test_a_set_is_the_same_in_every_layout(tmp_path, plain, layout):
+    data = formats.write(MADE, layout, tmp_path)
+    report, (wanted, items) = audit.audit(data), plain
+    assert not report.errors and not report.warnings
+    # The outlines run along the edges of pixels, so nothing is lost in them either.
+    assert report.fingerprint == wanted.fingerprint
+    assert [(r.id, r.split, r.label) for r in report.records] == [
+        (r.id, r.split, r.label) for r in wanted.records
+    ]
+    for name, item in records(data).items():
+        for part in ("image", "mask", "has_mask"):
+            np.testing.assert_array_equal(item[part], items[name][part])
+
+
+def test_the_labels_that_are_written_are_read(tmp_path):
+    formats.folder(MADE, tmp_path)
+    written = [
+        {"file": f"images/{name}", "class": name.split("/")[0], "size": formats.SIZE}
+        | ({} if mask is None else {"mask": f"masks/{name}"})
+        for name, mask in MADE.masks.items()
+    ]
+    annotations.write(tmp_path, written, MADE.classes, "whole", with_mvtec=True)
+    wanted = audit.audit(data_of(tmp_path)).fingerprint
+    for source in ("coco", "yolo"):
+        report = audit.audit(data_of(tmp_path, source=source))
+        assert not report.errors and report.fingerprint == wanted
+    assert audit.audit(data_of(tmp_path / "mvtec")).fingerprint == wanted
+
+
+def test_outlines_through_the_middles_of_pixels_are_within_a_pixel(tmp_path, plain):
+    def segment(mask):
+        return [[value - 0.5 for value in formats.outline(mask)]]
+
+    data = formats.write(MADE, lambda made, root: formats.coco(made, root, segment), tmp_path)
+    for name, item in records(data).items():
+        true, found = plain[1][name]["mask"][..., 0] > 0, item["mask"][..., 0] > 0
+        around = np.ones((3, 3), bool)
+        assert not (found & ~ndimage.binary_dilation(true, around)).any()
+        assert not (ndimage.binary_erosion(true, around) & ~found).any()
+
+
+def test_mvtec_2_is_one_class_of_defects(tmp_path):
+    data = formats.write(MADE, formats.mvtec_2, tmp_path)
+    save(tmp_path / "test_private" / "x.png", MADE.pictures["normal/n0.png"])
+    assert [line.split(": ")[:2] for line in audited(data)] == [["test_private/", "not read"]]
+    assert audit.audit(data).classes == ("normal", "bad")
+    assert all(item["has_mask"] for item in records(data).values())
+
+
+def test_pictures_of_one_name_in_two_folders_are_told_apart(tmp_path):
+    data = formats.write(MADE, formats.mvtec, tmp_path)
+    save(tmp_path / "test/good/n0.png", np.full(formats.SIZE, 7, np.uint8))
+    names = {name for name in records(data) if "n0" in name}
+    assert names == {"normal/train_good_n0.png", "normal/test_good_n0.png"}
+
+
+def test_the_products_of_mvtec_are_told(tmp_path):
+    formats.write(MADE, formats.mvtec, tmp_path / "bottle")
+    with pytest.raises(ConfigError, match=r"holds the sets bottle; give one .*path=.*/bottle"):
+        audit.audit(data_of(tmp_path))
+
+
+def test_a_picture_of_two_classes_is_a_record_of_each(tmp_path):
+    content = formats.coco_content(MADE, formats.compressed)
+    crowd = {"image_id": 8, "category_id": 8, "iscrowd": 1}
+    other = np.zeros(formats.SIZE, bool)
+    other[:3, :5] = True
+    crowd["segmentation"] = formats.uncompressed(other)
+    content["annotations"].append(crowd)
+    MADE.flat(tmp_path)
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    data = data_of(tmp_path / "labels.json", source="coco")
+    items = records(data)
+    parts = items["crack+spot/c0.png#crack"], items["crack+spot/c0.png#spot"]
+    assert len(items) == len(MADE.masks) + 1 and [part["label"] for part in parts] == [1, 2]
+    np.testing.assert_array_equal(parts[0]["mask"][..., 0] > 0, MADE.masks["crack/c0.png"])
+    np.testing.assert_array_equal(parts[1]["mask"][..., 0] > 0, other)
+    assert drawn.file_of("crack+spot/c0.png#crack") == "crack+spot/c0#crack.png"
+    splits = {r.split for r in audit.audit(data).records if r.name == "c0.png"}
+    assert len(splits) == 1
+
+
+def test_files_and_keys_and_columns_of_splits_divide_the_set(tmp_path):
+    items, parts = MADE.items(), ("train", "val", "test")
+    wanted = {name: parts[k % 3] for k, (_, name, _) in enumerate(items)}
+    coco, beside, yolo, table = (tmp_path / n for n in ("coco", "beside", "yolo", "table"))
+    whole = formats.coco_content(MADE, formats.compressed)
+    rows = {"normal": "", "crack": "0 0.5 0.5 0.25 0.5\n", "spot": "1 0.5 0.5 0.25 0.5\n"}
+    for part, word in zip(parts, ("train2017", "val2017", "test"), strict=True):
+        pictures = [one for one in whole["images"] if wanted[one["file_name"]] == part]
+        numbers = {one["id"] for one in pictures}
+        marks = [one for one in whole["annotations"] if one["image_id"] in numbers]
+        for file in (
+            coco / f"annotations/instances_{word}.json",
+            beside / part.replace("val", "valid") / "_annotations.coco.json",
+        ):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps({**whole, "images": pictures, "annotations": marks}))
+        for class_name, name, _ in items:
+            if wanted[name] == part:
+                pixels = MADE.pictures[f"{class_name}/{name}"]
+                save(coco / word / name, pixels)
+                save(file.parent / name, pixels)
+                save(yolo / part / "images" / name, pixels)
+                save(table / "images" / name, pixels)
+                label = yolo / part / "labels" / f"{name[:-4]}.txt"
+                label.parent.mkdir(exist_ok=True)
+                label.write_text(rows[class_name])
+    # As some tools write it, for a folder that lies beside.
+    folders = "train: ../train/images\nval: ../val/images\ntest: ../test/images\n"
+    (yolo / "data.yaml").write_text(f"{folders}nc: 2\nnames: [crack, spot]\n")
+    lines = [f"{name};{kind};{wanted[name]}" for kind, name, _ in items]
+    (table / "labels.csv").write_text("\n".join(["file;class;split", *lines]))
+    for data in (
+        data_of(coco, source="coco"),
+        data_of(beside, source="coco"),
+        data_of(yolo, source="yolo"),
+        data_of(table, source="csv"),
+    ):
+        report = audit.audit(data)
+        assert not report.errors and report.num_groups == 0
+        assert {r.name: r.split for r in report.records} == wanted
+        data.fold = "0/3"
+        assert [f.reason for f in audit.audit(data).warnings][-1] == "not used"
+
+
+def test_a_table_of_classes_alone_is_a_folder_without_masks(tmp_path):
+    made = formats.Set()
+    made.flat(tmp_path)
+    words = {"normal": "OK", "crack": "crack", "spot": "spot"}
+    rows = [f"{name},{words[kind]}" for kind, name, _ in made.items()]
+    (tmp_path / "labels.csv").write_text("\n".join(["picture,what", *rows]))
+    columns = "file:picture,class:what"
+    report = audit.audit(data_of(tmp_path, source="csv", csv_columns=columns))
+    formats.folder(made, tmp_path / "folder")
+    (tmp_path / "folder/masks").rename(tmp_path / "masks")
+    assert report.fingerprint == audit.audit(data_of(tmp_path / "folder")).fingerprint
+    assert not report.has_masks and not report.errors
+
+
+def test_the_first_form_of_severstal_is_read(tmp_path, plain):
+    MADE.flat(tmp_path / "images")
+    rows = [
+        f"{name}_{kind},{formats.runs(mask) if kind == own else ''}"
+        for own, name, mask in MADE.items()
+        for kind in MADE.classes
+    ]
+    (tmp_path / "train.csv").write_text("\n".join(["ImageId_ClassId,EncodedPixels", *rows]))
+    columns = "file_class:ImageId_ClassId,rle:EncodedPixels"
+    data = data_of(tmp_path / "train.csv", source="csv", csv_columns=columns)
+    assert audit.audit(data).fingerprint == plain[0].fingerprint
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+def test_run_lengths_of_every_kind_give_the_mask_back(mask):
+    size = mask.shape
+    forms = [
+        shapes.parse_runs(formats.runs(mask)),
+        shapes.Counts(size, np.asarray(formats.uncompressed(mask)["counts"], np.int64)),
+        shapes.Counts(size, formats.compressed(mask)["counts"].encode()),
+    ]
+    for form in forms:
+        found = np.zeros(size, bool)
+        form.mark(found)
+        np.testing.assert_array_equal(found, mask)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=12) | st.text("0PoO1a", max_size=12).map(str.encode))
+def test_compressed_run_lengths_of_any_bytes_are_read_or_refused(counts):
+    # pycocotools itself reads beyond the end of a text whose last number goes on.
+    try:
+        shapes.Counts((5, 4), counts).mark(np.zeros((5, 4), bool))
+    except ValueError as error:
+        assert "5" in str(error)
+
+
+COCO_FAULTS = {
+    "missing": (
+        lambda c: c["images"].append({"id": 99, "file_name": "gone.png"}),
+        "images/gone.png: missing picture: annotations/instances_all.json image 99 names it",
+    ),
+    "outside": (
+        lambda c: c["images"].append({"id": 99, "file_name": "../secret.png"}),
+        "images/../secret.png: picture out of the set",
+    ),
+    "twice": (
+        lambda c: c["images"].append({"id": 99, "file_name": "n0.png"}),
+        "annotations/instances_all.json image 99: image named twice: n0.png is there already",
+    ),
+    "id": (
+        lambda c: c["images"].append({"id": 1, "file_name": "n9.png"}),
+        "annotations/instances_all.json image 1: image named twice: its id",
+    ),
+    "size": (
+        lambda c: c["images"][9].update(width=48),
+        "instances_all.json annotation 9: wrong annotation: 48x20 for an image of 24x20",
+    ),
+    "category": (
+        lambda c: c["annotations"][1].update(category_id=3),
+        "annotation 9: unknown category: category_id 3 is none of categories",
+    ),
+    "image": (
+        lambda c: c["annotations"][1].update(image_id=555),
+        "annotation 9: unknown image: image_id 555 is none of images",
+    ),
+    "corners": (
+        lambda c: c["annotations"][1].update(segmentation=[[1, 1, 5, 5]]),
+        "annotation 9: wrong annotation: an outline of 2 points; it needs 3",
+    ),
+    "nan": (
+        lambda c: c["annotations"][1].update(segmentation=[[1, 1, 5, 5, 3, float("nan")]]),
+        "annotation 9: wrong annotation: an outline with something that is no finite number",
+    ),
+    "huge": (
+        lambda c: c["annotations"][1].update(segmentation=[[1, 1, 5, 5, 3, 10**400]]),
+        "annotation 9: wrong annotation: an outline with something that is no finite number",
+    ),
+    "beyond": (
+        lambda c: c["annotations"][1].update(segmentation=[[1, 1, 50, 1, 50, 9]]),
+        "wrong annotation: x from 1 to 50, y from 1 to 9; the picture is 24x20, 480 pixels",
+    ),
+    "counts": (
+        lambda c: c["annotations"][1].update(segmentation={"size": [20, 24], "counts": [9, 9]}),
+        "wrong annotation: run lengths of 18 pixels; the picture is 24x20, 480 pixels",
+    ),
+    "other counts": (
+        lambda c: c["annotations"][1].update(segmentation={"size": [20, 25], "counts": [500]}),
+        "wrong annotation: run lengths of 25x20 pixels; the picture is 24x20",
+    ),
+    "compressed": (
+        lambda c: c["annotations"][1].update(segmentation={"size": [20, 24], "counts": "oooo"}),
+        "wrong annotation: compressed run lengths that are damaged or of another size",
+    ),
+    "nothing": (
+        lambda c: c["annotations"][1].update(segmentation=[]),
+        "annotation 9: wrong annotation: it has neither a segmentation nor a bbox",
+    ),
+}
+
+
+def test_all_that_is_wrong_with_a_coco_file_is_named_at_once(tmp_path):
+    save(tmp_path / "set/secret.png", MADE.pictures["normal/n0.png"])
+    data = formats.write(MADE, formats.coco, tmp_path / "set")
+    file = tmp_path / "set/annotations/instances_all.json"
+    whole = json.loads(file.read_text())
+    for change, line in COCO_FAULTS.values():
+        content = json.loads(json.dumps(whole))
+        change(content)
+        file.write_text(json.dumps(content))
+        errors = [str(finding) for finding in audit.audit(data).errors]
+        assert len(errors) == 1 and line in errors[0], (line, errors)
+    several = ("missing", "category", "corners")
+    for number, name in enumerate(several):
+        content = {**whole, "annotations": whole["annotations"][number:]}
+        COCO_FAULTS[name][0](content)
+        whole = {**whole, "images": content["images"]}
+    file.write_text(json.dumps(whole))
+    assert len(audit.audit(data).errors) == len(several)
+    data.skip_bad = True
+    source = FolderSource(data, "train+val+test")
+    assert source.skipped == len(several) and len(source) == len(MADE.masks) - 2
+
+
+def places_in(value, place=()):
+    """List the places of all values in JSON."""
+    keys = value if isinstance(value, dict) else ()
+    for key in range(len(value)) if isinstance(value, list) else keys:
+        yield (*place, key)
+        yield from places_in(value[key], (*place, key))
+
+
+STRANGE = [None, True, -1, 2.5, float("nan"), 10**30, "", "normal", "../x", "\0", "x" * 300]
+STRANGE += [
+    [],
+    [[]],
+    {},
+    [1, 2, 3],
+    {"size": [20, 24], "counts": "a"},
+    {"size": 1, "counts": [480]},
+]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_a_coco_file_with_any_values_is_read_or_refused_in_lines(small, data):
+    config, file, content = small
+    content = json.loads(content)
+    for _ in range(data.draw(st.integers(1, 3))):
+        *way, last = data.draw(st.sampled_from(list(places_in(content))))
+        inside = content
+        for key in way:
+            inside = inside[key]
+        inside[last] = copy.deepcopy(data.draw(st.sampled_from(STRANGE)))
+    file.write_text(json.dumps(content))
+    try:
+        lines = audit.audit(config).lines()
+    except ConfigError as error:
+        lines = [str(error)]
+    assert not any("\n" in line for line in lines)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    root = tmp_path_factory.mktemp("small")
+    config = formats.write(formats.Set(2, 2), formats.coco_outlines, root)
+    file = root / "annotations/instances_all.json"
+    return config, file, file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]", r"instances_all.json cannot be read as COCO \(a list in the place of an object"),
+        ("{", r"cannot be read as COCO \(Expecting"),
+        ("[" * 100_000, "cannot be read as COCO"),
+        ('{"x": ' + "9" * 5000 + "}", "cannot be read as COCO"),
+        ('{"images": [], "annotations": []}', "has no list 'categories' of objects"),
+        ('{"images": [], "annotations": [], "categories": [{}]}', "the category {} has no id"),
+        ('{"images": [], "annotations": [], "categories": []}', "names no picture"),
+    ],
+)
+def test_a_file_that_is_not_of_coco_is_refused(tmp_path, text, message):
+    data = formats.write(MADE, formats.coco, tmp_path)
+    (tmp_path / "annotations/instances_all.json").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        audit.audit(data)
+
+
+def test_pictures_elsewhere_are_asked_for(tmp_path):
+    data = formats.write(MADE, formats.coco, tmp_path)
+    (tmp_path / "images").rename(tmp_path / "shots")
+    with pytest.raises(ConfigError, match=r"none of the 20 pictures .*--config.data.images=DIR"):
+        audit.audit(data)
+    data.images = "shots"
+    assert not audit.audit(data).errors
+    data.images = "shot"
+    with pytest.raises(ConfigError, match=r"data.images=shot is not a folder"):
+        audit.audit(data)
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        ("0 0.1 0.1 1.5 0.1 0.5 0.5", "1.5 is outside 0..1"),
+        ("0 0.1 0.1 -0.5 0.1 0.5 0.5", "-0.5 is outside 0..1"),
+        ("0 12 30 40 50", "is outside 0..1"),
+        ("7 0.1 0.1 0.5 0.1 0.5 0.5", "class 7 is none of 0..1 of names"),
+        ("-1 0.1 0.1 0.5 0.1 0.5 0.5", "class -1 is none of 0..1 of names"),
+        ("0 0.1 0.1 0.5 0.1 0.5", "an outline of 5 numbers, which are no pairs x y"),
+        ("0 0.1 0.1", "an outline of 2 numbers|an outline of 1 points"),
+        ("0 0.1 nan 0.5 0.1 0.5 0.5", "an outline with something that is no finite number"),
+        ("0 a b c d", "it holds something that is no number"),
+        ("0 0.5 0.5 0 0.5", "a box of 0x0.5"),
+    ],
+)
+def test_a_wrong_row_of_yolo_is_named(tmp_path, row, line):
+    data = formats.write(MADE, formats.yolo, tmp_path)
+    (tmp_path / "labels/c1.txt").write_text(f"\n{row}\n")
+    (error,) = [str(finding) for finding in audit.audit(data).errors]
+    assert error.startswith("labels/c1.txt:2: wrong annotation: ")
+    assert any(part in error for part in line.split("|")), error
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a\n- b\n", "data.yaml holds a list in the place of keys and values"),
+        ("a: [", "data.yaml cannot be read as YAML"),
+        ("train: images\n", "data.yaml: names is no list of class names"),
+        ("train: images\nnames: [yes, no]\n", "words such as yes and no in quotes"),
+        ("train: pictures\nnames: [a]\n", "train: 'pictures' is no folder of pictures"),
+        ("names: [a]\n", "has no train with pictures"),
+    ],
+)
+def test_a_data_yaml_that_cannot_be_used_is_refused(tmp_path, text, message):
+    data = formats.write(MADE, formats.yolo, tmp_path)
+    (tmp_path / "data.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        audit.audit(data)
+
+
+def test_a_picture_in_two_splits_of_yolo_is_named(tmp_path):
+    data = formats.write(MADE, formats.yolo, tmp_path)
+    names = [f"images/{name}" for _, name, _ in MADE.items()]
+    (tmp_path / "train.txt").write_text("\n".join(names[2:]))
+    (tmp_path / "val.txt").write_text("\n".join([*names[:3], "images/gone.png"]))
+    (tmp_path / "data.yaml").write_text("train: train.txt\nval: val.txt\nnames: [crack, spot]\n")
+    assert [str(finding) for finding in audit.audit(data).errors] == [
+        "images/gone.png: missing picture: val.txt:4 names it",
+        "images/n2.png: picture in two splits: in val and in train, says data.yaml",
+    ]
+
+
+def test_all_that_is_wrong_with_a_table_is_named_at_once(tmp_path):
+    data = formats.write(MADE, formats.severstal, tmp_path)
+    file = tmp_path / "train.csv"
+    lines = file.read_text().splitlines()
+    rows = [
+        "gone.jpg,crack,1 2",
+        lines[1],
+        "n0.png,crack,1 2 3",
+        "n1.png,crack,470 20",
+        "n2.png,crack,0 4",
+        "n3.png,crack,a b",
+        "n4.png,,1 2",
+        "n5.png,good,1 2",
+        "c2.png,normal,",
+    ]
+    file.write_text("\n".join([*lines, *rows]))
+    assert [str(finding) for finding in audit.audit(data).errors] == [
+        "train_images/c2.png: label conflict: train.csv has it as normal and as crack",
+        "train_images/gone.jpg: missing picture: train.csv:14 names it",
+        "train.csv:15: row twice: c0.png is there already",
+        "train.csv:16: wrong annotation: run lengths of 3 numbers, which are no pairs start length",
+        "train.csv:17: wrong annotation: run lengths up to pixel 489; the picture is 24x20, 480 "
+        "pixels",
+        "train.csv:18: wrong annotation: a run 0 4; pixels are counted from 1, lengths are above 0",
+        "train.csv:19: wrong annotation: run lengths with something that is no whole number",
+        "train.csv:20: wrong annotation: a defect of the class ''",
+        "train.csv:21: wrong annotation: a defect of the class 'good'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "message"),
+    [
+        ("a,b\nx,y\n", "", "has the columns a, b; say which hold the file and the class"),
+        ("file,kind\nx,y\n", "class:kin", "no 'kin' .did you mean 'kind'"),
+        ("file,class\n", "clas:class", "'clas' is not one of .*did you mean 'class'"),
+        ("file,class\n", "class", "'class' is not FIELD:COLUMN"),
+        ("file,class,x,y\n", "", "a box needs four of them: x, y, w and h"),
+        ("file,class\n", "", "names no picture"),
+        ("", "", r"has the columns \(none\)"),
+        ("\0\xff", "", "has the columns|cannot be read"),
+    ],
+)
+def test_a_table_without_the_columns_is_refused(tmp_path, text, columns, message):
+    file = tmp_path / "labels.csv"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ConfigError, match=message):
+        audit.audit(data_of(file, source="csv", csv_columns=columns))
+
+
+def test_a_set_in_which_every_mask_is_empty_is_an_error(tmp_path):
+    data = formats.write(MADE, formats.folder, tmp_path)
+    for name, mask in MADE.masks.items():
+        if mask is not None:
+            save(tmp_path / "masks" / name, np.zeros(formats.SIZE, np.uint8))
+    (error,) = audit.audit(data).errors
+    assert str(error).startswith("masks/: every mask is empty: none of 12 marks a pixel")
+    data.skip_bad = True
+    with pytest.raises(ConfigError, match="every mask is empty"):
+        FolderSource(data)
+
+
+def test_a_change_of_a_label_is_seen(tmp_path):
+    data = formats.write(MADE, formats.yolo, tmp_path)
+    before = audit.audit(data).fingerprint
+    (tmp_path / "labels/c1.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5\n")
+    assert audit.audit(data).fingerprint != before
+
+
+def test_boxes_limit_where_the_defect_is(tmp_path):
+    content = formats.coco_content(MADE, lambda mask: None)
+    for one in content["annotations"]:
+        one["bbox"] = [2, 3.5, 8, 6]
+    MADE.flat(tmp_path / "images")
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    rows = [f"{name},{kind},2,3.5,8,6" for kind, name, mask in MADE.items() if mask is not None]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,class,x,y,w,h", *rows]))
+    coco, table = (data_of(tmp_path, source=name) for name in ("coco", "csv"))
+    report = audit.audit(coco)
+    assert report.fingerprint == audit.audit(table).fingerprint
+    assert not report.errors and not report.warnings and not report.has_masks
+    wanted = np.zeros(formats.SIZE, np.uint8)
+    wanted[3:10, 2:10] = 255
+    for name, item in records(coco).items():
+        assert not item["has_mask"]
+        defect = not name.startswith("normal")
+        np.testing.assert_array_equal(item["mask"][..., 0], wanted * defect)
+    assert account.account(FolderSource(coco), coco)["crack"]["with_mask"] == 0
