@@ -38,7 +38,7 @@ def main(argv=None):
     )
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--kinds", default=",".join(KINDS))
-    parser.add_argument("--steps", type=int, default=60, help="of training (default 60)")
+    parser.add_argument("--steps", type=int, default=1500, help="of training (default 1500)")
     parser.add_argument("--num_per_class", type=int, default=34, help="synthetic pictures")
     args = parser.parse_args(argv)
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
@@ -68,11 +68,11 @@ def chain(kind, out, steps, number):
     recipe = ["--config=configs/layered.py:smoke", "--config.data.source=folder"]
     recipe += [f"--config.data.path={data}", f"--config.data.channels={channels}", *fields]
     recipe += ["--config.loss.mask=1", f"--config.train.duration={steps}steps"]
-    recipe += [f"--config.checkpoint.every={steps}", "--config.train.log_every=10"]
+    recipe += [f"--config.checkpoint.every={steps}", "--config.train.log_every=100"]
     verb("main", *recipe, f"--workdir={run}")
     flags = ["--surface_above=40"] if kind == "parts" else []
-    # A model of so few steps draws faint defects, with mattes that are nowhere quite clear.
-    flags += ["--mask_threshold=0.5", "--no_visibility", "--vary=none"]
+    # A model of so few steps draws faint defects, with mattes that are rarely quite clear.
+    flags += ["--mask_threshold=0.3", "--no_visibility", "--vary=none"]
     given = ["--size=native", "--windows=2", f"--num_per_class={number}", *flags]
     verb("generate", f"--workdir={run}", f"--out={fakes}", *given)
     verb("evaluate", f"--workdir={run}", "--num_fake=32")

@@ -8,6 +8,7 @@ import numpy as np
 import yaml
 from pycocotools import mask as coco_mask
 
+from dtgan.annotations.runs import find
 from dtgan.annotations.yolo import polygon
 from tests.data.folders import data_of, picture, save
 
@@ -82,7 +83,7 @@ def mvtec_2(made, root):
 
 def outline(mask):
     """Trace a mask: [x1, y1, ...] in pixels."""
-    return (polygon(mask) * mask.shape[::-1]).round(2).reshape(-1).tolist()
+    return (polygon(find(mask), mask.shape) * mask.shape[::-1]).round(2).reshape(-1).tolist()
 
 
 def compressed(mask):
@@ -132,7 +133,8 @@ def yolo(made, root):
     (root / "labels").mkdir()
     for class_name, name, mask in made.items():
         if mask is not None:
-            corners = " ".join(f"{value:.6f}" for value in polygon(mask).reshape(-1))
+            corners = polygon(find(mask), mask.shape).reshape(-1)
+            corners = " ".join(f"{value:.6f}" for value in corners)
             file = (root / "labels" / name).with_suffix(".txt")
             file.write_text(f"{made.classes.index(class_name)} {corners}\n")
     content = {"train": "images", "val": "images", "names": dict(enumerate(made.classes))}
