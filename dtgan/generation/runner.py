@@ -62,9 +62,9 @@ def generate(
     ranges = vary.ranges(settings.vary, settings.ranges(), method, config.method)
     measured = _can_measure(sampler, settings)
     trained = _trained(workdir, sampler)
-    defects, surfaces = _sources(sampler, settings, trained)
-    scale = _scale(sampler, trained) if settings.size == "native" else None
     whole = settings.size == "native"
+    scale = _scale(sampler, trained) if whole else None
+    defects, surfaces = _sources(sampler, settings, trained, scale)
     likeness = limits = None
     if settings.limits:
         if not whole:
@@ -271,8 +271,11 @@ def open_trained(config):
         raise catalog.with_new_place(error, config.data) from error
 
 
-def _sources(sampler, settings, trained):
-    """Open (source of defects, source of surfaces); None for what the model does not need."""
+def _sources(sampler, settings, trained, scale):
+    """Open (source of defects, source of surfaces); None for what the model does not need.
+
+    scale: of the training, of whole pictures alone; see `_scale`.
+    """
     config, classes = sampler.config, sampler.classes
     kinds = kinds_of(sampler.method, settings)
     for kind, flag in (("defect", "references"), ("normal", "backgrounds")):
@@ -296,19 +299,30 @@ def _sources(sampler, settings, trained):
             surfaces = loose.open_surfaces(settings.backgrounds, classes, config.data)
         surfaces = normals_of(surfaces)
         if settings.size == "native":
-            surfaces = _pictures(surfaces)
+            surfaces = surfaces if settings.backgrounds else _pictures(surfaces, scale, config)
         else:
             catalog.check_sizes(surfaces, config)
             surfaces = pipeline.FixedWindows(surfaces, config)
     return defects, surfaces
 
 
-def _pictures(surfaces):
-    """Leave out surfaces that are parts of pictures with defects."""
-    kept = [row for row in range(len(surfaces)) if not surfaces.id(row).endswith(PART)]
+def _pictures(surfaces, scale, config):
+    """Leave out of a run's own surfaces those that are no whole pictures, or too small for one.
+
+    scale: of the training, in pixels per pixel of a picture.
+    """
+    whole = [row for row in range(len(surfaces)) if not surfaces.id(row).endswith(PART)]
+    least = config.data.res / scale
+    kept = [row for row in whole if min(surfaces.sizes[row]) >= least]
+    if len(kept) < len(whole):
+        log.warning(
+            "%d of %d surfaces are smaller than the %.0f pixels of a window; not drawn on",
+            *(len(whole) - len(kept), len(whole), least),
+        )
     if not kept:
         raise ConfigError(
-            "--size=native: all surfaces are parts of pictures with defects; give --backgrounds"
+            "--size=native: no surface of the run is a whole picture and large enough; give "
+            "--backgrounds"
         )
     return Selected(surfaces, kept)
 
