@@ -25,9 +25,9 @@ CLASSES = ("pit", "streak")
 
 
 KINDS = {
-    "strips": ((256, 1600), "L", 16, ".png"),
-    "plates": ((4096, 4096), "I;16", 5, ".tif"),
-    "parts": ((900, 1200), "RGB", 12, ".png"),
+    "strips": ((256, 1600), "L", 24, ".png"),
+    "plates": ((4096, 4096), "I;16", 12, ".tif"),
+    "parts": ((900, 1200), "RGB", 18, ".png"),
 }
 
 
@@ -78,7 +78,6 @@ def chain(kind, out, steps, number):
     verb("evaluate", f"--workdir={run}", "--num_fake=32")
     verdict = ["--config=configs/classifier.py:quick", "--config.data.res=32", "--seeds=1"]
     verdict += [f"--config.data.channels={channels}", "--config.train.steps=50", *fields]
-    # Planted streaks are alike, so that some in the test are taken for copies.
     verdict += ["--arms=real+classic,real+synthetic+classic", f"--real={data}", "--drop_leaks"]
     verb("classify", f"--out={out / 'verdict'}", f"--synthetic={fakes}", *verdict)
     return {**compared(fakes), "seconds": seconds}
@@ -99,7 +98,8 @@ def plant(kind, root):
                 surface[: size[0] // 8] = surface[:, -size[1] // 8 :] = 0.02
             if name in CLASSES:
                 mask = _defect(name, size, rng)
-                surface = np.where(mask, surface * (0.45 if name == "pit" else 1.5), surface)
+                shade = rng.uniform(0.3, 0.6) if name == "pit" else rng.uniform(1.3, 1.7)
+                surface = np.where(mask, surface * shade, surface)
                 Image.fromarray(255 * mask.astype(np.uint8)).save(
                     root / f"masks/{name}/{name}{k:02d}.png"
                 )
@@ -109,11 +109,13 @@ def plant(kind, root):
 def _defect(name, size, rng):
     """Draw where a defect is: a round pit, or a streak along the picture: bool [H, W]."""
     scale = max(1, size[0] // 1000)
-    y, x = (rng.uniform(0.3, 0.7) * side for side in size)
-    across, along = (8 * scale, 8 * scale) if name == "pit" else (3 * scale, 22 * scale)
-    across, along = across * rng.uniform(0.8, 1.3), along * rng.uniform(0.8, 1.3)
+    across, along = ((5, 12), (5, 12)) if name == "pit" else ((2, 5), (12, 40))
+    across, along = scale * rng.uniform(*across), scale * rng.uniform(*along)
+    angle = rng.uniform(-0.5, 0.5)
     ys, xs = np.ogrid[: size[0], : size[1]]
-    return ((ys - y) / across) ** 2 + ((xs - x) / along) ** 2 < 1
+    ys, xs = ys - y, xs - x
+    down, right = ys * np.cos(angle) + xs * np.sin(angle), xs * np.cos(angle) - ys * np.sin(angle)
+    return (down / across) ** 2 + (right / along) ** 2 < 1
 
 
 def _picture(values, mode):
