@@ -108,6 +108,7 @@ def plant(kind, root):
 
 def _defect(name, size, rng):
     """Draw where a defect is: a round pit, or a streak along the picture: bool [H, W]."""
+    y, x = (rng.uniform(0.3, 0.7) * side for side in size)
     scale = max(1, size[0] // 1000)
     across, along = ((5, 12), (5, 12)) if name == "pit" else ((2, 5), (12, 40))
     across, along = scale * rng.uniform(*across), scale * rng.uniform(*along)
