@@ -118,7 +118,8 @@ def evaluate(out, name, num_fake):
     """Evaluate a run that is not yet, by the shared classifier where it can be."""
     known = sorted((out / JUDGE).glob("domain-*.safetensors"))
     shared = [f"--weights={known[0]}"] if known and ROWS[name].shared else []
-    if not list((out / name / "eval").glob("*.json")):
+    step = json.loads((out / name / "summary.json").read_text())["step"]
+    if not (out / name / "eval" / f"{step}.json").exists():
         _python(out / name, "dtgan.evaluate", f"--num_fake={num_fake}", *shared)
 
 
@@ -131,10 +132,10 @@ def _python(workdir, module, *given):
 
 def read(workdir, row):
     """Read the figures of an evaluated run; None where it is not there."""
-    reports = sorted((workdir / "eval").glob("*.json"))
+    reports = [json.loads(file.read_text()) for file in (workdir / "eval").glob("*.json")]
     if not reports:
         return None
-    report = json.loads(reports[-1].read_text())
+    report = max(reports, key=lambda report: report["step"])
     file = workdir / "metrics.jsonl"
     lines = file.read_text().splitlines() if file.exists() else []
     rates = [found for line in lines if (found := json.loads(line).get("rate/images_per_s"))]
