@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dtgan.config import ConfigError
-from dtgan.generation import plan, runner
+from dtgan.generation import plan, sources
 from dtgan.images import to_uint8
 from dtgan.methods.base import Method, Styles
 from dtgan.sampling import projection
@@ -80,7 +80,7 @@ def test_bad_input_is_one_line():
 def test_surfaces_are_searched_for_where_the_user_gives_some():
     own, given = plan.Settings(1), plan.Settings(1, backgrounds="somewhere")
     noise = model().method._replace(gives=("image", "mask", "clean"))
-    assert runner.kinds_of(noise, own) == () and runner.kinds_of(noise, given) == ("normal",)
-    assert runner.kinds_of(model().method, given) == ()  # it draws no twin to compare with
+    assert sources.kinds_of(noise, own) == () and sources.kinds_of(noise, given) == ("normal",)
+    assert sources.kinds_of(model().method, given) == ()  # it draws no twin to compare with
     carried = Method((), None, (), None, needs=("defect", "surface"), gives=("image", "clean"))
-    assert_array_equal(runner.kinds_of(carried, given), ("defect", "normal"))
+    assert_array_equal(sources.kinds_of(carried, given), ("defect", "normal"))

@@ -11,6 +11,7 @@ from dtgan.data import pipeline
 from dtgan.generation import records, tally, vary
 from dtgan.generation.checks import RENDER
 from dtgan.generation.native import Mark
+from dtgan.generation.places import Places
 from dtgan.generation.surfaces import limited
 from dtgan.sampling import requests
 
@@ -21,34 +22,19 @@ USED = ("image", "mask", "clean")  # of what a model gives
 class Drawer:
     """Renders the blocks of a plan.
 
-    sampler: sampling.sampler.Sampler. ranges: vary.Ranges of the plan. defects, surfaces: sources,
-    None where the model needs none. limits: surfaces.Limits or None. checks: checks.Checks.
-    checkpoint: what every record says of the model. projected: projection.Projected of the
-    surfaces, by index, where the model draws surfaces of its own; else None. places: places.Places
-    of whole pictures, None for surfaces that are cropped.
+    sampler: sampling.sampler.Sampler. ranges: vary.Ranges of the plan. opened: sources.Opened.
+    checks: checks.Checks. checkpoint: what every record says of the model.
     """
 
-    def __init__(
-        self,
-        sampler,
-        plan,
-        ranges,
-        defects,
-        surfaces,
-        limits,
-        checks,
-        checkpoint,
-        projected=None,
-        places=None,
-    ):
+    def __init__(self, sampler, plan, ranges, opened, checks, checkpoint):
         self._sampler, self._plan, self._checks = sampler, plan, checks
-        self._limits, self._checkpoint, config = limits, checkpoint, sampler.config
-        self._config, self._method, self._projected = config, sampler.method, projected
-        self._places = places
-        self._defects, self._surfaces = (
-            None if source is None else pipeline.CachedSource.of(source, config)
-            for source in (defects, surfaces)
-        )
+        self._limits, self._checkpoint, config = opened.limits, checkpoint, sampler.config
+        self._config, self._method, self._projected = config, sampler.method, opened.projected
+        self._defects, self._surfaces = opened.cached
+        self._places = None
+        if opened.pictures:
+            source, masks = opened.defects, checks.masks
+            self._places = Places(opened.pictures, source, masks, plan.settings, opened.limits)
         # One program for all: strength is in a request always or never.
         varied = ranges.strength != vary.PRESETS["none"].strength
         self._with_strength = varied or plan.settings.strength != 1.0

@@ -7,22 +7,18 @@ import numpy as np
 
 from dtgan.annotations import instances, mvtec
 from dtgan.config import ConfigError
-from dtgan.data import account, catalog, pipeline, windows
-from dtgan.data.clean import PART
-from dtgan.data.folders import loose
-from dtgan.data.source import Selected, normals_of
+from dtgan.data import catalog, pipeline
 from dtgan.data.splits import free_split
-from dtgan.generation import boxes, tally, vary
+from dtgan.generation import boxes, sources, tally, vary
 from dtgan.generation import checks as checks_lib
 from dtgan.generation import surfaces as surfaces_lib
+from dtgan.generation.boxes import BoxPlan
 from dtgan.generation.dataset import THREADS, Dataset
 from dtgan.generation.draw import Drawer
-from dtgan.generation.native import Pictures
-from dtgan.generation.places import Places
 from dtgan.generation.plan import Plan, check
 from dtgan.progress import track
 from dtgan.runs import checkpoints
-from dtgan.sampling import projection, requests
+from dtgan.sampling import requests
 from dtgan.sampling.sampler import load, load_classifier
 
 log = logging.getLogger("dtgan")
@@ -58,122 +54,73 @@ def generate(
         config.data.max_megapixels = float(max_megapixels)
     requests.check_classes(method, config.method, settings.classes or classes[1:])
     check(settings, classes)
-    _check_truncation(settings, method, config.method)
+    _check_controls(settings, method, config.method)
     ranges = vary.ranges(settings.vary, settings.ranges(), method, config.method)
     measured = _can_measure(sampler, settings)
-    trained = _trained(workdir, sampler)
-    whole = settings.size == "native"
-    scale = _scale(sampler, trained) if whole else None
-    defects, surfaces = _sources(sampler, settings, trained, scale)
-    likeness = limits = None
-    if settings.limits:
-        if not whole:
-            surfaces_lib.check_limits(f"--limits={settings.limits}", method, config.method)
-        limits = surfaces_lib.Limits(settings.limits, surfaces, config)
-    cached = [s and pipeline.CachedSource.of(s, config) for s in (defects, surfaces)]
-    if settings.surfaces == "like":
-        found = [surfaces_lib.describe(sampler, source) for source in cached]
-        likeness = surfaces_lib.Likeness(*found, settings.surface_temperature)
-    pictures, kinds = None, kinds_of(method, settings)
-    if whole:
-        pictures = Pictures(surfaces, config.data, scale, settings.mask_threshold)
-    labels = () if defects is None else defects.labels
-    if settings.boxes:
-        asked = boxes.read(settings.boxes, pictures, classes)
-        plan = boxes.BoxPlan(settings, classes, kinds, asked, pictures, labels, ranges, config.data)
-    else:
-        number = 0 if surfaces is None else len(surfaces)
-        plan = Plan(settings, classes, kinds, labels, number, ranges, config.data, likeness)
+    opened = sources.open_all(workdir, sampler, settings)
+    plan = _plan(sampler, settings, ranges, opened)
     blocks = plan.shard(shard)
     if with_mvtec:
-        _check_mvtec(settings.classes or classes[1:], plan, surfaces)
+        _check_mvtec(settings.classes or classes[1:], plan, opened.surfaces)
     digest = checkpoints.step_digest(workdir, sampler.step)
-    described = settings._asdict() | {
-        "backgrounds": surfaces and surfaces.fingerprint,  # of the images, wherever they lie
-        "references": defects and defects.fingerprint,
-        "limits": limits and limits.fingerprint,
+    described = settings._asdict() | opened.described()
+    described |= {
         "boxes": settings.boxes and plan.fingerprint,
         "vary": ranges._asdict(),
         "checkpoint": digest,
         "step": sampler.step,
         "mvtec": with_mvtec,
-        "scale": scale,  # of the training, in pixels per pixel of a picture
     }
-    dataset = Dataset(out, described, 1 if whole else THREADS)  # whole pictures shall not add up
+    # Whole pictures are written one at a time, so that their memory does not add up.
+    dataset = Dataset(out, described, 1 if opened.pictures else THREADS)
     if dataset.complete:
         log.info("%s is complete already", out)
         return dataset.records()
-    known = defects if settings.references else None
-    checks = _checks(workdir, sampler, plan, trained, known, (defects, cached[0]), measured)
-    if defects is not None:
-        plan = _without_unseen(plan, checks.masks, defects)
-    projected = None
-    if surfaces is not None and "normal" not in pipeline.kinds_of(method.needs):
-        rows = pipeline.load_records(config, cached[1], np.arange(len(surfaces)))
-        projected = projection.project(sampler, rows["image"], settings.projection_steps)
-    places = Places(pictures, defects, checks.masks, settings, limits) if whole else None
+    checks = _checks(workdir, sampler, plan, opened, measured)
+    plan = _without_unseen(plan, checks.masks, opened.defects)
     if settings.boxes:
         plan = plan.seeing(checks.masks)
-    drawer = Drawer(sampler, plan, ranges, *cached, limits, checks, digest, projected, places)
-    _draw_all(dataset, drawer, plan, blocks)
-    if whole:
-        pictures.forget(0)
+    opened = sources.project(opened, sampler, settings)
+    _draw_all(dataset, Drawer(sampler, plan, ranges, opened, checks, digest), plan, blocks)
+    if opened.pictures:
+        opened.pictures.forget(0)
     records = dataset.finish(plan.num_blocks, classes[1:], settings.instances, with_mvtec)
     if records:
         _tell(records, checks, classes)
     return records
 
 
-def _scale(sampler, trained):
-    """Compute at which scale a run has seen its defects, in pixels per pixel of their pictures.
+def _plan(sampler, settings, ranges, opened):
+    """Make the plan of a set: of the boxes that the user asks for, or of images of each class."""
+    data, kinds = sampler.config.data, sources.kinds_of(sampler.method, settings)
+    labels = () if opened.defects is None else opened.defects.labels
+    if settings.boxes:
+        asked = boxes.read(settings.boxes, opened.pictures, sampler.classes)
+        whole = opened.pictures
+        return BoxPlan(settings, sampler.classes, kinds, asked, whole, labels, ranges, data)
+    likeness, number = None, 0 if opened.surfaces is None else len(opened.surfaces)
+    if settings.surfaces == "like":
+        found = [surfaces_lib.describe(sampler, source) for source in opened.cached]
+        likeness = surfaces_lib.Likeness(*found, settings.surface_temperature)
+    return Plan(settings, sampler.classes, kinds, labels, number, ranges, data, likeness)
 
-    It is the median of the training defects: without data.scale each picture has its own. Raises
-    ConfigError for a method that does not draw a defect on a given surface.
-    """
-    method, name = sampler.method, sampler.config.method
-    if "surface" not in method.needs or not {"mask", "clean"} <= set(method.gives):
+
+def _check_controls(settings, method, name):
+    """Raise ConfigError for what a method of this name cannot be told of its defects."""
+    for field in (*vary.FIXED, "defects"):
+        value = getattr(settings, field)
+        if value is not None and "defect" not in method.needs:
+            raise ConfigError(
+                f"--{field}={value}: method={name} draws from no defect images; leave it out"
+            )
+    if (settings.defects or 1) > 1 and not method.several:
         raise ConfigError(
-            f"--size=native: method={name} does not draw a defect and its mask on a given surface; "
-            "use --size=crop"
+            f"--defects={settings.defects}: method={name} draws one defect an image; leave it out"
         )
-    rows = np.flatnonzero(trained.labels)
-    sizes = [trained.sizes[row] for row in rows]
-    return float(np.median([windows.scale_of(size, sampler.config.data) for size in sizes]))
-
-
-def _check_truncation(settings, method, name):
-    """Raise ConfigError where a method of this name has no truncation to set."""
     if settings.truncation != 1.0 and "truncation" not in method.controls:
         raise ConfigError(
             f"--truncation={settings.truncation}: method={name} has no such control; leave it out"
         )
-
-
-def _trained(workdir, sampler):
-    """Open the data that a run was trained on. Raises ConfigError where they are others now."""
-    config, classes = sampler.config, sampler.classes
-    trained = open_trained(config)
-    if tuple(trained.classes) != tuple(classes):
-        raise ConfigError(
-            f"the data have the classes {', '.join(trained.classes)}, the run was trained on "
-            f"{', '.join(classes)}; give the run's data with --data_path"
-        )
-    fingerprint = checkpoints.read_json_item(workdir, sampler.step, "data")["fingerprint"]
-    if trained.fingerprint != fingerprint:
-        raise ConfigError(
-            f"the data in {config.data.path or config.data.source} are not those of the run "
-            f"(fingerprint {fingerprint}, now {trained.fingerprint}); restore them, or name their "
-            "new place with --data_path=DIR"
-        )
-    return trained
-
-
-def kinds_of(method, settings):
-    """List the kinds of images that are drawn from: those that a method needs, and surfaces that
-    are searched for among its styles."""
-    kinds = pipeline.kinds_of(method.needs)
-    searched = settings.backgrounds and method.styles and "clean" in method.gives
-    return (*kinds, "normal") if searched else kinds
 
 
 def _can_measure(sampler, settings):
@@ -188,20 +135,16 @@ def _can_measure(sampler, settings):
     return False
 
 
-def _checks(workdir, sampler, plan, trained, references, defects, measured):
-    """Make the Checks of a set.
-
-    defects: (source, the same cached), None each where the model draws none; references: that
-    source where it is the user's own, else None. measured: whether visibility is checked.
-    """
-    config, settings = sampler.config, plan.settings
+def _checks(workdir, sampler, plan, opened, measured):
+    """Make the Checks of a set; measured: whether visibility is checked."""
+    config, settings, defects = sampler.config, plan.settings, opened.defects
     held_out = _held_out(config)
     looks, visibility = checks_lib.Looks({}, {}), None
-    if defects[0] is not None:
+    if defects is not None:
         how = settings.mask_threshold, settings.strength
-        looks = checks_lib.look(sampler, *defects, plan.labels, *how)
+        looks = checks_lib.look(sampler, defects, opened.cached[0], plan.labels, *how)
     if measured:
-        labels = () if defects[0] is None else defects[0].labels
+        labels = () if defects is None else defects.labels
         visibility = checks_lib.Visibility.calibrated(
             labels, plan.labels, looks.contrasts, settings.min_contrast
         )
@@ -214,12 +157,15 @@ def _checks(workdir, sampler, plan, trained, references, defects, measured):
     recognition, classify = None, load_classifier(workdir, sampler.step)
     if classify:
         recognition = checks_lib.Recognition(classify, held_out["image"], held_out["label"])
-    copies = _copy_check(sampler, trained, references, held_out)
+    known = defects if settings.references else None
+    copies = _copy_check(sampler, opened.trained, known, held_out)
     return checks_lib.Checks(copies, visibility, recognition, looks.masks)
 
 
 def _without_unseen(plan, masks, defects):
     """Leave out the defects that the model does not find: hybrids of them would be empty."""
+    if defects is None:
+        return plan
     unseen = {i for i, mask in masks.items() if np.count_nonzero(mask) < instances.MIN_PIXELS}
     for label in plan.labels:
         rows = np.flatnonzero(np.asarray(defects.labels) == label)
@@ -255,76 +201,15 @@ def _check_mvtec(classes, plan, surfaces):
             f"--mvtec: the class {mvtec.GOOD!r} is in that tree what has no defect; rename the "
             "class, or leave --mvtec out"
         )
-    used = min(plan.num, 0 if surfaces is None else len(np.unique(surfaces.pictures)))
+    there = 0 if surfaces is None else len(surfaces)
+    if there and surfaces.cropped:
+        there = len(np.unique(surfaces.pictures))
+    used = min(plan.num, there)
     if used < 2:
         raise ConfigError(
             f"--mvtec: the set stands on {used} surfaces, train/good and test/good need one each; "
             "draw more on more --backgrounds, or leave --mvtec out"
         )
-
-
-def open_trained(config):
-    """Open the data that a run was trained on; a ConfigError names the flag of their new place."""
-    try:
-        return catalog.open_source(config, config.data.split)
-    except ConfigError as error:
-        raise catalog.with_new_place(error, config.data) from error
-
-
-def _sources(sampler, settings, trained, scale):
-    """Open (source of defects, source of surfaces); None for what the model does not need.
-
-    scale: of the training, of whole pictures alone; see `_scale`.
-    """
-    config, classes = sampler.config, sampler.classes
-    kinds = kinds_of(sampler.method, settings)
-    for kind, flag in (("defect", "references"), ("normal", "backgrounds")):
-        if getattr(settings, flag) and kind not in kinds:
-            raise ConfigError(
-                f"--{flag}={getattr(settings, flag)}: method={config.method} draws from no "
-                f"{kind} images; leave it out"
-            )
-    defects = surfaces = None
-    if "defect" in kinds:
-        defects, role = trained, config.data.split
-        if settings.references:
-            defects = loose.open_labelled(settings.references, classes, config.data, "--references")
-            role = "--references"
-        catalog.check_sizes(defects, config)
-        account.tell({role: defects}, config.data)
-        defects = pipeline.FixedWindows(defects, config)
-    if "normal" in kinds:
-        surfaces = trained
-        if settings.backgrounds:
-            surfaces = loose.open_surfaces(settings.backgrounds, classes, config.data)
-        surfaces = normals_of(surfaces)
-        if settings.size == "native":
-            surfaces = surfaces if settings.backgrounds else _pictures(surfaces, scale, config)
-        else:
-            catalog.check_sizes(surfaces, config)
-            surfaces = pipeline.FixedWindows(surfaces, config)
-    return defects, surfaces
-
-
-def _pictures(surfaces, scale, config):
-    """Leave out of a run's own surfaces those that are no whole pictures, or too small for one.
-
-    scale: of the training, in pixels per pixel of a picture.
-    """
-    whole = [row for row in range(len(surfaces)) if not surfaces.id(row).endswith(PART)]
-    least = config.data.res / scale
-    kept = [row for row in whole if min(surfaces.sizes[row]) >= least]
-    if len(kept) < len(whole):
-        log.warning(
-            "%d of %d surfaces are smaller than the %.0f pixels of a window; not drawn on",
-            *(len(whole) - len(kept), len(whole), least),
-        )
-    if not kept:
-        raise ConfigError(
-            "--size=native: no surface of the run is a whole picture and large enough; give "
-            "--backgrounds"
-        )
-    return Selected(surfaces, kept)
 
 
 def _held_out(config):

@@ -11,7 +11,7 @@ from dtgan.data import pipeline, windows
 from dtgan.data.folders import examine, masks
 from dtgan.data.folders.scan import Findings
 from dtgan.data.source import normals_of
-from dtgan.generation.runner import open_trained
+from dtgan.generation.sources import open_trained
 
 WIDEST = 4096  # pixels of a side, after scaling, that the page shows
 

@@ -222,8 +222,14 @@ def check_set(out, records):
             assert part[0].any() and part[-1].any() and part[:, 0].any() and part[:, -1].any()
 
 
+def test_a_method_that_draws_one_defect_refuses_more(workdir, plant, tmp_path, capsys):
+    given = [f"--workdir={workdir}", f"--out={tmp_path / 'set'}", "--compilation_cache="]
+    assert generate.main([*given, "--num_per_class=1", "--defects=2"]) == 1
+    assert "--defects=2: method=paste draws one defect an image" in capsys.readouterr().err
+
+
 def test_strips_carry_several_defects_beside_each_other(made, plant):
-    flags = [f"--backgrounds={plant / 'strips'}", "--num_per_class=2", "--windows=3"]
+    flags = [f"--backgrounds={plant / 'strips'}", "--num_per_class=2", "--windows=3", "--mvtec"]
     out, records = made("strips", *flags, "--classes=tear,mark")
     check_set(out, records)
     assert [r["class"] for r in records] == ["tear"] * 2 + ["mark"] * 2

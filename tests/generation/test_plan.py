@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dtgan.config import ConfigError, base_config
-from dtgan.generation import runner
+from dtgan.generation import runner, sources
 from dtgan.generation.plan import BLOCK, Plan, Settings
 
 CLASSES = ("normal", "crack", "spot", "hole")
@@ -112,4 +112,4 @@ def test_data_that_were_moved_name_the_flag(tmp_path):
     config = base_config()
     config.data.source, config.data.path = "folder", str(tmp_path / "gone")
     with pytest.raises(ConfigError, match=r"gone is not a folder; .*; moved\? --data_path=DIR"):
-        runner.open_trained(config)
+        sources.open_trained(config)
