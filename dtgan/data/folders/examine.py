@@ -202,6 +202,7 @@ def _drawn(name, record, orientation, found):
     for where, detail in faults:
         if orientation > 4:
             detail += f", which its EXIF orientation {orientation} turns"
+        detail += "; save it in the size of its image"
         found.errors.append(Finding(f"{name}{where}", "wrong annotation", detail))
     return {} if faults else parts
 
@@ -220,6 +221,7 @@ def _filed(root, record, orientation, data, found):
         detail = f"{width}x{height} for an image of {columns}x{rows}"
         if orientation > 4:
             detail += f", which its EXIF orientation {orientation} turns"
+        detail += "; save it in the size of its image"
         found.errors.append(Finding(name, "wrong-size mask", detail))
         return nothing
     fault = masks_lib.fault(mask, data)
