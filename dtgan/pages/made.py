@@ -10,7 +10,7 @@ def describe(made):
     """Describe a read.Set: {"path", "step", "complete", "surfaces", "classes"}.
 
     classes: dicts {"name", "drawn", "refused" (text), "recognised", "contrast" (median or None),
-    "examples": [data URI]}, with the outlines of masks.
+    "examples": [data URI]}, with the outlines of masks; of whole pictures their first window.
     """
     fakes = [record for record in made.records if record["synthetic"]]
     return {
@@ -43,6 +43,12 @@ def _examples(made, records):
     for record in pictures.thinned(records, EXAMPLES):
         image, mask = (_read(made, record.get(name)) for name in ("file", "mask"))
         if image is not None:
+            if record.get("defects"):  # of a whole picture, which is too large for a thumbnail
+                x, y, width, height = record["defects"][0]["window"]
+                image, mask = (
+                    whole if whole is None else whole[y : y + height, x : x + width]
+                    for whole in (image, mask)
+                )
             fits = mask is not None and mask.shape[:2] == image.shape[:2]
             shown = pictures.outlined(image, mask[..., :1]) if fits else image
             found.append(pictures.thumbnail(shown))
