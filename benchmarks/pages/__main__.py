@@ -21,6 +21,7 @@ from benchmarks.pages import formats, markdown, scores, speeds, verdicts
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = (
     ROOT / "README.md",
+    ROOT / "docs" / "data.md",
     ROOT / "docs" / "generation.md",
     *sorted((ROOT / "docs" / "results").glob("*.md")),
 )
@@ -45,6 +46,9 @@ MADE = (
     speeds.images_per_second,
     speeds.penalty,
     formats.readers,
+    formats.layouts,
+    formats.native,
+    formats.plant,
 )
 TABLES = {made.__name__: made for made in MADE}
 WIDTH = 110  # of a line of a command or of facts, in characters
