@@ -17,7 +17,7 @@ import numpy as np
 
 from dtgan import images
 from dtgan.config import ConfigError
-from dtgan.data import catalog, pipeline
+from dtgan.data import catalog, crops, pipeline
 from dtgan.methods.layered import Layered, drop_uncertain, over, paint
 from dtgan.sampling import sampler
 
@@ -64,7 +64,7 @@ def main(argv=None):
 
 def pairs(model, source, num, seed):
     """Load `num` pairs of defects of each class, and surfaces: three batches, and the labels."""
-    cached, rng = pipeline.CachedSource.of(source, model.config), np.random.default_rng(seed)
+    cached, rng = crops.CachedSource.of(source, model.config), np.random.default_rng(seed)
     labels = np.asarray(source.labels)
     chosen = []
     for k in range(1, len(model.classes)):

@@ -16,7 +16,7 @@ import numpy as np
 
 from dtgan import images
 from dtgan.config import ConfigError
-from dtgan.data import catalog, pipeline
+from dtgan.data import catalog, crops, pipeline
 from dtgan.data.drawn import DrawnMasks, digest, file_of
 from dtgan.data.splits import free_split
 from dtgan.data.windows import cut, scaled_size
@@ -209,7 +209,7 @@ def _threshold(config, sampler):
     source = split and catalog.open_checked(config, split, needed=False)[0]
     if source is None or len(set(np.asarray(source.labels) > 0)) < 2:
         return USUAL, None
-    windows = pipeline.FixedWindows(source, config)
+    windows = crops.FixedWindows(source, config)
     pairs = Pairs(config, windows, THRESHOLD_PAIRS, BATCH, distinct=True)
     found = choose_threshold(pairs, lambda _, batch: _mattes(sampler, batch))
     return (USUAL, None) if found is None else (found, split)
@@ -226,7 +226,7 @@ def _draw(config, source, rows, sampler, threshold):
     Windows of data.res pixels cover the scaled image; what one of them marks is marked. All lie on
     one surface: where a defect is does not depend on it.
     """
-    cached, data = pipeline.CachedSource.of(source, config), config.data
+    cached, data = crops.CachedSource.of(source, config), config.data
     surface = np.flatnonzero(np.asarray(source.labels) == 0)[:1]
     surface = pipeline.load_records(config, cached, surface)["image"]
     labels = [sampler.classes.index(name) for name in source.classes]

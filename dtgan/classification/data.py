@@ -9,7 +9,7 @@ from dtgan import images
 from dtgan.classification.leaks import named
 from dtgan.classification.training import Examples
 from dtgan.config import NORMAL, ConfigError
-from dtgan.data import account, catalog, pipeline
+from dtgan.data import account, catalog, crops, pipeline
 from dtgan.data.folders import loose
 from dtgan.data.records import Records
 from dtgan.files import parse_object
@@ -71,7 +71,7 @@ def load(config, synthetic="", test=""):
     for name, records in (("train", train), ("val", val), ("test", held_out)):
         if not (name == "test" and test):
             check_classes(name, records, classes)
-    val_groups, groups = (pipeline.FixedWindows(s, config).groups for s in (validation, other))
+    val_groups, groups = (crops.FixedWindows(s, config).groups for s in (validation, other))
     return Experiment(train, val, held_out, fakes, classes, findings, val_groups, groups, {})
 
 
@@ -105,8 +105,8 @@ def _generated(data):
 
 
 def read(config, source):
-    """Read the fixed crops of a source as Records; see `pipeline.FixedWindows`."""
-    cached = pipeline.CachedSource.of(pipeline.FixedWindows(source, config), config)
+    """Read the fixed crops of a source as Records; see `crops.FixedWindows`."""
+    cached = crops.CachedSource.of(crops.FixedWindows(source, config), config)
     records = pipeline.load_records(config, cached, np.arange(len(cached)))
     ids = tuple(cached[k]["id"] for k in range(len(cached)))
     return Records(**records, ids=ids)

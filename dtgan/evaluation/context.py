@@ -13,7 +13,7 @@ import numpy as np
 from dtgan import config as config_lib
 from dtgan import sharding
 from dtgan.config import ConfigError, nearest
-from dtgan.data import account, catalog, pipeline
+from dtgan.data import account, catalog, crops, pipeline
 from dtgan.data.records import Records
 from dtgan.data.splits import SPLITS, free_split
 from dtgan.evaluation import domain
@@ -148,7 +148,7 @@ class Context:
         judged = {name: self.sources[name] for name in (self.config.data.split, split)}
         self.findings = account.tell(judged, self.config.data)["findings"]
         self.sources = {
-            split: source and pipeline.FixedWindows(source, self.config)
+            split: source and crops.FixedWindows(source, self.config)
             for split, source in self.sources.items()
         }
 

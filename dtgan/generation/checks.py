@@ -65,7 +65,7 @@ class Looks(NamedTuple):
 def look(sampler, source, cached, labels, threshold, strength=1.0):
     """Look at the defects of some classes in their own images: `Looks`.
 
-    source, cached: of fixed crops, and the same as a pipeline.CachedSource. threshold: of the
+    source, cached: of fixed crops, and the same as a crops.CachedSource. threshold: of the
     model's matte, drawn with `strength`. The surface underneath is the truth where the source knows
     it, else the model's removal x1a.
     """

@@ -24,7 +24,7 @@ SIDES = ("top", "bottom", "left", "right")
 class Places:
     """Places defects on whole pictures.
 
-    pictures: native.Pictures. defects: pipeline.FixedWindows; masks: {index: uint8 [R, R, 1]} of
+    pictures: native.Pictures. defects: crops.FixedWindows; masks: {index: uint8 [R, R, 1]} of
     how they look. settings: plan.Settings; limits: surfaces.Limits or None. confined: whether there
     are places where no defect may be. shares: {label: float [4]}, of the defects of a class that
     touch each of SIDES of their own picture.

@@ -7,7 +7,7 @@ import numpy as np
 
 from dtgan.annotations import instances, mvtec
 from dtgan.config import ConfigError
-from dtgan.data import catalog, pipeline
+from dtgan.data import catalog, crops, pipeline
 from dtgan.data.splits import free_split
 from dtgan.generation import boxes, sources, tally, vary
 from dtgan.generation import checks as checks_lib
@@ -216,7 +216,7 @@ def _held_out(config):
     """Load the defects of a split that was not trained on, as records; none where there is none."""
     split = free_split(config.data.split)
     source = catalog.open_source(config, split) if split else ()
-    source = pipeline.FixedWindows(source, config) if len(source) else ()
+    source = crops.FixedWindows(source, config) if len(source) else ()
     rows = np.flatnonzero(source.labels) if len(source) else []
     if len(rows):
         return pipeline.load_records(config, source, rows)
@@ -232,7 +232,7 @@ def _copy_check(sampler, trained, references, held_out):
         return None
     known = [
         (source, [k for k, label in enumerate(source.labels) if label])
-        for source in (pipeline.FixedWindows(trained, config), references)
+        for source in (crops.FixedWindows(trained, config), references)
         if source is not None
     ]
     parts = [pipeline.load_records(config, source, indices) for source, indices in known]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dtgan.config import ConfigError
-from dtgan.data import account, catalog, pipeline, windows
+from dtgan.data import account, catalog, crops, pipeline, windows
 from dtgan.data.clean import PART
 from dtgan.data.folders import loose
 from dtgan.data.source import Selected, normals_of
@@ -21,8 +21,8 @@ log = logging.getLogger("dtgan")
 class Opened(NamedTuple):
     """What a set is drawn from; None for what the method or the settings do without.
 
-    trained: the source of the run's training; defects: pipeline.FixedWindows; surfaces: likewise,
-    or, of whole pictures, a source of these; cached: both, as of pipeline.CachedSource. limits:
+    trained: the source of the run's training; defects: crops.FixedWindows; surfaces: likewise,
+    or, of whole pictures, a source of these; cached: both, as of crops.CachedSource. limits:
     surfaces.Limits. scale: of the training, in pixels per pixel of a whole picture; pictures:
     native.Pictures. projected: projection.Projected of the surfaces, by index; see `project`.
     """
@@ -63,7 +63,7 @@ def open_all(workdir, sampler, settings):
         limits = surfaces_lib.Limits(settings.limits, surfaces, config)
     if whole:
         pictures = Pictures(surfaces, config.data, scale, settings.mask_threshold)
-    cached = tuple(s and pipeline.CachedSource.of(s, config) for s in (defects, surfaces))
+    cached = tuple(s and crops.CachedSource.of(s, config) for s in (defects, surfaces))
     return Opened(trained, defects, surfaces, cached, limits, scale, pictures)
 
 
@@ -133,7 +133,7 @@ def _open_two(sampler, settings, trained, scale):
             role = "--references"
         catalog.check_sizes(defects, config)
         account.tell({role: defects}, config.data)
-        defects = pipeline.FixedWindows(defects, config)
+        defects = crops.FixedWindows(defects, config)
     if "normal" in kinds:
         surfaces = trained
         if settings.backgrounds:
@@ -143,7 +143,7 @@ def _open_two(sampler, settings, trained, scale):
             surfaces = surfaces if settings.backgrounds else _pictures(surfaces, scale, config)
         else:
             catalog.check_sizes(surfaces, config)
-            surfaces = pipeline.FixedWindows(surfaces, config)
+            surfaces = crops.FixedWindows(surfaces, config)
     return defects, surfaces
 
 

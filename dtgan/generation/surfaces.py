@@ -75,7 +75,7 @@ class Limits:
     """
 
     def __init__(self, directory, source, config):
-        """source: of whole surfaces, or pipeline.FixedWindows of them.
+        """source: of whole surfaces, or crops.FixedWindows of them.
 
         Raises ConfigError for missing or unfit files.
         """

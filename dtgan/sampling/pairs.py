@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dtgan.data import pipeline
+from dtgan.data import crops, pipeline
 from dtgan.data.source import knows_truth
 
 
@@ -16,7 +16,7 @@ class Pairs:
     def __init__(self, config, source, num, batch_size, seed=0, distinct=False):
         self.batch_size = batch_size
         self._config, self._source = config, source
-        self._cached = pipeline.CachedSource.of(source, config)
+        self._cached = crops.CachedSource.of(source, config)
         if not distinct:
             num = -(-num // batch_size) * batch_size
         self._i, self._j = pipeline.eval_pairs(source, num, seed, distinct)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dtgan.config import ConfigError, nearest
-from dtgan.data import labels, pipeline
+from dtgan.data import crops, labels, pipeline
 from dtgan.sampling import places
 
 
@@ -153,7 +153,7 @@ def control_request(sampler, source, num, classes=(), defects=1, seed=0, **contr
     for name in controls:
         if name not in method.controls:
             check(method, config.method, dict.fromkeys([*method.needs, name]))
-    cached, shape = pipeline.CachedSource.of(source, config), (num, defects)
+    cached, shape = crops.CachedSource.of(source, config), (num, defects)
     rng = np.random.default_rng(pipeline.stream_seed(seed, "request"))
     if references is None:
         groups = [_of_class(source, name) for name in classes or _with_images(source)]

@@ -7,7 +7,7 @@ import numpy as np
 
 from dtgan import images
 from dtgan.config import ConfigError
-from dtgan.data import pipeline, windows
+from dtgan.data import crops, pipeline, windows
 from dtgan.data.folders import examine, masks
 from dtgan.data.folders.scan import Findings
 from dtgan.data.source import normals_of
@@ -60,11 +60,11 @@ class Stock:
         except ConfigError as error:
             self.missing, self.trained = f"The run's own pictures cannot be read: {error}", None
             return
-        defects = pipeline.FixedWindows(self.trained, config)
-        self._defects = pipeline.CachedSource.of(defects, config)
+        defects = crops.FixedWindows(self.trained, config)
+        self._defects = crops.CachedSource.of(defects, config)
         self._names = defects
         self._normals = normals_of(self.trained)
-        self._surfaces = pipeline.CachedSource.of(self._normals, config)
+        self._surfaces = crops.CachedSource.of(self._normals, config)
 
     def defects_of(self, label):
         """List the numbers of the defects of a class."""

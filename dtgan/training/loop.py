@@ -14,7 +14,7 @@ import numpy as np
 from dtgan import config as config_lib
 from dtgan import mattes, sharding
 from dtgan.config import ConfigError
-from dtgan.data import account, catalog, pipeline
+from dtgan.data import account, catalog, crops, pipeline
 from dtgan.files import read_json, write_atomic
 from dtgan.methods.registry import abstract_state, make_method
 from dtgan.runs import workdir as workdir_lib
@@ -90,7 +90,7 @@ class Run:
             )
         self.source = mattes.with_masks(config, self.source, path, self.checkpoints.exist())
         self.sources = {config.data.split: self.source}
-        self.cached = pipeline.CachedSource.of(self.source, config)
+        self.cached = crops.CachedSource.of(self.source, config)
         self.put = functools.partial(sharding.put_batch, mesh=self.mesh)
         if config.data.resident and self.method.phases:
             self.put = Resident(config, self.cached, self.method.reads, self.mesh)
@@ -265,7 +265,7 @@ class Run:
             )
         else:
             self.sources["val"] = source
-        self.val = pipeline.FixedWindows(source, self.config)
+        self.val = crops.FixedWindows(source, self.config)
         self.pairs = Pairs(self.config, self.val, self.rows, self.rows)
 
     def _report(self, step, pending, progress):

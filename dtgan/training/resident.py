@@ -13,7 +13,7 @@ import numpy as np
 
 from dtgan import sharding
 from dtgan.config import ConfigError
-from dtgan.data import pipeline
+from dtgan.data import crops, pipeline
 from dtgan.data.windows import scaled_size
 
 log = logging.getLogger("dtgan")
@@ -34,7 +34,7 @@ class Resident:
         normals = np.flatnonzero((labels == 0) & ("normal" in kinds))
         rows = np.concatenate([defects, normals])
         _check(config.data, source.sizes[rows], len(defects))
-        cached = pipeline.CachedSource.of(source, config)
+        cached = crops.CachedSource.of(source, config)
         marked, store = [cached[k] for k in defects], {}
         if marked:
             store |= {

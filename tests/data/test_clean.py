@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dtgan.config import ConfigError, base_config, check_scaling
-from dtgan.data import clean, pipeline
+from dtgan.data import clean, crops
 from dtgan.data.names import picture_of
 from dtgan.data.source import Selected, Source, of_classes
 
@@ -74,8 +74,8 @@ def test_parts_are_normal_pictures_of_their_own_size():
     chosen = Selected(source, [4, 0])
     np.testing.assert_array_equal(chosen[0]["image"], part["image"])
     assert len(of_classes(source, ("crack",))) == 4 and source.fingerprint != "0" * 16
-    crops = pipeline.FixedWindows(source, base_of(data_of()))
-    assert crops.pictures.tolist().count(4) == 2 * 3 and crops[len(crops) - 1]["id"] == "1#clean#5"
+    fixed = crops.FixedWindows(source, base_of(data_of()))
+    assert fixed.pictures.tolist().count(4) == 2 * 3 and fixed[len(fixed) - 1]["id"] == "1#clean#5"
     assert picture_of("1#clean#5") == picture_of("1#2") == "1"
 
 

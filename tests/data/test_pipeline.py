@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dtgan.config import ConfigError, base_config
-from dtgan.data import pipeline, transforms
+from dtgan.data import crops, pipeline, transforms
 from dtgan.data.source import Source
 
 COUNTS = (20, 3, 7, 12)
@@ -260,7 +260,7 @@ def test_the_cache_changes_reads_and_not_the_stream():
 
 def test_the_cache_keeps_to_its_budget():
     source = FakeSource((0, 0, 0, 3), size=(1024, 512))  # 0.5 MB each, and as much of mask
-    cached = pipeline.CachedSource(source, config_of(res=64, scale_to=-1, cache_mb=1))
+    cached = crops.CachedSource(source, config_of(res=64, scale_to=-1, cache_mb=1))
     for _ in range(2):
         for i in range(3):
             assert np.array_equal(cached[i]["mask"], FakeSource.__getitem__(source, i)["mask"])

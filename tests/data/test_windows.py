@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from dtgan import images
 from dtgan.config import base_config
-from dtgan.data import pipeline, transforms, windows
-from dtgan.data.source import Source
+from dtgan.data import crops, pipeline, transforms, windows
+from dtgan.data.source import Source, View
 
 SIDES = st.integers(8, 40)
 THREE = np.ones((3, 3), bool)
@@ -87,10 +87,10 @@ def test_no_record_has_a_mask_that_marks_nothing(mask, res, scale_to):
     source = OneDefect(mask)
     config = base_config()
     config.data.update({"res": res, "scale_to": scale_to, "upscale": True, "flips": "both"})
-    for record in pipeline.FixedWindows(source, config):
+    for record in crops.FixedWindows(source, config):
         assert record["image"].shape == record["mask"].shape == (res, res, 1)
         assert record["has_mask"] == record["mask"].any()
-    rows = pipeline.FixedWindows(source, config)
+    rows = crops.FixedWindows(source, config)
     loaded = pipeline.load_records(config, rows, range(len(rows)))
     assert rows[0]["has_mask"] and np.array_equal(loaded["mask"], [row["mask"] for row in rows])
     rng, augment = np.random.default_rng(0), transforms.AugmentPair(config.data, ("image", "mask"))
@@ -110,7 +110,7 @@ def test_image_and_mask_are_cropped_and_flipped_alike(mask, res, seed):
     np.testing.assert_array_equal(example["image"], example["mask"])
 
 
-class OneDefect(pipeline.View):
+class OneDefect(View):
     """A picture that is its own mask."""
 
     classes, fingerprint = ("normal", "pit"), "0" * 16
@@ -142,7 +142,7 @@ def test_parts_far_apart_give_a_record_each():
     config = base_config()
     config.data.res = 64
     two, one = discs((256, 1600), (128, 60), (128, 1400)), discs((256, 1600), (128, 800))
-    rows = pipeline.FixedWindows(OneDefect(two, one), config)
+    rows = crops.FixedWindows(OneDefect(two, one), config)
     assert len(rows) == 3 and rows.pictures.tolist() == [0, 0, 1]
     assert [rows[k]["id"] for k in range(3)] == ["0.png", "0.png#1", "1.png"]
     records = pipeline.load_records(config, rows, range(3))
@@ -266,9 +266,9 @@ def test_normals_have_the_grid_with_data_scale_and_defects_their_windows():
     masks[1][28:32, 58:62] = 255
     source, config = Strips(*masks), base_config()
     config.data.update({"res": 64, "scale": 0.0})
-    assert pipeline.FixedWindows(source, config).pictures.tolist() == [0, 1, 2]
+    assert crops.FixedWindows(source, config).pictures.tolist() == [0, 1, 2]
     config.data.scale = 1.0
-    rows = pipeline.FixedWindows(source, config)
+    rows = crops.FixedWindows(source, config)
     assert rows.pictures.tolist() == [0, 0, 0, 0, 0, 1, 2]  # without a mask: the centre alone
     assert [rows.window(k) for k in (1, 6)] == [((64, 320), (0, 64)), ((64, 320), (0, 128))]
     source.reads = 0

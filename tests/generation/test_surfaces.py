@@ -5,7 +5,7 @@ import pytest
 
 from dtgan import images
 from dtgan.config import ConfigError, base_config
-from dtgan.data import pipeline
+from dtgan.data import crops
 from dtgan.data.folders import loose
 from dtgan.generation.surfaces import Likeness, Limits, check_limits
 from dtgan.methods.base import Method
@@ -49,7 +49,7 @@ def opened(tmp_path):
         mask[:, : 20 if name == "a" else 40] = 255
         images.write_image(tmp_path / f"limits/{name}.png", mask)
     source = loose.open_surfaces(tmp_path / "surfaces", ("normal", "dent"), config.data)
-    return tmp_path / "limits", pipeline.FixedWindows(source, config), config
+    return tmp_path / "limits", crops.FixedWindows(source, config), config
 
 
 WITH = Method((), None, (), None, controls=("limit",))
@@ -80,10 +80,10 @@ def test_each_crop_of_a_surface_has_its_part_of_the_limits(opened):
     folder, _, config = opened
     config.data.scale = 2.0
     source = loose.open_surfaces(folder.parent / "surfaces", ("normal", "dent"), config.data)
-    crops = pipeline.FixedWindows(source, config)
-    limits = Limits(folder, crops, config)
-    left = [crops.window(j)[1][1] < 8 for j in range(8)]  # of which column 40 of 80 is no part
-    assert len(crops) == 8 and left == [True, False] * 4
+    fixed = crops.FixedWindows(source, config)
+    limits = Limits(folder, fixed, config)
+    left = [fixed.window(j)[1][1] < 8 for j in range(8)]  # of which column 40 of 80 is no part
+    assert len(fixed) == 8 and left == [True, False] * 4
     assert [bool(limits.of_crops([j]).all()) for j in range(8)] == [*left[:4], *[True] * 4]
 
 
