@@ -210,7 +210,6 @@ def test_run_lengths_of_every_kind_give_the_mask_back(mask):
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=12) | st.text("0PoO1a", max_size=12).map(str.encode))
 def test_compressed_run_lengths_of_any_bytes_are_read_or_refused(counts):
-    # pycocotools itself reads beyond the end of a text whose last number goes on.
     try:
         shapes.Counts((5, 4), counts).mark(np.zeros((5, 4), bool))
     except ValueError as error:

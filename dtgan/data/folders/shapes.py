@@ -221,7 +221,7 @@ def is_number(value):
 
 
 def _check_compressed(counts):
-    """Raise ValueError for compressed run lengths that pycocotools would read beyond their end.
+    """Raise ValueError for compressed run lengths that are no whole numbers of COCO's code.
 
     A character holds five bits of a number, above 48, and a sixth that says that it goes on.
     """
