@@ -51,7 +51,7 @@ class Drawer:
         projection_error (of a surface that was searched for, grey levels), refused
         (attempts that were not kept, by reason: `tally.REASONS`), checkpoint, synthetic. What the
         model neither makes nor needs is left out: mask, soft_mask, box, area and instances without
-        a mask, twin without a clean image.
+        a mask, twin without a clean image. Of whole pictures see `records.make_whole`.
         Raises ConfigError where ATTEMPTS at an image are refused.
         """
         numbers = list(self._plan.numbers(block))

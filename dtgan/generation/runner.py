@@ -87,6 +87,7 @@ def generate(
     records = dataset.finish(plan.num_blocks, classes[1:], settings.instances, with_mvtec)
     if records:
         _tell(records, checks, classes)
+        _tell_windows(records, settings.windows)
     return records
 
 
@@ -192,6 +193,13 @@ def _tell(records, checks, classes):
         log.info("%s", line)
     for line in doubts:
         log.warning("%s", line)
+
+
+def _tell_windows(records, asked):
+    """Log how many windows of whole pictures hold a defect, where several were asked for."""
+    found = [len(record["defects"]) for record in records if "defects" in record]
+    if asked > 1 and found:
+        log.info("%d of %d windows hold a defect", sum(found), asked * len(found))
 
 
 def _check_mvtec(classes, plan, surfaces):
