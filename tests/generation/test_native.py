@@ -244,6 +244,13 @@ def test_strips_carry_several_defects_beside_each_other(made, plant):
     assert same == records
 
 
+def test_a_defect_comes_to_lie_where_it_was(made, plant):
+    flags = [f"--backgrounds={plant / 'strips'}", "--num_per_class=1", "--classes=tear"]
+    _, records = made("own", *flags, "--place=own", "--vary=none")
+    # Training pictures are as large as a crop, whose place is then the middle.
+    assert records[0]["defects"][0]["window"] == [(400 - RES) // 2, (64 - RES) // 2, RES, RES]
+
+
 def test_plates_keep_their_depth(made, plant):
     out, records = made("plates", f"--backgrounds={plant / 'plates'}", "--num_per_class=1")
     check_set(out, records)
