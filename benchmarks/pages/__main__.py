@@ -16,12 +16,13 @@ import re
 import sys
 import textwrap
 
-from benchmarks.pages import formats, markdown, scores, speeds, verdicts
+from benchmarks.pages import formats, markdown, noise, scores, speeds, verdicts
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = (
     ROOT / "README.md",
     ROOT / "docs" / "data.md",
+    ROOT / "docs" / "dfmgan.md",
     ROOT / "docs" / "generation.md",
     *sorted((ROOT / "docs" / "results").glob("*.md")),
 )
@@ -45,6 +46,7 @@ MADE = (
     speeds.step,
     speeds.images_per_second,
     speeds.penalty,
+    noise.noise,
     formats.readers,
     formats.layouts,
     formats.native,
