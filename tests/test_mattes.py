@@ -244,7 +244,7 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(data, donor, tmp_path, fiel
 def test_masks_are_drawn_for_folders_alone(donor):
     config = base_config("dots")
     config.data.masks_from = str(donor)
-    with pytest.raises(ConfigError, match=r"for folders of images, not for data\.source=proced"):
+    with pytest.raises(ConfigError, match=r"for pictures in files, not for data\.source=proced"):
         validate(config)
     config.data.source, config.data.path, config.data.masks_above = "folder", "x", 1.5
     with pytest.raises(ConfigError, match=r"data\.masks_above=1\.5 is not in \[0, 1\); try 0\.2"):
