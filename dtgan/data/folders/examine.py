@@ -202,7 +202,6 @@ def _drawn(name, record, orientation, found):
     for where, detail in faults:
         if orientation > 4:
             detail += f", which its EXIF orientation {orientation} turns"
-        detail += "; save it in the size of its image"
         found.errors.append(Finding(f"{name}{where}", "wrong annotation", detail))
     return {} if faults else parts
 
