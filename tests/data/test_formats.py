@@ -32,6 +32,15 @@ def records(data):
     return {item["id"]: item for item in catalog.open_source(config, "train+val+test")}
 
 
+def assert_refused(layout, file, text, message):
+    """Write a set in a layout below the file's folder, the text over its file of labels, audit."""
+    root = file.parent.parent if file.parent.name == "annotations" else file.parent
+    data = formats.write(MADE, layout, root)
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        audit.audit(data)
+
+
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     data = formats.write(MADE, formats.folder, tmp_path_factory.mktemp("folder"))
@@ -362,10 +371,7 @@ def small(tmp_path_factory):
     ],
 )
 def test_a_file_that_is_not_of_coco_is_refused(tmp_path, text, message):
-    data = formats.write(MADE, formats.coco, tmp_path)
-    (tmp_path / "annotations/instances_all.json").write_text(text)
-    with pytest.raises(ConfigError, match=message):
-        audit.audit(data)
+    assert_refused(formats.coco, tmp_path / "annotations/instances_all.json", text, message)
 
 
 def test_pictures_elsewhere_are_asked_for(tmp_path):
@@ -415,10 +421,7 @@ def test_a_wrong_row_of_yolo_is_named(tmp_path, row, line):
     ],
 )
 def test_a_data_yaml_that_cannot_be_used_is_refused(tmp_path, text, message):
-    data = formats.write(MADE, formats.yolo, tmp_path)
-    (tmp_path / "data.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=message):
-        audit.audit(data)
+    assert_refused(formats.yolo, tmp_path / "data.yaml", text, message)
 
 
 def test_a_picture_in_two_splits_of_yolo_is_named(tmp_path):

@@ -12,19 +12,13 @@ from dtgan import generate, images
 from dtgan.config import base_config
 from dtgan.data import catalog, pipeline
 from dtgan.data.folders.folder import FolderSource
-from dtgan.generation import checks, draw, plan, runner, tally
+from dtgan.generation import checks, runner, tally
 from tests import smoke
 
 STRONG = "--strength=60"  # the smoke run has hardly been trained: its mattes are nearly clear
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_blocks():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "BLOCK", 8)
-        for module in (checks, draw):
-            patch.setattr(module, "RENDER", 8)
-        yield
+pytestmark = pytest.mark.usefixtures("small_blocks")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 from dtgan import generate
 from dtgan.config import ConfigError, base_config
 from dtgan.data.folders import loose
-from dtgan.generation import checks, draw, native, plan
+from dtgan.generation import native
 from dtgan.generation.native import Mark, Pictures
 
 RES = 32
@@ -169,15 +169,6 @@ def plant(tmp_path_factory):
     )
     (root / "boxes.csv").write_text(boxes)
     return root
-
-
-@pytest.fixture(scope="module")
-def small_blocks():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "BLOCK", 8)
-        for module in (checks, draw):
-            patch.setattr(module, "RENDER", 8)
-        yield
 
 
 @pytest.fixture(scope="module")
