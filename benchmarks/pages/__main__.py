@@ -37,6 +37,7 @@ MADE = (
     scores.ablation,
     scores.neu_steel,
     scores.magnetic_tile,
+    scores.magnetic_tile_native,
     scores.defect_gan,
     scores.table2,
     verdicts.verdict,
