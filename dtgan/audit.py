@@ -35,7 +35,7 @@ def main(argv=None):
         report = audit(data, args.seed)
         alike = _near(report, data, args.near) if args.near else []
     except (ConfigError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
     tables = {split: account.account(_source(report, data, split), data) for split in SPLITS}
     told = [f"{s}: {line}" for s, table in tables.items() for line in account.findings(table, data)]
