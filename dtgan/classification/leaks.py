@@ -22,7 +22,7 @@ def find(test, known, role):
         for digest in _digests(image):
             where.setdefault(digest, row)
     match = correlation.search(
-        correlation.normalise(known.image),
+        correlation.Searched(correlation.normalise(known.image)),
         correlation.normalise(test.image),
         correlation.regions(np.zeros_like(test.mask)),
     )

@@ -7,6 +7,7 @@ chapter 2). The distance of features is a second opinion and raises no alarm: th
 transferred defect are near those of its own training image, as they should be.
 """
 
+import functools
 import io
 import math
 from typing import NamedTuple
@@ -22,15 +23,20 @@ NEIGHBOURS = 5
 KINDS = ("exact", "flipped", "cropped", "jpeg")
 
 
-class Reference(NamedTuple):
+class Reference:
     """The training images that may have been copied; for hybrids, those with a defect.
 
     The surface of a hybrid is that of a training normal by design. images: uint8 [M, R, R, C].
     features: float [M, d], of any extractor; None for no second opinion.
     """
 
-    images: np.ndarray
-    features: np.ndarray | None = None
+    def __init__(self, images, features=None):
+        self.images, self.features = images, features
+
+    @functools.cached_property
+    def searched(self):
+        """The images as `correlation.search` takes them, prepared once for all searches."""
+        return correlation.Searched(correlation.normalise(self.images))
 
 
 class Nearest(NamedTuple):
@@ -70,7 +76,7 @@ def nearest(reference, images, masks, features=None):
     """
     _check(reference, images, masks, features)
     match = correlation.search(
-        correlation.normalise(reference.images),
+        reference.searched,
         correlation.normalise(images),
         correlation.regions(masks),
     )

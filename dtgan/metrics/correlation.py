@@ -35,6 +35,7 @@ LEVELS = ((32, 0.05, 8), (32, 0.025, 4), (64, 0.0125, 2), (64, 0.00625, 2))
 MIN_ZOOM = 0.75
 
 _QUERIES, _BLOCK, _PAIRS = 2048, 16, 64  # pictures in memory at a time; the result is the same
+_KEPT = 2**27  # bytes of windows that are kept between searches; others are cut again
 _TINY = 1e-4  # energy per pixel that counts as none
 
 
@@ -92,10 +93,33 @@ def regions(masks):
     return weights
 
 
-def search(reference, queries, weights):
-    """Find the Match of normalised `queries` [N, S, S] with `weights` [N, 2, S, S] in `reference`.
+class Searched:
+    """Pictures that are searched in, more than once: what a search needs of them is kept.
 
-    reference: normalised pictures [M, S, S], M >= 1. Of equal candidates the first one is taken.
+    pictures: normalised, float32 [M, S, S], M >= 1.
+    """
+
+    def __init__(self, pictures):
+        self.pictures = pictures
+        self._windows, self._free = {}, _KEPT
+
+    def blocks(self):
+        """Yield (slice of the pictures, their windows on COARSE pixels: [m, V * COARSE^2])."""
+        for start in range(0, len(self.pictures), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            windows = self._windows.get(start)
+            if windows is None:
+                windows = _windows(self.pictures[part]).reshape(-1, COARSE * COARSE)
+                if windows.nbytes <= self._free:
+                    self._free -= windows.nbytes
+                    self._windows[start] = windows
+            yield part, windows
+
+
+def search(reference, queries, weights):
+    """Find the Match of normalised `queries` [N, S, S] with `weights` [N, 2, S, S] in `Searched`.
+
+    Of equal candidates the first one is taken.
     """
     out = Match(
         np.zeros(len(queries), np.float32),
@@ -107,7 +131,7 @@ def search(reference, queries, weights):
         part = slice(start, start + _QUERIES)
         found = _coarse(reference, queries[part], weights[part])
         for level in LEVELS:
-            found = _refine(reference, queries[part], weights[part], found, *level)
+            found = _refine(reference.pictures, queries[part], weights[part], found, *level)
         rows, best = np.arange(len(found.ncc)), found.ncc.argmax(1)
         for array, candidates in zip(out, found, strict=True):
             array[part] = candidates[rows, best]
@@ -147,7 +171,7 @@ def _shrink(pictures, size):
 
 def _coarse(reference, queries, weights):
     """Find every query's K = CANDIDATES (or all M) best pictures: Match of arrays [n, K, ...]."""
-    count, total = len(queries), len(reference)
+    count, total = len(queries), len(reference.pictures)
     values = _shrink(queries, COARSE)
     weights = _shrink(weights.sum(1) > 0, COARSE) + OUTSIDE
     energy = (weights * values * values).sum((1, 2), keepdims=True)
@@ -159,13 +183,11 @@ def _coarse(reference, queries, weights):
     windows = np.array([(zoom, y, x) for zoom, starts in GRID for y in starts for x in starts])
     versions = len(windows)
     best, which = np.empty((count, total), np.float32), np.empty((count, total), np.int32)
-    for start in range(0, total, _BLOCK):
-        block = _windows(reference[start : start + _BLOCK]).reshape(-1, values.shape[1])
+    for part, block in reference.blocks():
         ncc = values @ block.T / np.sqrt(weights @ (block * block).T + _TINY)
         ncc = ncc.reshape(count, 4, -1, versions).transpose(0, 2, 1, 3)
         ncc = ncc.reshape(count, -1, 4 * versions)
-        best[:, start : start + _BLOCK] = ncc.max(-1)
-        which[:, start : start + _BLOCK] = ncc.argmax(-1)
+        best[:, part], which[:, part] = ncc.max(-1), ncc.argmax(-1)
     index = np.argsort(-best, 1, kind="stable")[:, :CANDIDATES]
     flip, window = np.divmod(np.take_along_axis(which, index, 1), versions)
     return Match(np.take_along_axis(best, index, 1), index, flip, windows[window])

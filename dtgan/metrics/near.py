@@ -37,8 +37,9 @@ def pairs(pictures, groups, limit=LIMIT):
         queries, others = np.flatnonzero(number == own), np.flatnonzero(number != own)
         if not len(others):
             continue
+        searched = correlation.Searched(normalised[others])
         match = correlation.search(
-            normalised[others], normalised[queries], np.repeat(weights, len(queries), axis=0)
+            searched, normalised[queries], np.repeat(weights, len(queries), axis=0)
         )
         for k in np.flatnonzero(match.ncc > limit):
             first, second = int(queries[k]), int(others[match.index[k]])
