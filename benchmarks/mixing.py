@@ -49,7 +49,7 @@ def main(argv=None):
         for name, drawn in draw(model.ema, *pictures, *middles, line[rows]).items():
             ways.setdefault(name, []).append(images.to_uint8(np.asarray(drawn)))
     ways = {name: np.concatenate(parts) for name, parts in ways.items()}
-    classify = sampler.load_classifier(args.workdir, model.step)
+    classify = sampler.load_classifier(args.workdir, model)
     for name, drawn in ways.items():
         right = np.argmax(classify(drawn, BATCH), axis=-1) == label
         shares = {model.classes[k]: float(np.mean(right[label == k])) for k in np.unique(label)}

@@ -155,11 +155,10 @@ def _checks(workdir, sampler, plan, opened, measured):
                 "training defects do is not known to this model",
                 checks_lib.LEAST,
             )
-    recognition, classify = None, load_classifier(workdir, sampler.step)
+    recognition, classify = None, load_classifier(workdir, sampler)
     if classify:
         recognition = checks_lib.Recognition(classify, held_out["image"], held_out["label"])
-    known = defects if settings.references else None
-    copies = _copy_check(sampler, opened.trained, known, held_out)
+    copies = _copy_check(sampler, opened, settings, held_out)
     return checks_lib.Checks(copies, visibility, recognition, looks.masks)
 
 
@@ -232,18 +231,19 @@ def _held_out(config):
     return {"image": np.zeros(shape, np.uint8), "label": np.zeros(0, np.int32)}
 
 
-def _copy_check(sampler, trained, references, held_out):
+def _copy_check(sampler, opened, settings, held_out):
     """Make the CopyCheck against training defects and references; None if none are held out."""
-    config = sampler.config
+    config, known = sampler.config, [opened.cached[0]]
     if not len(held_out["image"]):
         log.warning("no copy scores: there are no held-out defects to calibrate them on")
         return None
-    known = [
-        (source, [k for k, label in enumerate(source.labels) if label])
-        for source in (crops.FixedWindows(trained, config), references)
+    if opened.defects is None or settings.references:  # else those are the training defects
+        known.insert(0, crops.FixedWindows(opened.trained, config))
+    parts = [
+        pipeline.load_records(config, source, np.flatnonzero(source.labels))
+        for source in known
         if source is not None
     ]
-    parts = [pipeline.load_records(config, source, indices) for source, indices in known]
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return checks_lib.CopyCheck(joined, held_out, "mask" in sampler.method.gives)
 

@@ -6,6 +6,7 @@ middle of the defect, x1 mirrored as a whole before. What leaves the picture by 
 anything is drawn, and what the picture lacks never shows the defect again (`fit`).
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -255,8 +256,8 @@ def warp(image, mask, variation, own=None):
     origin = centre + np.multiply(variation.shift, side)
     at = (back @ (out - origin[:, None]) + centre[:, None]).reshape(2, side, side)
     if variation.elastic is not None:
-        zoom = (1, side / KNOTS, side / KNOTS)
-        at += side * ndimage.zoom(variation.elastic, zoom, order=3, mode="nearest", grid_mode=True)
+        between = _between_knots(side)
+        at += side * (between @ variation.elastic @ between.T)
     warped = [
         ndimage.map_coordinates(channel.astype(np.float32), at, order=3, mode="reflect")
         for channel in np.moveaxis(image, -1, 0)
@@ -265,6 +266,13 @@ def warp(image, mask, variation, own=None):
     inside = ndimage.map_coordinates(marked, at, order=1, mode="grid-constant")
     image = np.clip(np.round(np.stack(warped, axis=-1)), 0, 255).astype(np.uint8)
     return image, np.where(inside > INSIDE, np.uint8(255), np.uint8(0))[..., None]
+
+
+@functools.lru_cache(maxsize=4)
+def _between_knots(side):
+    """Tabulate what each of KNOTS adds to a pixel, by cubic splines: float64 [side, KNOTS]."""
+    knots = np.eye(KNOTS)
+    return ndimage.zoom(knots, (1, side / KNOTS), order=3, mode="nearest", grid_mode=True).T
 
 
 def _flipped(picture, variation):

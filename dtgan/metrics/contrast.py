@@ -100,8 +100,11 @@ def _powers(changes, matte):
 
 def _quarters(x):
     """Split [..., H, W, C] into the four pixels of each square of two; odd sides get a 0."""
-    odd = [(0, 0)] * (x.ndim - 3) + [(0, x.shape[-3] % 2), (0, x.shape[-2] % 2), (0, 0)]
-    x = np.pad(x, odd)
+    *outer, height, width, channels = x.shape
+    if height % 2 or width % 2:
+        even = np.zeros((*outer, height + height % 2, width + width % 2, channels), x.dtype)
+        even[..., :height, :width, :] = x
+        x = even
     return [x[..., i::2, j::2, :] for i in (0, 1) for j in (0, 1)]
 
 

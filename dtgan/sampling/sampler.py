@@ -25,6 +25,7 @@ class Sampler:
     """Makes images with the EMA parameters of one checkpoint.
 
     config, classes (NORMAL first), step, ema: what the checkpoint holds; method: of that config.
+    abstract: the shapes and types of its GanState, None where nothing more of it is restored.
     """
 
     config: Any
@@ -32,6 +33,7 @@ class Sampler:
     step: int
     ema: Any
     method: Any
+    abstract: Any = None
 
     def __post_init__(self):
         self.mesh = sharding.make_mesh()
@@ -123,21 +125,20 @@ def load(workdir, step="latest"):
     wanted = find_step(workdir, step)
     config, classes, method, abstract = describe(workdir, wanted)
     ema = checkpoints.restore_ema(workdir, wanted, abstract.ema)
-    return Sampler(config, classes, wanted, ema, method)
+    return Sampler(config, classes, wanted, ema, method, abstract)
 
 
-def load_classifier(workdir, step):
-    """Restore the classifier that a family trained beside its generator, at a good step's number.
+def load_classifier(workdir, sampler):
+    """Restore the classifier that a family trained beside the generator of a loaded Sampler.
 
     Returns a function of uint8 images [N, R, R, C] and batch_size (of images computed at a time) ->
     float32 logits [N, number of classes]; None where the family has no classifier.
     """
-    _, _, method, abstract = describe(workdir, step)
+    method, mesh = sampler.method, sampler.mesh
     if method.classify is None:
         return None
-    mesh = sharding.make_mesh()
     rows, whole = sharding.split(mesh), sharding.replicated(mesh)
-    nets = checkpoints.restore_state(workdir, step, abstract, whole).nets
+    nets = checkpoints.restore_state(workdir, sampler.step, sampler.abstract, whole).nets
     program = jax.jit(
         lambda nets, image: {"logits": method.classify(nets, image)},
         in_shardings=(whole, rows),
