@@ -1,8 +1,12 @@
 """One mesh axis `data` over all devices of all hosts: parameters replicated, batches split."""
 
+import threading
+
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+_STARTING = threading.Lock()  # threads that reach a new program at once would each compile it
 
 
 def make_mesh(devices=None) -> Mesh:
@@ -32,7 +36,7 @@ def map_rows(program, rows, mesh, batch_size):
 
     program: {name: [B, ...]} -> {name: array [B, ...]}, both split over the devices of `mesh`. B is
     batch_size, rounded up to a multiple of the number of devices, however many rows there are: one
-    program serves all; the last batch is padded with zeros.
+    program serves all; the last batch is padded with zeros. Safe to use from several threads.
     Yields {name: NumPy array} of at most batch_size rows; for N = 0 one result without rows, so
     that callers still learn names and shapes.
     """
@@ -45,7 +49,9 @@ def map_rows(program, rows, mesh, batch_size):
             name: np.pad(array, [(0, batch_size - here)] + [(0, 0)] * (array.ndim - 1))
             for name, array in batch.items()
         }
-        out = jax.device_get(program(put_batch(padded, mesh)))
+        with _STARTING:
+            out = program(put_batch(padded, mesh))
+        out = jax.device_get(out)
         yield {name: np.asarray(array)[:here] for name, array in out.items()}
 
 

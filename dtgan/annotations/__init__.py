@@ -1,9 +1,12 @@
 """Labels of a generated set in common formats: COCO, YOLO, MVTec AD."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 from dtgan.annotations import coco, instances, mvtec, runs, yolo
 from dtgan.config import NORMAL
+
+_WRITERS = 16  # threads that write small files, and wait for the disk
 
 log = logging.getLogger("dtgan")
 
@@ -20,13 +23,16 @@ def write(out, records, classes, how="parts", with_mvtec=False):
     if not all("mask" in record for record in defects):
         log.warning("no COCO, YOLO or MVTec labels: the model draws no masks")
         return
-    table = coco.Table(classes)
-    for record in records:
-        found = []
-        if "mask" in record:
-            found = instances.labelled(record, runs.read(out / record["mask"]), how)
-        table.add(record, found)
-        yolo.write(out, record, classes, found)
+    table, writing = coco.Table(classes), []
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        for record in records:
+            found = []
+            if "mask" in record:
+                found = instances.labelled(record, runs.read(out / record["mask"]), how)
+            table.add(record, found)
+            writing.append(pool.submit(yolo.write, out, record, classes, found))
+    for written in writing:
+        written.result()
     table.write(out)
     yolo.write_data(out, classes)
     if with_mvtec:

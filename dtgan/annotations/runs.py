@@ -96,10 +96,10 @@ def pieces(part):
     first, last = part.rows * line + part.starts, part.rows * line + part.stops
     low = np.searchsorted(last, first + line)
     count = np.searchsorted(first, last + line, side="right") - low
-    upper = np.repeat(np.arange(len(first)), count)
-    lower = np.arange(len(upper)) + np.repeat(low - (count.cumsum() - count), count)
+    ends = np.append(0, count.cumsum())
+    lower = np.arange(ends[-1]) + np.repeat(low - ends[:-1], count)
     shape = len(first), len(first)
-    touching = sparse.coo_array((np.ones(len(upper), bool), (upper, lower)), shape=shape)
+    touching = sparse.csr_array((np.ones(len(lower)), lower, ends), shape=shape)
     number, piece = csgraph.connected_components(touching, directed=False)
     order = np.argsort(piece, kind="stable")
     groups = np.split(order, np.bincount(piece, minlength=number).cumsum()[:-1])

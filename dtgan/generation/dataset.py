@@ -22,14 +22,14 @@ from dtgan.config import NORMAL, ConfigError
 from dtgan.files import is_part, parse_object, same_or_refuse, set_aside, write_atomic
 from dtgan.generation import digests
 
-THREADS = 4  # that encode PNG files
+WRITERS = 16  # threads that write files: they encode little, and wait for the disk
 
 
 class Dataset:
     """The set of one plan in the directory `out`, however many jobs write to it."""
 
-    def __init__(self, out, described, threads=THREADS):
-        """described: JSON-able, all that the bytes depend on; threads: that encode pictures.
+    def __init__(self, out, described, threads=WRITERS):
+        """described: JSON-able, all that the bytes depend on; threads: that write pictures.
 
         Raises ConfigError where `out` holds other things, or a set described otherwise.
         """

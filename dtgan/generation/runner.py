@@ -1,7 +1,10 @@
 """From a workdir to a complete labelled set."""
 
+import collections
 import logging
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -13,7 +16,7 @@ from dtgan.generation import boxes, sources, tally, vary
 from dtgan.generation import checks as checks_lib
 from dtgan.generation import surfaces as surfaces_lib
 from dtgan.generation.boxes import BoxPlan
-from dtgan.generation.dataset import THREADS, Dataset
+from dtgan.generation.dataset import WRITERS, Dataset
 from dtgan.generation.draw import Drawer
 from dtgan.generation.plan import Plan, check
 from dtgan.progress import track
@@ -23,6 +26,7 @@ from dtgan.sampling.sampler import load, load_classifier
 
 log = logging.getLogger("dtgan")
 
+DRAWERS = min(4, os.cpu_count() or 1)  # blocks that are drawn at once
 UNSEEN = (
     "; what is drawn of a class that the model sees this little of rarely shows it: leave it out "
     "with --classes, or train with more pixels a defect (data.scale_to=-1, a larger data.res)"
@@ -71,8 +75,9 @@ def generate(
         "step": sampler.step,
         "mvtec": with_mvtec,
     }
-    # Whole pictures are written one at a time, so that their memory does not add up.
-    dataset = Dataset(out, described, 1 if opened.pictures else THREADS)
+    # Whole pictures are drawn and written one at a time, so that their memory does not add up.
+    drawers, writers = (1, 1) if opened.pictures else (DRAWERS, WRITERS)
+    dataset = Dataset(out, described, writers)
     if dataset.complete:
         log.info("%s is complete already", out)
         return dataset.records()
@@ -81,7 +86,8 @@ def generate(
     if settings.boxes:
         plan = plan.seeing(checks.masks)
     opened = sources.project(opened, sampler, settings)
-    _draw_all(dataset, Drawer(sampler, plan, ranges, opened, checks, digest), plan, blocks)
+    drawer = Drawer(sampler, plan, ranges, opened, checks, digest)
+    _draw_all(dataset, drawer, plan, blocks, drawers)
     if opened.pictures:
         opened.pictures.forget(0)
     records = dataset.finish(plan.num_blocks, classes[1:], settings.instances, with_mvtec)
@@ -248,16 +254,16 @@ def _copy_check(sampler, opened, settings, held_out):
     return checks_lib.CopyCheck(joined, held_out, "mask" in sampler.method.gives)
 
 
-def _draw_all(dataset, drawer, plan, blocks):
-    """Render the missing blocks; files of one block are written while the next is rendered."""
+def _draw_all(dataset, drawer, plan, blocks, at_once):
+    """Render the missing blocks, some at once; files of one are written while others are drawn."""
     missing = [block for block in blocks if not dataset.has(block)]
     if len(missing) < len(blocks):
         log.info("%d of %d blocks are there already", len(blocks) - len(missing), len(blocks))
     start, finish, made = time.monotonic(), None, []
     total = sum(len(plan.pictures(block)) for block in missing)
     with track("drawing", total, "images") as done:
-        for block in missing:
-            records, pictures = drawer.block(block)
+        drawn = _ahead(drawer.block, missing, at_once)
+        for block, (records, pictures) in zip(missing, drawn, strict=True):
             if finish:
                 finish()
             finish = dataset.write(block, records, pictures)
@@ -273,3 +279,21 @@ def _draw_all(dataset, drawer, plan, blocks):
             len(made) / seconds,
             tally.total(made) or "none",
         )
+
+
+def _ahead(work, items, at_once):
+    """Yield work(item) of the items, in their order; `at_once` of them are worked on at a time.
+
+    Where that is more than one, each has a thread: while one is checked, another is rendered.
+    """
+    if at_once == 1:
+        yield from map(work, items)
+        return
+    waiting = collections.deque()
+    with ThreadPoolExecutor(at_once) as pool:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) == at_once:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

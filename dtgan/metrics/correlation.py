@@ -34,7 +34,7 @@ OUTSIDE = 0.5  # weight of pixels outside the box in the coarse search; a small 
 LEVELS = ((32, 0.05, 8), (32, 0.025, 4), (64, 0.0125, 2), (64, 0.00625, 2))
 MIN_ZOOM = 0.75
 
-_QUERIES, _BLOCK, _PAIRS = 2048, 16, 64  # pictures in memory at a time; the result is the same
+_QUERIES, _BLOCK, _PAIRS = 2048, 16, 8  # pictures in memory at a time; the result is the same
 _KEPT = 2**27  # bytes of windows that are kept between searches; others are cut again
 _TINY = 1e-4  # energy per pixel that counts as none
 
