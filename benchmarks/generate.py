@@ -1,29 +1,36 @@
-"""Kept images/s of a labelled set to disk, all of its files included, with all checks and without.
+"""Kept images/s of a labelled set to disk, all of its files included, of one build or of two.
 
-    launch/run.sh python benchmarks/generate.py --workdir=runs/quickstart --num_per_class=200
+    launch/run.sh python -m benchmarks.generate --workdir=runs/quickstart --num_per_class=334 \\
+        --against=../dtgan-before
 
-"plain" draws each defect as it is on any surface and keeps it, seen or not; "checked" varies it,
-refuses what does not show, and draws surfaces by likeness where the model has codes. Small sets
-compile; then `--rounds` sets of each, in turns, are made and thrown away. Results go to
+"checked" is what `python -m dtgan.generate` does: it varies defects and refuses what does not show;
+"plain" draws each as it is and keeps it, seen or not. Every set is a process of its own, from its
+start to its end; with --against, a clone of another commit, the builds take turns, and their sets
+are compared byte by byte. Small sets come first and fill the cache of compiled programs. On cores
+that others use as well, only the seconds of the processors mean something. Results go to
 benchmarks/results/generate.json.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import pathlib
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 
 import jax
 
-from dtgan import cli
-from dtgan.generation import plan, runner, tally
-from dtgan.sampling.sampler import load
+from dtgan.files import write_atomic
 
-RESULTS = pathlib.Path(__file__).parent / "results" / "generate.json"
+HERE = pathlib.Path(__file__).parent
+RESULTS = HERE / "results" / "generate.json"
+WAYS = {"checked": [], "plain": ["--vary=none", "--no_visibility"]}
+FIGURES = ("images_per_s", "seconds", "cpu_s", "peak_mb")
 
 
 def main():
@@ -31,49 +38,98 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--workdir", required=True, help="directory of the run that draws")
-    parser.add_argument("--num_per_class", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=3)
+    add = parser.add_argument
+    add("--workdir", required=True, type=pathlib.Path, help="directory of the run that draws")
+    add("--num_per_class", type=int, default=334)
+    add("--rounds", type=int, default=3)
+    add("--ways", default=",".join(WAYS), help="which of them (default: %(default)s)")
+    add("--against", type=pathlib.Path, help="a clone of another commit, to compare with")
     args = parser.parse_args()
-    cli.start_jax(cli.CACHE)
-    config, method = (found := load(args.workdir)).config, found.method
-    ways = {
-        "plain": {"vary": "none", "visibility": False},
-        "checked": {"surfaces": "like" if method.codes else "any"},
-    }
-    rates, refused = {name: [] for name in ways}, {}
+    builds = {"now": HERE.parent} | ({"before": args.against} if args.against else {})
+    ways = {}
     with tempfile.TemporaryDirectory() as root:
-        for k in range(args.rounds + 1):
-            for name, fields in ways.items():
-                number = args.num_per_class if k else 1
-                settings = plan.Settings(num_per_class=number, seed=k, **fields)
-                start = time.perf_counter()
-                records = runner.generate(args.workdir, f"{root}/{name}{k}", settings)
-                made = sum(record["synthetic"] for record in records)
-                rates[name].append(made / (time.perf_counter() - start))
-                refused[name] = tally.total(records)
+        for way in args.ways.split(","):
+            rows, digests = {name: [] for name in builds}, set()
+            for k in range(args.rounds + 1):
+                number, digests = (args.num_per_class, digests) if k else (1, set())
+                for name in sorted(builds, reverse=bool(k % 2)):
+                    out = pathlib.Path(root) / f"{way}{k}{name}"
+                    row, digest = measured(builds[name], args.workdir, out, way, number)
+                    digests.add(digest)
+                    if k:
+                        rows[name].append(row)
+                        print(way, name, row, flush=True)
+            ways[way] = {name: summary(own) for name, own in rows.items()}
+            if args.against:
+                ways[way]["ratios"] = ratios(rows)
+                ways[way]["same_bytes"] = len(digests) == 1
+    config = json.loads((args.workdir / "config.json").read_text())
     result = {
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        "cpu_cores": os.cpu_count(),
+        "cpu_cores": len(os.sched_getaffinity(0)),
         "machine": platform.machine(),
         "jax": jax.__version__,
-        "res": config.data.res,
+        "res": config["data"]["res"],
         "ch": config.get("model", {}).get("ch"),  # None of a family without networks
-        "images": made,
-        "images_per_second": {
-            name: {
-                "median": statistics.median(found[1:]),
-                "min": min(found[1:]),
-                "max": max(found[1:]),
-            }
-            for name, found in rates.items()
-        },
-        "replaced_in_the_last": refused,
-        "note": "loading the checkpoint and labels in all formats included",
+        "images": rows["now"][0]["images"],
+        "commits": {name: commit(path) for name, path in builds.items()},
+        "ways": ways,
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    write_atomic(RESULTS, json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
+
+
+def measured(build, workdir, out, way, number):
+    """Make a set in a process: (its figures, a digest of all of its files)."""
+    command = [sys.executable, "-m", "dtgan.generate", f"--workdir={workdir.absolute()}"]
+    command += [f"--out={out}", f"--num_per_class={number}", *WAYS[way]]
+    environment = os.environ | {"PYTHONPATH": str(build.absolute())}
+    start = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=build, env=environment)
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        if status:
+            log.seek(0)
+            sys.exit(log.read())
+    records = map(json.loads, (out / "manifest.jsonl").read_text().splitlines())
+    images = sum(record["synthetic"] for record in records)
+    content = (out / "SHA256SUMS").read_bytes() + (out / "plan.json").read_bytes()
+    row = {
+        "images": images,
+        "images_per_s": round(images / seconds, 2),
+        "seconds": round(seconds, 2),
+        "cpu_s": round(used.ru_utime + used.ru_stime, 2),
+        "peak_mb": round(used.ru_maxrss / 1024),
+    }
+    return row, hashlib.sha256(content).hexdigest()
+
+
+def summary(rows):
+    """Summarise the figures of equal sets: {figure: median, min, max}."""
+    found = {}
+    for figure in FIGURES:
+        values = [row[figure] for row in rows]
+        found[figure] = {
+            "median": statistics.median(values),
+            "min": min(values),
+            "max": max(values),
+        }
+    return found
+
+
+def ratios(rows):
+    """Divide the medians of the other build by those of this one: above 1 is a gain."""
+    now, before = (summary(rows[name]) for name in ("now", "before"))
+    found = {name: before[name]["median"] / now[name]["median"] for name in FIGURES}
+    found["images_per_s"] = 1 / found["images_per_s"]
+    return {name: round(value, 2) for name, value in found.items()}
+
+
+def commit(path):
+    """Name the commit of a clone."""
+    command = ["git", "-C", path, "describe", "--always", "--dirty"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 if __name__ == "__main__":
