@@ -1,8 +1,8 @@
 """Files that appear whole or not at all, and directories that keep what they were made for.
 
-What `write_atomic` has written outlives a power cut: the bytes reach the disk before the name does,
-and the name before the function returns. A file that was damaged since is set aside by name, so
-that whoever needs it makes it anew.
+What `write_atomic` has waited for outlives a power cut: the bytes reach the disk before the name
+does, and the name before the function returns. A file that was damaged since is set aside by name,
+so that whoever needs it makes it anew.
 """
 
 import itertools
@@ -10,17 +10,19 @@ import json
 import logging
 import os
 import pathlib
+from concurrent.futures import ThreadPoolExecutor
 
 from dtgan.config import ConfigError
 
 log = logging.getLogger("dtgan")
 
 
-def write_atomic(path, content):
+def write_atomic(path, content, wait=True):
     """Write text or bytes to `path` at once: a reader, or a kill, never sees half of it.
 
-    content: may also be a function that writes to the open file that it is given. Raises OSError
-    where that fails; then `path` is as it was, and nothing is left beside it.
+    content: may also be a function that writes to the open file that it is given. wait: for the
+    disk; of many small files `sync_all` waits for all together. Raises OSError where that fails;
+    then `path` is as it was, and nothing is left beside it.
     """
     path = pathlib.Path(path)
     part = part_of(path)
@@ -29,13 +31,15 @@ def write_atomic(path, content):
     try:
         with part.open("w+b") as file:
             content(file) if callable(content) else file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if wait:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    sync(path.parent)
+    if wait:
+        sync(path.parent)
 
 
 def part_of(path):
@@ -55,6 +59,17 @@ def sync(path):
         os.fsync(number)
     finally:
         os.close(number)
+
+
+def sync_all(paths, threads=16):
+    """Wait until files that were written without waiting are on disk, then their names.
+
+    threads: that wait at once, for which the disk does the work of many together.
+    """
+    paths = list(map(pathlib.Path, paths))
+    with ThreadPoolExecutor(threads) as pool:
+        for part in (paths, {path.parent for path in paths}):
+            list(pool.map(sync, part))  # raises what a thread has raised
 
 
 def sync_tree(folder):

@@ -276,13 +276,16 @@ def read_image(
     return to_array(decode(path, max_megapixels, max_compression), channels, white)
 
 
-def write_image(path, image):
-    """Write uint8 [H, W, C] (C = 1 or 3) or a Pillow image; the suffix names the format. Atomic."""
+def write_image(path, image, wait=True):
+    """Write uint8 [H, W, C] (C = 1 or 3) or a Pillow image; the suffix names the format. Atomic.
+
+    wait: for the disk, as of `files.write_atomic`.
+    """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = image if isinstance(image, Image.Image) else as_pillow(image)
     kind = Image.registered_extensions()[path.suffix.lower()]
-    write_atomic(path, lambda file: picture.save(file, format=kind))
+    write_atomic(path, lambda file: picture.save(file, format=kind), wait)
 
 
 def as_pillow(image):

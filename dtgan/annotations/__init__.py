@@ -1,12 +1,10 @@
 """Labels of a generated set in common formats: COCO, YOLO, MVTec AD."""
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 
 from dtgan.annotations import coco, instances, mvtec, runs, yolo
 from dtgan.config import NORMAL
-
-_WRITERS = 16  # threads that write small files, and wait for the disk
+from dtgan.files import sync_all
 
 log = logging.getLogger("dtgan")
 
@@ -23,16 +21,14 @@ def write(out, records, classes, how="parts", with_mvtec=False):
     if not all("mask" in record for record in defects):
         log.warning("no COCO, YOLO or MVTec labels: the model draws no masks")
         return
-    table, writing = coco.Table(classes), []
-    with ThreadPoolExecutor(_WRITERS) as pool:
-        for record in records:
-            found = []
-            if "mask" in record:
-                found = instances.labelled(record, runs.read(out / record["mask"]), how)
-            table.add(record, found)
-            writing.append(pool.submit(yolo.write, out, record, classes, found))
-    for written in writing:
-        written.result()
+    table, written = coco.Table(classes), []
+    for record in records:
+        found = []
+        if "mask" in record:
+            found = instances.labelled(record, runs.read(out / record["mask"]), how)
+        table.add(record, found)
+        written.append(yolo.write(out, record, classes, found))
+    sync_all(written)
     table.write(out)
     yolo.write_data(out, classes)
     if with_mvtec:

@@ -14,10 +14,10 @@ FILE = "data.yaml"
 
 
 def write(out, record, classes, parts):
-    """Write the labels of a picture of a set below `out`.
+    """Write the labels of a picture of a set below `out`, unless they are there: their file.
 
     record: of the manifest; classes: names of the defects, in the order of their labels; parts:
-    the picture's instances, [(class, `runs.Part`)].
+    the picture's instances, [(class, `runs.Part`)]. The disk is not waited for: `files.sync_all`.
     """
     lines = "".join(
         _line(classes.index(name), polygon(part, record["size"])) for name, part in parts
@@ -25,7 +25,8 @@ def write(out, record, classes, parts):
     path = out / label_file(record["file"])
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_bytes() != lines:  # most of a set that grows are there
-        write_atomic(path, lines)
+        write_atomic(path, lines, wait=False)
+    return path
 
 
 def write_data(out, classes):

@@ -22,16 +22,17 @@ def distribution(context, fakes, cache):
     real = _Set(context, context.split(context.settings.split).defects)
     held = _Set(context, context.split(context.held_out).defects)
     fake = _Set(context, fakes, cache)
-    report = {"overall": {}, "per_class": {}}
+    report, most = {"overall": {}, "per_class": {}}, min(CLUSTERED, context.lpips_limit())
     floor = {"split": context.held_out, "overall": {}, "per_class": {}}
     notes = {}
 
     def put(name, real, held, fake):
         own, of_floor = report["per_class"], floor["per_class"]
         number = min(len(held), len(fake))
-        scores, caveats = _compare(context, real, fake)
-        least, floor_caveats = _compare(context, real, held.first(number))
-        matched, reasons = _compare(context, real, fake.first(number))
+        reals = real.mixed_like(real).first(most)
+        scores, caveats = _compare(context, real, reals, fake)
+        least, floor_caveats = _compare(context, real, reals, held.first(number))
+        matched, reasons = _compare(context, real, reals, fake.first(number))
         scores |= {f"{key}_matched": matched[key] for key in MATCHED}
         caveats |= {f"{key}_matched": reasons[key] for key in MATCHED if matched[key] is None}
         if name == "overall":
@@ -52,8 +53,10 @@ def distribution(context, fakes, cache):
     )
     if "logits" in real.features:
         report["classifier"] = {name: x.errors() for name, x in (("real", real), ("fake", fake))}
-    collapsed = mixed.collapsed()
-    control, _ = _compare(context, real, collapsed) if len(mixed) else ({}, {})
+    control = {}
+    if len(mixed):
+        reals = real.mixed_like(real).first(most)
+        control, _ = _compare(context, real, reals, mixed.collapsed())
     return report | {"floor": floor, "control": {"collapse": control}, "notes": notes}
 
 
@@ -63,6 +66,7 @@ class _Set:
     def __init__(self, context, images, cache=None, features=None):
         self._context, self.images = context, images
         self.features = features or context.features(images.image, cache)
+        self._embedded = None
 
     def __len__(self):
         return len(self.images.label)
@@ -78,7 +82,17 @@ class _Set:
 
     def first(self, number):
         """Select at most `number` images, in the given order."""
-        return self.take(np.arange(min(number, len(self))))
+        part = self.take(np.arange(min(number, len(self))))
+        if self._embedded is not None and len(part) <= len(self._embedded):
+            part._embedded = self._embedded[: len(part)]
+        return part
+
+    def embedded(self, most):
+        """Return the LPIPS embeddings of the first `most` images, computed once."""
+        most = min(most, len(self))
+        if self._embedded is None or len(self._embedded) < most:
+            self._embedded = self._context.embed(self.images.image[:most])
+        return self._embedded[:most]
 
     def mixed_like(self, other):
         """Select the largest subset with the class frequencies of `other`, classes in turn.
@@ -100,7 +114,9 @@ class _Set:
 
     def collapsed(self):
         """Repeat the first image in place of every one."""
-        return self.take(np.zeros(len(self), int))
+        part = self.take(np.zeros(len(self), int))
+        part._embedded = np.repeat(self.embedded(1), len(self), axis=0)
+        return part
 
     def part(self):
         """Return {"pool", "tap64"}, from which all scores but LPIPS are computed."""
@@ -122,23 +138,25 @@ class _Set:
         return intervals.error_table(misses, total)
 
 
-def _compare(context, real, fake):
-    """Run `statistics.compare`, LPIPS on at most CLUSTERED images, and add `recognised`."""
-    number = min(CLUSTERED, context.lpips_limit())
-    first_real, first_fake = real.mixed_like(real).first(number), fake.first(number)
+def _compare(context, real, reals, fake):
+    """Run `statistics.compare`, LPIPS on at most CLUSTERED images, and add `recognised`.
+
+    reals: the real images that LPIPS compares with.
+    """
+    most = min(CLUSTERED, context.lpips_limit())
     with_lpips = [
-        images.part() | {"lpips": context.embed(first.images.image)}
-        for images, first in ((real, first_real), (fake, first_fake))
+        images.part() | {"lpips": first.embedded(most)}
+        for images, first in ((real, reals), (fake, fake))
     ]
-    raw = context.embed_raw(first_real.images.image)
+    raw = context.embed_raw(reals.images.image)
     if raw is not None:
         with_lpips[0]["lpips_raw"] = raw
     scores, notes = statistics.compare(*with_lpips, context.settings.seed)
-    scores["num_clustered"] = len(first_fake)
-    if len(first_real) < len(real) or len(first_fake) < min(CLUSTERED, len(fake)):
+    scores["num_clustered"] = len(with_lpips[1]["lpips"])
+    if len(reals) < len(real) or scores["num_clustered"] < min(CLUSTERED, len(fake)):
         notes["clustered_lpips"] = (
-            f"of {len(first_real)} real and {len(first_fake)} synthetic images: no more embeddings "
-            "of this size fit into memory"
+            f"of {len(reals)} real and {scores['num_clustered']} synthetic images: no more "
+            "embeddings of this size fit into memory"
         )
     scores["recognised"] = fake.recognised()
     return scores, notes

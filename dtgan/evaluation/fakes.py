@@ -28,11 +28,11 @@ class Fakes(NamedTuple):
     rate: float | None
 
 
-def render(sampler, request, seed, name, num=None):
+def render(sampler, request, seed, name, num=None, outputs=None):
     """Render any number of rows of a request: images uint8, "mask" float32 in 0..1.
 
     The noise of a row is a function of (seed, name, position). num: of rows, where the request is
-    empty.
+    empty; outputs: names of `Method.gives`, by default all that the request allows.
     """
     rows, parts = len(next(iter(request.values()))) if request else num, []
     stream = pipeline.stream_seed(seed, name)
@@ -41,7 +41,7 @@ def render(sampler, request, seed, name, num=None):
         batch = {key: array[start : start + BATCH] for key, array in request.items()}
         quantised = {
             key: value if key == "mask" else images.to_uint8(value)
-            for key, value in sampler(batch, stream, numbers).items()
+            for key, value in sampler(batch, stream, numbers, outputs, BATCH).items()
         }
         parts.append(quantised)
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
@@ -56,6 +56,7 @@ def synthesise(context, sampler, digest, cache):
     """
     method, seed = sampler.method, context.settings.seed
     i, j, label = _sources(context, method)
+    outputs = [name for name in ("image", "mask") if name in method.gives]
     records, parts, drawn_now, seconds = context.train, [], 0, 0.0
     with track("drawing", len(label), "images") as done:
         for start in range(0, len(label), CHUNK):
@@ -71,7 +72,7 @@ def synthesise(context, sampler, digest, cache):
             def compute(request=request, start=start, size=size):
                 nonlocal drawn_now, seconds
                 began = time.monotonic()
-                drawn = render(sampler, request, seed, f"fakes/{start}", size)
+                drawn = render(sampler, request, seed, f"fakes/{start}", size, outputs)
                 drawn_now, seconds = drawn_now + size, seconds + time.monotonic() - began
                 kept = {"image": drawn["image"]}
                 if "mask" in drawn:

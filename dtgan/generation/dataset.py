@@ -19,10 +19,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 from dtgan import annotations, images
 from dtgan.config import NORMAL, ConfigError
-from dtgan.files import is_part, parse_object, same_or_refuse, set_aside, write_atomic
+from dtgan.files import (
+    is_part,
+    parse_object,
+    same_or_refuse,
+    set_aside,
+    sync_all,
+    write_atomic,
+)
 from dtgan.generation import digests
 
-WRITERS = 16  # threads that write files: they encode little, and wait for the disk
+WRITERS = 4  # threads that encode PNG files
 
 
 class Dataset:
@@ -74,6 +81,7 @@ class Dataset:
             try:
                 for future in waiting:
                     future.result()
+                sync_all(self.out / path for path in new)
                 write_atomic(self._part(block), "".join(json.dumps(r) + "\n" for r in records))
             except OSError as error:
                 for future in waiting:
@@ -154,7 +162,7 @@ def _write(path, picture):
     if callable(picture):
         picture(path)
     else:
-        images.write_image(path, picture)
+        images.write_image(path, picture, wait=False)
 
 
 def _alive(part):

@@ -164,9 +164,8 @@ class Drawer:
         for count, group in groups.items():
             size = max(1, RENDER // max(1, count) ** 2)  # E and G see every defect by itself
             for start in range(0, len(group), size):
-                part = group[start : start + size]
-                self._render(part, size)
-                self._judge(part)
+                self._render(group[start : start + size], size)
+        self._judge(_passed(entries))
         return entries
 
     def _render(self, entries, size):

@@ -34,7 +34,7 @@ OUTSIDE = 0.5  # weight of pixels outside the box in the coarse search; a small 
 LEVELS = ((32, 0.05, 8), (32, 0.025, 4), (64, 0.0125, 2), (64, 0.00625, 2))
 MIN_ZOOM = 0.75
 
-_QUERIES, _BLOCK, _PAIRS = 2048, 16, 8  # pictures in memory at a time; the result is the same
+_QUERIES, _BLOCK = 2048, 16  # pictures in memory at a time; the result is the same
 _KEPT = 2**27  # bytes of windows that are kept between searches; others are cut again
 _TINY = 1e-4  # energy per pixel that counts as none
 
@@ -148,16 +148,26 @@ def aligned(picture, flip, window):
     return np.clip(warped + 0.5, 0, 255).astype(np.uint8)[::down, ::right]
 
 
-def _sampling(start, zoom, size_in, size_out):
-    """Compute matrices [..., size_out, size_in] that resample windows along one axis.
+def _sampling(start, zoom, size_in, size_out, first=0, count=None):
+    """Compute matrices [..., count, size_in] that resample windows along one axis.
 
-    Linear interpolation, widened when shrinking; beyond the border the border is repeated.
+    Linear interpolation, widened when shrinking; beyond the border the border is repeated. Of the
+    size_out samples of a window only `count` from `first` [...] on are computed, by default all.
     """
-    at = start[..., None] + (np.arange(size_out) + 0.5) / size_out * zoom[..., None]
+    place = np.asarray(first)[..., None] + np.arange(size_out if count is None else count)
+    at = start[..., None] + (place + 0.5) / size_out * zoom[..., None]
     at = np.clip(at * size_in - 0.5, 0, size_in - 1)[..., None]
-    width = np.maximum(zoom * size_in / size_out, 1)[..., None, None]
-    tent = np.maximum(1 - np.abs(np.arange(size_in) - at) / width, 0)
-    return (tent / tent.sum(-1, keepdims=True)).astype(np.float32)
+    width = np.maximum(zoom * size_in / size_out, 1)[..., None, None].astype(np.float32)
+    # Whole pixels and the rest are taken off one by one: float32 would lose digits of their sum.
+    pixel = np.floor(at)
+    tent = np.arange(size_in, dtype=np.float32) - pixel.astype(np.float32)
+    tent -= (at - pixel).astype(np.float32)
+    np.abs(tent, out=tent)
+    tent /= -width
+    tent += 1
+    np.maximum(tent, 0, out=tent)
+    tent /= tent.sum(-1, keepdims=True)
+    return tent
 
 
 def _shrink(pictures, size):
@@ -187,7 +197,9 @@ def _coarse(reference, queries, weights):
         ncc = values @ block.T / np.sqrt(weights @ (block * block).T + _TINY)
         ncc = ncc.reshape(count, 4, -1, versions).transpose(0, 2, 1, 3)
         ncc = ncc.reshape(count, -1, 4 * versions)
-        best[:, part], which[:, part] = ncc.max(-1), ncc.argmax(-1)
+        found = ncc.argmax(-1)
+        which[:, part] = found
+        best[:, part] = np.take_along_axis(ncc, found[..., None], -1)[..., 0]
     index = np.argsort(-best, 1, kind="stable")[:, :CANDIDATES]
     flip, window = np.divmod(np.take_along_axis(which, index, 1), versions)
     return Match(np.take_along_axis(best, index, 1), index, flip, windows[window])
@@ -211,34 +223,44 @@ def _refine(reference, queries, weights, found, size, step, keep):
     rows = np.arange(len(order))[:, None]
     found = Match(*(array[rows, order] for array in found))
     queries, weights = _shrink(queries, size), _shrink(weights, size)
-    flat = Match(*(array.reshape(-1, *array.shape[2:]) for array in found))
-    owner = np.repeat(np.arange(len(order)), order.shape[1])
-    ncc, window = flat.ncc.copy(), flat.window.copy()
-    for start in range(0, len(owner), _PAIRS):
-        part = slice(start, start + _PAIRS)
-        own, steps = owner[part], [FLIPS[flip] for flip in flat.flip[part]]
-        query = np.stack([queries[i][::y, ::x] for i, (y, x) in zip(own, steps, strict=True)])
-        weight = np.stack([weights[i][:, ::y, ::x] for i, (y, x) in zip(own, steps, strict=True)])
-        pictures = reference[flat.index[part]]
-        ncc[part], window[part] = _best_neighbour(pictures, query, weight, window[part], step)
-    shape = order.shape
-    return Match(ncc.reshape(shape), found.index, found.flip, window.reshape(*shape, 3))
+    ncc, window = np.empty_like(found.ncc), np.empty_like(found.window)
+    for row, query in enumerate(queries):
+        near = reference[found.index[row]], found.flip[row], found.window[row]
+        ncc[row], window[row] = _best_neighbours(*near, query, weights[row], step)
+    return found._replace(ncc=ncc, window=window)
 
 
-def _best_neighbour(pictures, query, weight, window, step):
-    """Find the best of 3 zooms x 3 x 3 shifts, one pair a row: (correlation [n], window [n, 3])."""
-    moves = np.array([-1.0, 0.0, 1.0])
+def _best_neighbours(pictures, flip, window, query, weight, step):
+    """Find the best of 3 zooms x 3 x 3 shifts for each of n pictures: (ncc [n], window [n, 3]).
+
+    pictures: [n, S, S]; flip [n], window [n, 3]: of the query [s, s], whose weight is [2, s, s].
+    Only what has weight is resampled and compared.
+    """
+    moves, size = np.array([-1.0, 0.0, 1.0]), len(query)
+    seen = weight.any(0)
+    spans = [np.flatnonzero(seen.any(axis))[[0, -1]] + (0, 1) for axis in (1, 0)]
+    part = tuple(slice(*span) for span in spans)
+    query, weight = query[part], weight[:, part[0], part[1]]
+    steps = np.array(FLIPS)[flip]
+    query = np.stack([query[::y, ::x] for y, x in steps])
+    weight = np.stack([weight[:, ::y, ::x] for y, x in steps])
     zoom = np.clip(window[:, :1] + step * moves, MIN_ZOOM, 1)
     centre = window[:, 1:] + window[:, :1] / 2
     starts = centre.T[:, :, None, None] - zoom[:, :, None] / 2 + step / 2 * moves  # [2, n, 3, 3]
-    keys = np.stack([starts, np.broadcast_to(zoom[:, :, None], starts.shape)], -1).round(6)
-    # Neighbours share most of their windows: build each sampling matrix once.
-    unique, where = np.unique(keys.reshape(-1, 2), axis=0, return_inverse=True)
-    matrices = _sampling(unique[:, 0], unique[:, 1], pictures.shape[-1], query.shape[-1])
-    rows, columns = matrices[where.reshape(starts.shape)]
+    rows, columns = (
+        _sampling(
+            start,
+            zoom[:, :, None],
+            pictures.shape[-1],
+            size,
+            np.where(way > 0, first, size - end)[:, None, None],
+            end - first,
+        )
+        for start, (first, end), way in zip(starts, spans, steps.T, strict=True)
+    )
     # No product is above 64 x 64 x 64: BLAS then starts no threads, which cost more than they give.
     half = rows @ pictures[:, None, None]
-    warped = half[:, :, :, None] @ columns[:, :, None].swapaxes(-1, -2)  # [n, 3, 3, 3, s, s]
+    warped = half[:, :, :, None] @ columns[:, :, None].swapaxes(-1, -2)  # [n, 3, 3, 3, h, w]
     ncc = _correlation(
         query.reshape(len(query), 1, -1),
         weight.reshape(*weight.shape[:2], -1),
