@@ -22,6 +22,23 @@ def test_bytes_reach_the_disk_before_the_name_and_the_name_before_the_return(tmp
     assert calls == [str(files.part_of(path)), "rename", str(tmp_path)]
 
 
+def test_many_files_reach_the_disk_together_and_their_names_after_them(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        os, "fsync", lambda number: calls.append(os.readlink(f"/proc/self/fd/{number}"))
+    )
+    paths = [tmp_path / name / f"{k}" for name in "ab" for k in range(3)]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        files.write_atomic(path, "x", wait=False)
+    assert not calls
+    files.sync_all(paths)
+    assert sorted(calls[:6]) == sorted(map(str, paths))
+    assert sorted(calls[6:]) == [str(tmp_path / name) for name in "ab"]
+    with pytest.raises(FileNotFoundError):
+        files.sync_all([tmp_path / "c"])
+
+
 def test_a_write_that_fails_leaves_what_was_there_and_nothing_beside_it(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     files.write_atomic(path, "old")

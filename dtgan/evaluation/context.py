@@ -70,7 +70,7 @@ class Context:
         self.held_out = free_split(settings.split, self.config.data.split)
         self.mesh = sharding.make_mesh()
         self.cache = features.Cache(pathlib.Path(out) / "cache" / "real")
-        self._splits, self._limit, self.lpips_raw = {}, None, None
+        self._splits, self.lpips_raw, self.both = {}, None, None
         self._open_extractors(workdir if os.access(workdir, os.W_OK) else out)
 
     @property
@@ -88,8 +88,12 @@ class Context:
             self._splits[name] = Records(**record)
         return self._splits[name]
 
-    def features(self, images, cache=None):
-        """Extract {"pool", "tap64", ...} of uint8 images, or read them from the cache."""
+    def features(self, images, cache=None, embeddings=None):
+        """Extract {"pool", "tap64", ...} of uint8 images, or read them from the cache.
+
+        embeddings: float32 [N, D], to be filled with what `embed` gives, in the same pass through
+        `both`.
+        """
         extractor, cache = self.extractor, cache or self.cache
         parts = []
         with track("extracting features", len(images), "images") as done:
@@ -100,10 +104,30 @@ class Context:
                     "images": [list(chunk.shape), hashlib.sha256(chunk.tobytes()).hexdigest()],
                     "data": self.fingerprint,
                 }
-                extract = functools.partial(features.extract, extractor, chunk, self.mesh)
+                lpips = []
+
+                def extract(chunk=chunk, lpips=lpips):
+                    network = extractor if embeddings is None else self.both
+                    found = features.extract(network, chunk, self.mesh)
+                    lpips += [found.pop("lpips")] if "lpips" in found else []
+                    return found
+
                 parts.append(cache.get(what, extract))
+                if embeddings is not None:
+                    embeddings[start : start + CHUNK] = lpips[0] if lpips else self.embed(chunk)
                 done(len(chunk))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def embedded_features(self, images, cache=None):
+        """Extract (features, LPIPS embeddings) of uint8 images.
+
+        The embeddings are None where two networks give these, or where so many would not fit into
+        memory; `embed` then gives those that are needed.
+        """
+        if self.both is None or len(images) > self.lpips_limit():
+            return self.features(images, cache), None
+        embeddings = np.empty((len(images), self._embedding_size()), np.float32)
+        return self.features(images, cache, embeddings), embeddings
 
     def embed(self, images):
         """Compute LPIPS embeddings float32 [N, D] of uint8 images; see `lpips_limit`."""
@@ -117,10 +141,11 @@ class Context:
 
     def lpips_limit(self):
         """Return how many embeddings fit into LPIPS_BYTES."""
-        if self._limit is None:
-            blank = np.zeros((1, *self.train.image.shape[1:]), np.uint8)
-            self._limit = LPIPS_BYTES // (4 * self.embed(blank).shape[1])
-        return self._limit
+        return LPIPS_BYTES // (4 * self._embedding_size())
+
+    @functools.lru_cache(maxsize=1)  # noqa: B019, a context lives as long as its job
+    def _embedding_size(self):
+        return self.embed(np.zeros((1, *self.train.image.shape[1:]), np.uint8)).shape[1]
 
     def _open_sources(self):
         """Open the trained-on and all other splits: {split: source, None if it holds no images}."""
@@ -173,6 +198,8 @@ class Context:
         self.extractor = inception_features or domain_pair.features
         if s.lpips == "domain":
             self.lpips = domain_pair.lpips
+        if s.extractor == s.lpips == "domain":
+            self.both = domain_pair.both
 
 
 class StepCache(features.Cache):

@@ -64,17 +64,25 @@ class _Set:
     """Images with their features, and subsets of both."""
 
     def __init__(self, context, images, cache=None, features=None):
-        self._context, self.images = context, images
-        self.features = features or context.features(images.image, cache)
-        self._embedded = None
+        self._context, self.images, self._embedded = context, images, None
+        if features is None:
+            features, self._embedded = context.embedded_features(images.image, cache)
+        self.features = features
 
     def __len__(self):
         return len(self.images.label)
 
     def take(self, rows):
         """Select the rows of a boolean or index array."""
+        rows = np.arange(len(self))[rows]
         features = {name: array[rows] for name, array in self.features.items()}
-        return _Set(self._context, self.images.take(rows), features=features)
+        part, first = (
+            _Set(self._context, self.images.take(rows), features=features),
+            rows[:CLUSTERED],
+        )
+        if self._embedded is not None and np.all(first < len(self._embedded)):
+            part._embedded = self._embedded[first]
+        return part
 
     def of(self, label):
         """Select the images of one class."""
@@ -82,13 +90,10 @@ class _Set:
 
     def first(self, number):
         """Select at most `number` images, in the given order."""
-        part = self.take(np.arange(min(number, len(self))))
-        if self._embedded is not None and len(part) <= len(self._embedded):
-            part._embedded = self._embedded[: len(part)]
-        return part
+        return self.take(np.arange(min(number, len(self))))
 
     def embedded(self, most):
-        """Return the LPIPS embeddings of the first `most` images, computed once."""
+        """Return the LPIPS embeddings of the first `most` images, at most CLUSTERED; made once."""
         most = min(most, len(self))
         if self._embedded is None or len(self._embedded) < most:
             self._embedded = self._context.embed(self.images.image[:most])
@@ -114,9 +119,8 @@ class _Set:
 
     def collapsed(self):
         """Repeat the first image in place of every one."""
-        part = self.take(np.zeros(len(self), int))
-        part._embedded = np.repeat(self.embedded(1), len(self), axis=0)
-        return part
+        self.embedded(1)  # or each repetition would be embedded
+        return self.take(np.zeros(len(self), int))
 
     def part(self):
         """Return {"pool", "tap64"}, from which all scores but LPIPS are computed."""

@@ -52,10 +52,12 @@ class DomainExtractors(NamedTuple):
       of KID is not linear nor cubic by accident; "tap64" [64], the mean of the first stage;
       "logits" [K].
     lpips: the LPIPS formula over its four stages, without learned weights per channel.
+    both: all of these outputs in one pass.
     """
 
     features: Extractor
     lpips: Extractor
+    both: Extractor
 
 
 def open_extractors(directory, images, labels, classes, path="", sha256="", recipe=None):
@@ -81,20 +83,18 @@ def open_extractors(directory, images, labels, classes, path="", sha256="", reci
         with jax.default_matmul_precision("highest"):
             return module.apply(variables, prepare(x, side))
 
-    def features(x):
-        out = outputs(x)
+    def features(out):
         tap64 = jnp.mean(out.stages[0], axis=(1, 2))
         return {"pool": out.pooled * scale, "tap64": tap64, "logits": out.logits}
 
+    def embedded(out):
+        return {"lpips": lpips.embedding(out.stages)}
+
     mode = "none" if images.shape[1] == side else f"clean-{side}"
     return DomainExtractors(
-        Extractor(NETWORK, digest, mode, features),
-        Extractor(
-            "lpips-" + NETWORK,
-            digest,
-            mode,
-            lambda x: {"lpips": lpips.embedding(outputs(x).stages)},
-        ),
+        Extractor(NETWORK, digest, mode, lambda x: features(outputs(x))),
+        Extractor("lpips-" + NETWORK, digest, mode, lambda x: embedded(outputs(x))),
+        Extractor(NETWORK, digest, mode, lambda x: features(out := outputs(x)) | embedded(out)),
     )
 
 

@@ -145,11 +145,20 @@ def _can_measure(sampler, settings):
 def _checks(workdir, sampler, plan, opened, measured):
     """Make the Checks of a set; measured: whether visibility is checked."""
     config, settings, defects = sampler.config, plan.settings, opened.defects
-    held_out = _held_out(config)
     looks, visibility = checks_lib.Looks({}, {}), None
-    if defects is not None:
-        how = settings.mask_threshold, settings.strength
-        looks = checks_lib.look(sampler, defects, opened.cached[0], plan.labels, *how)
+    with ThreadPoolExecutor(1) as pool:  # defects are looked at while the other checks are made
+        if defects is not None:
+            how = settings.mask_threshold, settings.strength
+            looking = pool.submit(
+                checks_lib.look, sampler, defects, opened.cached[0], plan.labels, *how
+            )
+        held_out = _held_out(config)
+        recognition, classify = None, load_classifier(workdir, sampler)
+        if classify:
+            recognition = checks_lib.Recognition(classify, held_out["image"], held_out["label"])
+        copies = _copy_check(sampler, opened, settings, held_out)
+        if defects is not None:
+            looks = looking.result()
     if measured:
         labels = () if defects is None else defects.labels
         visibility = checks_lib.Visibility.calibrated(
@@ -161,10 +170,6 @@ def _checks(workdir, sampler, plan, opened, measured):
                 "training defects do is not known to this model",
                 checks_lib.LEAST,
             )
-    recognition, classify = None, load_classifier(workdir, sampler)
-    if classify:
-        recognition = checks_lib.Recognition(classify, held_out["image"], held_out["label"])
-    copies = _copy_check(sampler, opened, settings, held_out)
     return checks_lib.Checks(copies, visibility, recognition, looks.masks)
 
 

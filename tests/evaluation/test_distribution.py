@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dtgan.data.records import Records
+from dtgan.evaluation import distribution as distribution_lib
 from dtgan.evaluation.distribution import distribution
 
 CLASSES = ("normal", "dent", "scratch")
@@ -20,8 +21,8 @@ def make_images(counts, seed):
     return Records(image, label, empty, np.ones(len(label), bool), np.arange(len(label)))
 
 
-def context(test, val):
-    """What `distribution` needs of a Context; features are the pixels."""
+def context(test, val, both=True):
+    """What `distribution` needs of a Context; features are the pixels, `both` from one network."""
 
     def features(images, cache=None):
         flat = images.reshape(len(images), 16).astype(np.float32) / 100
@@ -33,7 +34,9 @@ def context(test, val):
         held_out="val",
         settings=SimpleNamespace(split="test", seed=0),
         split={"test": make_images(test, 0), "val": make_images(val, 1)}.get,
-        features=features,
+        embedded_features=lambda images, cache=None: (
+            (features(images), features(images)["pool"] if both else None)
+        ),
         embed=lambda images: features(images)["pool"],
         embed_raw=lambda images: None,
         lpips_limit=lambda: 1000,
@@ -48,6 +51,16 @@ def test_overall_has_the_class_mix_of_real_images():
     assert report["floor"]["overall"]["num_fake"] == 20 + 6
     # Of the mixed classes as many as the floor has: the mix is kept within one image.
     assert report["per_class"]["dent"]["fid_matched"] != report["per_class"]["dent"]["fid"]
+
+
+def test_embeddings_that_came_with_the_features_are_those_made_later(monkeypatch):
+    monkeypatch.setattr(distribution_lib, "CLUSTERED", 12)
+    reports = [
+        distribution(context((9, 30, 10), (9, 20, 20), both), make_images((0, 60, 60), 2), None)
+        for both in (True, False)
+    ]
+    assert reports[0] == reports[1]
+    assert reports[0]["per_class"]["dent"]["num_clustered"] == 12
 
 
 def test_floor_is_below_what_other_images_get_and_collapse_is_exposed():

@@ -9,10 +9,10 @@ import pytest
 from pycocotools.coco import COCO
 
 from dtgan import generate, images
-from dtgan.config import base_config
+from dtgan.config import ConfigError, base_config
 from dtgan.data import catalog, pipeline
 from dtgan.data.folders.folder import FolderSource
-from dtgan.generation import checks, runner, tally
+from dtgan.generation import checks, dataset, runner, tally
 from tests import smoke
 
 STRONG = "--strength=60"  # the smoke run has hardly been trained: its mattes are nearly clear
@@ -199,6 +199,31 @@ def test_shards_and_a_kill_make_the_same_bytes(whole, arguments, tmp_path, monke
     assert contents(out) == contents(whole)
     assert generate.main(arguments) == 0  # complete already
     assert contents(out) == contents(whole)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 4])
+def test_blocks_come_in_their_order_until_one_fails(at_once):
+    def work(number):
+        if number == 5:
+            raise ConfigError("no more")
+        return number
+
+    assert list(runner._ahead(work, range(5), at_once)) == list(range(5))
+    seen = []
+    with pytest.raises(ConfigError, match="no more"):
+        for number in runner._ahead(work, range(9), at_once):
+            seen.append(number)
+    assert seen == list(range(5))
+
+
+def test_a_block_counts_once_its_files_are_on_disk(tmp_path, monkeypatch):
+    waited = []
+    monkeypatch.setattr(dataset, "sync_all", lambda paths: waited.append(sorted(paths)))
+    made = dataset.Dataset(tmp_path / "set", {})
+    finish = made.write(0, [{"file": "images/a/0.png"}], {"images/a/0.png": np.zeros((4, 4, 1))})
+    assert not made.has(0) and not waited
+    finish()
+    assert made.has(0) and waited == [[tmp_path / "set/images/a/0.png"]]
 
 
 def test_another_request_in_the_same_place_is_refused(whole, arguments, capsys):

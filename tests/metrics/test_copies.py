@@ -105,6 +105,39 @@ def test_crop_is_laid_over(reference, near, train):
         assert np.abs(laid.astype(int) - image).mean() < 8
 
 
+def test_the_correlation_is_that_of_the_whole_pictures(train):
+    """Only what has weight is resampled: the same as all of it, to the last digits."""
+    known, queries = correlation.normalise(train[1][30:]), correlation.normalise(train[1][30:42])
+    queries = 0.5 * queries + 0.5 * np.roll(queries, (2, -1), (1, 2))
+    weights = correlation.regions(train[2][30:42])
+    match = correlation.search(correlation.Searched(known), queries, weights)
+    for query, weight, ncc, index, flip, window in zip(queries, weights, *match, strict=True):
+        zoom, *starts = window
+        rows, columns = (
+            correlation._sampling(np.array(start), np.array(zoom), 64, 64) for start in starts
+        )
+        y, x = correlation.FLIPS[flip]
+        shown = (rows @ known[index] @ columns.T)[::y, ::x]
+        floor = correlation._TINY * weight.sum((1, 2))
+        product, own, other = (
+            (weight * a).sum((1, 2)) for a in (query * shown, query * query, shown * shown)
+        )
+        least = (product / np.sqrt((own + floor) * (other + floor))).min()
+        np.testing.assert_allclose(ncc, least, atol=1e-5)
+
+
+def test_windows_that_are_not_kept_are_cut_again(train, monkeypatch):
+    known, queries = correlation.normalise(train[1][30:]), correlation.normalise(train[1][:6])
+    weights = correlation.regions(no_masks(train[1][:6]))
+    kept = correlation.Searched(known)
+    found = [correlation.search(kept, queries, weights) for _ in range(2)]
+    monkeypatch.setattr(correlation, "_KEPT", 0)
+    found.append(correlation.search(correlation.Searched(known), queries, weights))
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_defect_on_another_surface_is_no_copy():
     """Neither the shape alone nor the surface alone makes a copy; both together do."""
     source, images, masks = steel("train", each=3, normal=12)
@@ -208,7 +241,7 @@ def test_empty_and_constant_images(threshold, reference, near):
 def test_result_does_not_depend_on_chunks(near, train, monkeypatch):
     images, masks = copies.planted(train[1][30:45], train[2][30:45], "cropped", seed=2)
     expected = near(images, masks)
-    for name, size in (("_QUERIES", 4), ("_BLOCK", 7), ("_PAIRS", 5)):
+    for name, size in (("_QUERIES", 4), ("_BLOCK", 7)):
         monkeypatch.setattr(correlation, name, size)
     for ours, theirs in zip(near(images, masks), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
