@@ -46,6 +46,7 @@ MADE = (
     verdicts.planted,
     speeds.step,
     speeds.images_per_second,
+    speeds.sets,
     speeds.penalty,
     noise.noise,
     formats.readers,

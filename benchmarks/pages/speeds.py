@@ -36,16 +36,25 @@ def step():
 
 
 def images_per_second():
-    """List the images that a source gives, a set is written with, and features are computed of."""
+    """List the images that a source gives, and that features are computed of."""
     rows = [
         (f"reading, {name}", f"{rate['first']['median']:,.0f}", f"{rate['cached']['median']:,.0f}")
         for name, rate in read("input")["images_per_second"].items()
     ]
-    made = read("generate")
-    rows.append(("writing labelled images, 64 px", _rate(made["images_per_second"]), ""))
     for name, rate in read("features")["images_per_second"].items():
         rows.append((f"Inception features, {name}", _rate(rate), ""))
     return table(["images a second", "first time", "later epochs, from memory"], rows)
+
+
+def sets():
+    """List what labelled sets cost, of the builds that were compared."""
+    told, rows = read("generate"), []
+    for way, builds in told["ways"].items():
+        for name in told["commits"]:
+            figures = (_rate(builds[name][key]) for key in ("images_per_s", "cpu_s", "peak_mb"))
+            rows.append((f"{way}, {told['images']:,} images", told["commits"][name], *figures))
+    head = ("set", "commit", "images/s", "seconds of the processor", "peak memory, MB")
+    return table(head, rows)
 
 
 def _rate(figure):

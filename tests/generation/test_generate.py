@@ -181,13 +181,13 @@ def test_shards_and_a_kill_make_the_same_bytes(whole, arguments, tmp_path, monke
     # Killed while the second block of this shard was written: one file is missing, no part says so.
     write, seen = images.write_image, []
 
-    def dying(path, image):
+    def dying(path, image, **how):
         seen.append(path)
         if len(seen) > 30:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.with_name(f".{path.name}.9999999.part").write_bytes(b"half")
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        write(path, image)
+        write(path, image, **how)
 
     monkeypatch.setattr(images, "write_image", dying)
     assert generate.main([*arguments, "--shard=0/2"]) == 1
