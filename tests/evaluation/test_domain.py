@@ -66,6 +66,11 @@ def test_features_are_scaled_and_lpips_is_that_of_the_stages(records, tmp_path, 
     embedded = features.extract(extractors.lpips, image[:3], mesh)["lpips"]
     assert np.all(lpips.distance(embedded, embedded) == 0)
     assert np.all(lpips.distance(embedded[:1], embedded[1:2]) > 0)
+    both = features.extract(extractors.both, image[:3], mesh)
+    np.testing.assert_allclose(both.pop("lpips"), embedded, rtol=1e-5, atol=1e-6)
+    alone = features.extract(extractors.features, image[:3], mesh)
+    assert set(both) == set(alone)
+    np.testing.assert_allclose(both["pool"], alone["pool"], rtol=1e-5, atol=1e-6)
 
 
 def test_augmentation_keeps_type_and_size_and_is_seeded(records):
