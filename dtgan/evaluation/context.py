@@ -107,9 +107,8 @@ class Context:
                 lpips = []
 
                 def extract(chunk=chunk, lpips=lpips):
-                    network = extractor if embeddings is None else self.both
-                    found = features.extract(network, chunk, self.mesh)
-                    lpips += [found.pop("lpips")] if "lpips" in found else []
+                    found = features.extract(self.both or extractor, chunk, self.mesh)
+                    lpips += [found.pop("lpips")] if self.both else []
                     return found
 
                 parts.append(cache.get(what, extract))
@@ -126,12 +125,12 @@ class Context:
         """
         if self.both is None or len(images) > self.lpips_limit():
             return self.features(images, cache), None
-        embeddings = np.empty((len(images), self._embedding_size()), np.float32)
+        embeddings = np.empty((len(images), self._embedding_size), np.float32)
         return self.features(images, cache, embeddings), embeddings
 
     def embed(self, images):
         """Compute LPIPS embeddings float32 [N, D] of uint8 images; see `lpips_limit`."""
-        return features.extract(self.lpips, images, self.mesh)["lpips"]
+        return features.extract(self.both or self.lpips, images, self.mesh)["lpips"]
 
     def embed_raw(self, images):
         """Embed images fed as 0..255 instead; None where no published backbone is used."""
@@ -141,9 +140,9 @@ class Context:
 
     def lpips_limit(self):
         """Return how many embeddings fit into LPIPS_BYTES."""
-        return LPIPS_BYTES // (4 * self._embedding_size())
+        return LPIPS_BYTES // (4 * self._embedding_size)
 
-    @functools.lru_cache(maxsize=1)  # noqa: B019, a context lives as long as its job
+    @functools.cached_property
     def _embedding_size(self):
         return self.embed(np.zeros((1, *self.train.image.shape[1:]), np.uint8)).shape[1]
 
@@ -199,7 +198,7 @@ class Context:
         if s.lpips == "domain":
             self.lpips = domain_pair.lpips
         if s.extractor == s.lpips == "domain":
-            self.both = domain_pair.both
+            self.both = domain_pair.both  # one program in the place of two
 
 
 class StepCache(features.Cache):

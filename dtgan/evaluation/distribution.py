@@ -76,10 +76,8 @@ class _Set:
         """Select the rows of a boolean or index array."""
         rows = np.arange(len(self))[rows]
         features = {name: array[rows] for name, array in self.features.items()}
-        part, first = (
-            _Set(self._context, self.images.take(rows), features=features),
-            rows[:CLUSTERED],
-        )
+        part = _Set(self._context, self.images.take(rows), features=features)
+        first = rows[:CLUSTERED]
         if self._embedded is not None and np.all(first < len(self._embedded)):
             part._embedded = self._embedded[first]
         return part

@@ -19,14 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from dtgan import annotations, images
 from dtgan.config import NORMAL, ConfigError
-from dtgan.files import (
-    is_part,
-    parse_object,
-    same_or_refuse,
-    set_aside,
-    sync_all,
-    write_atomic,
-)
+from dtgan.files import is_part, parse_object, same_or_refuse, set_aside, sync_all, write_atomic
 from dtgan.generation import digests
 
 WRITERS = 4  # threads that encode PNG files
