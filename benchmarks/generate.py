@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -51,12 +52,13 @@ def main():
         for way in args.ways.split(","):
             rows, digests = {name: [] for name in builds}, set()
             for k in range(args.rounds + 1):
-                number, digests = (args.num_per_class, digests) if k else (1, set())
+                number = args.num_per_class if k else 1
                 for name in sorted(builds, reverse=bool(k % 2)):
                     out = pathlib.Path(root) / f"{way}{k}{name}"
                     row, digest = measured(builds[name], args.workdir, out, way, number)
-                    digests.add(digest)
+                    shutil.rmtree(out)
                     if k:
+                        digests.add(digest)
                         rows[name].append(row)
                         print(way, name, row, flush=True)
             ways[way] = {name: summary(own) for name, own in rows.items()}
