@@ -51,8 +51,10 @@ def sets():
     told, rows = read("generate"), []
     for way, builds in told["ways"].items():
         for name in told["commits"]:
-            figures = (_rate(builds[name][key]) for key in ("images_per_s", "cpu_s", "peak_mb"))
-            rows.append((f"{way}, {told['images']:,} images", told["commits"][name], *figures))
+            figures = builds[name]
+            rates, peak = map(_rate, (figures["images_per_s"], figures["cpu_s"])), figures["peak_mb"]
+            made = f"{way}, {told['images']:,} images"
+            rows.append((made, told["commits"][name], *rates, f"{peak['median']:,.0f}"))
     head = ("set", "commit", "images/s", "seconds of the processor", "peak memory, MB")
     return table(head, rows)
 
