@@ -51,10 +51,9 @@ def sets():
     told, rows = read("generate"), []
     for way, builds in told["ways"].items():
         for name in told["commits"]:
-            figures = builds[name]
-            rates, peak = map(_rate, (figures["images_per_s"], figures["cpu_s"])), figures["peak_mb"]
-            made = f"{way}, {told['images']:,} images"
-            rows.append((made, told["commits"][name], *rates, f"{peak['median']:,.0f}"))
+            rates = (_rate(builds[name][key]) for key in ("images_per_s", "cpu_s"))
+            peak = f"{builds[name]['peak_mb']['median']:,.0f}"
+            rows.append((f"{way}, {told['images']:,} images", told["commits"][name], *rates, peak))
     head = ("set", "commit", "images/s", "seconds of the processor", "peak memory, MB")
     return table(head, rows)
 
