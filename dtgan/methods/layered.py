@@ -40,6 +40,7 @@ from dtgan.models.layered import (
     LayerCodes,
     LayerEncoder,
     LayerGenerator,
+    grain,
     over,
     paint,
     reach,
@@ -118,7 +119,8 @@ class Layered:
         vertical = self.config.data.rolling == "vertical"
         reflectances, mattes = draw_layer(key, 2 * n, res, x1.shape[-1], vertical)
         (reflectance, _), (matte, other) = part(reflectances, 2), part(mattes, 2)
-        drawn, hole = visible(Layer(reflectance, matte), x2), (other > 0.1).astype(jnp.float32)
+        drawn, hole = Layer(reflectance, matte), (other > 0.1).astype(jnp.float32)
+        drawn = visible(fainter(drawn, x2, jax.random.fold_in(key, 1)), x2)
         xs = drawn.on(x2)
         z1, z2, zs = self.encode(params["E"], x1, x2, xs)
         # The drawn layer is read back with the texture of x1, since it is not made of x2's.
@@ -317,16 +319,30 @@ def make(config, classes):
     )
 
 
+FAINTEST = 0.08  # contrast of a rehearsed layer, times that of its material
+
+
+def fainter(layer, surface, key):
+    """Bring the material of every other layer closer to the surface's mean brightness.
+
+    By a factor that is log-uniform from FAINTEST to 1: real defects are often hardly darker than
+    what they lie on, and as opaque.
+    """
+    chosen, factor = jax.random.uniform(key, (2, len(surface), 1, 1, 1))
+    factor = jnp.where(chosen < 0.5, FAINTEST**factor, 1.0)
+    tone = jnp.mean((surface + 1.0) / 2.0, axis=(1, 2, 3), keepdims=True)
+    return layer._replace(reflectance=tone + factor * (layer.reflectance - tone))
+
+
 def visible(layer, surface):
     """Fade out what cannot be seen of a layer on the surface: E must not learn to guess.
 
-    The matte is fainter where nothing within two pixels changes by a fifth of the surface's mean
-    brightness.
+    The matte is fainter where nothing within two pixels changes by twice the grain of the surface
+    (the root mean square of what a smoothed image lacks) and by four grey levels.
     """
     change = jnp.mean(jnp.abs(layer.on(surface) - surface), axis=-1, keepdims=True)
     near = jax.lax.reduce_window(change, 0.0, jax.lax.max, (1, 5, 5, 1), (1, 1, 1, 1), "SAME")
-    brightness = jnp.mean(surface + 1.0, axis=(1, 2, 3), keepdims=True)
-    return layer._replace(matte=layer.matte * jnp.minimum(1.0, near / (0.2 * brightness + 1e-3)))
+    return layer._replace(matte=layer.matte * jnp.minimum(1.0, near / (2.0 * grain(surface))))
 
 
 def defects(request):

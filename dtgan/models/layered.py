@@ -59,14 +59,38 @@ def light(surface):
     steps = int(math.log2(surface.shape[1] // TOP_SIDE))
     for _ in range(steps):
         grey, weight = downsample(grey), downsample(weight)
-    slow = _smooth(grey / weight, 1)
-    slow = _smooth(slow, 2)
+    slow = smooth(grey / weight, 1)
+    slow = smooth(slow, 2)
     slow = slow / jnp.maximum(jnp.mean(slow, axis=(1, 2), keepdims=True), 1e-3)
     weight = jnp.ones_like(slow[:1])
     for _ in range(steps):
         slow, weight = upsample(slow), upsample(weight)
         slow, weight = slow / weight, jnp.ones_like(weight)
     return slow
+
+
+def grain(surface):
+    """Estimate the grain of images [N, R, R, C]: [N, 1, 1, 1], the root mean square of what a
+    smoothed image lacks, and at least two grey levels."""
+    fine = surface - smooth(smooth(surface, 1), 2)
+    return jnp.sqrt(jnp.mean(jnp.square(fine), axis=(1, 2, 3), keepdims=True) + (2 / 127.5) ** 2)
+
+
+def relief(image):
+    """Measure how far images [N, R, R, C] depart from their slow light, in units of 4 grains.
+
+    A stroke that is hardly darker than a smooth strip is as large here as a black one on rough
+    steel. Bounded by 2.
+    """
+    slow, weight = image, jnp.ones_like(image[:1])
+    steps = int(math.log2(image.shape[1] // TOP_SIDE))
+    for _ in range(steps):
+        slow, weight = downsample(slow), downsample(weight)
+    slow = smooth(smooth(slow / weight, 1), 2)
+    for _ in range(steps):
+        slow, weight = upsample(slow), upsample(jnp.ones_like(slow[:1]))
+        slow = slow / weight
+    return 2.0 * jnp.tanh((image - slow) / (8.0 * grain(image)))
 
 
 def paint(reflectance, surface):
@@ -93,6 +117,7 @@ class LayerEncoder(nn.Module):
     @nn.compact
     def __call__(self, x):
         depth = int(math.log2(x.shape[1] // TOP_SIDE))
+        x = jnp.concatenate([x, relief(x)], axis=-1)
         y = EqualConv(self.ch, 1, dtype=self.dtype, name="stem")(x)
         pyramid = [x]
         for i in range(1, depth + 1):
@@ -231,7 +256,7 @@ def membrane(image, known):
     return over(spread, image, known)
 
 
-def _smooth(x, axis):
+def smooth(x, axis):
     """Smooth by [1, 2, 1] / 4 along an axis, the border repeated."""
     n, widths = x.shape[axis], [(1, 1) if a == axis else (0, 0) for a in range(x.ndim)]
     x = jnp.pad(x, widths, mode="edge")

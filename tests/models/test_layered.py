@@ -68,6 +68,39 @@ def test_strength_is_monotone_in_every_pixel(generator):
     assert mattes[-1].mean() > 0.5
 
 
+def noisy(contrast, level, grain, seed=0):
+    """Grey strips with a stroke two pixels wide; contrast, level and grain in grey levels."""
+    rng = np.random.default_rng(seed)
+    grey = level + grain * rng.standard_normal((2, 64, 64, 1))
+    grey[:, 10:50, 30:32] += contrast
+    return jnp.asarray(grey / 127.5 - 1.0, jnp.float32)
+
+
+def test_grain_is_the_deviation_from_the_neighbours_and_the_floor():
+    """White noise departs from its smoothed self by the norm of (identity - kernel)."""
+    kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16.0
+    kernel[1, 1] -= 1.0
+    share = np.sqrt(np.sum(kernel**2))
+    for deviation in (0.0, 4.0, 20.0):
+        found = 127.5 * np.asarray(jax.jit(layered.grain)(noisy(0.0, 100.0, deviation)))
+        assert found.shape == (2, 1, 1, 1)
+        assert_allclose(found, np.hypot(share * deviation, 2.0), rtol=0.03)
+
+
+def test_relief_is_large_where_the_grain_is_small():
+    """A stroke of ten levels stands out of smooth strip, dark or bright, and drowns in rough."""
+    relief = jax.jit(layered.relief)
+    assert_allclose(relief(jnp.full((1, 64, 64, 1), 0.3)), 0.0, atol=1e-5)
+    dark, bright, rough = (
+        np.asarray(relief(noisy(-10.0, level, grain)))
+        for level, grain in ((50.0, 1.0), (200.0, 1.0), (128.0, 20.0))
+    )
+    assert_allclose(dark, bright, atol=0.02)
+    stroke = np.s_[:, 16:44, 30:32]
+    assert np.all(dark[stroke] < -0.5) and np.abs(rough[stroke].mean()) < 0.2
+    assert np.all(np.abs(rough) <= 2.0)
+
+
 def test_composition_identities():
     """m = 0 is the image below, bit for bit; m = 1 the image above; in between both show."""
     below, above = random((2, 8, 8, 1)), random((2, 8, 8, 1), seed=1)
