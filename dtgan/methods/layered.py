@@ -120,7 +120,7 @@ class Layered:
         reflectances, mattes = draw_layer(key, 2 * n, res, x1.shape[-1], vertical)
         (reflectance, _), (matte, other) = part(reflectances, 2), part(mattes, 2)
         drawn, hole = Layer(reflectance, matte), (other > 0.1).astype(jnp.float32)
-        drawn = visible(fainter(drawn, x2, jax.random.fold_in(key, 1)), x2)
+        drawn = visible(fainter(drawn, jax.random.fold_in(key, 1)), x2)
         xs = drawn.on(x2)
         z1, z2, zs = self.encode(params["E"], x1, x2, xs)
         # The drawn layer is read back with the texture of x1, since it is not made of x2's.
@@ -179,7 +179,8 @@ class Layered:
     def rehearsal(self, scene, x2):
         """Compare the layer that E and G read back with the one that was drawn on x2."""
         drawn, layer = scene.drawn, scene.layer_s
-        seen = (self.cells(drawn.matte) > 0.15).astype(jnp.float32)
+        most = jnp.max(drawn.matte, axis=(1, 2, 3), keepdims=True)
+        seen = (self.cells(drawn.matte) > 0.15 * most).astype(jnp.float32)
         return (
             losses.binary_cross_entropy(scene.zs.presence, seen)
             + 2.0 * losses.matte(layer.matte, drawn.matte)
@@ -319,19 +320,17 @@ def make(config, classes):
     )
 
 
-FAINTEST = 0.08  # contrast of a rehearsed layer, times that of its material
+FAINTEST = 0.1  # matte of a rehearsed layer, times that of its shape
 
 
-def fainter(layer, surface, key):
-    """Bring the material of every other layer closer to the surface's mean brightness.
+def fainter(layer, key):
+    """Make every other layer more transparent, by a factor log-uniform from FAINTEST to 1.
 
-    By a factor that is log-uniform from FAINTEST to 1: real defects are often hardly darker than
-    what they lie on, and as opaque.
+    Real defects are often hardly darker than what they lie on. As a thin veil of a dark material
+    they stay darker on every surface; as an opaque one of nearly its brightness they would not.
     """
-    chosen, factor = jax.random.uniform(key, (2, len(surface), 1, 1, 1))
-    factor = jnp.where(chosen < 0.5, FAINTEST**factor, 1.0)
-    tone = jnp.mean((surface + 1.0) / 2.0, axis=(1, 2, 3), keepdims=True)
-    return layer._replace(reflectance=tone + factor * (layer.reflectance - tone))
+    chosen, factor = jax.random.uniform(key, (2, len(layer.matte), 1, 1, 1))
+    return layer._replace(matte=layer.matte * jnp.where(chosen < 0.5, FAINTEST**factor, 1.0))
 
 
 def visible(layer, surface):
