@@ -40,13 +40,11 @@ from dtgan.models.layered import (
     LayerCodes,
     LayerEncoder,
     LayerGenerator,
-    grain,
-    over,
-    paint,
     reach,
     split_code,
 )
-from dtgan.models.rehearsal import draw_layer
+from dtgan.models.rehearsal import draw_layer, fainter, visible
+from dtgan.models.surfaces import over, paint
 
 AVERAGED = ("E", "G", "F")  # nets with a running mean: what users get
 PER_DEFECT = ("strength", "shift", "scale", "flip")  # controls of a request, see `infer`
@@ -119,8 +117,9 @@ class Layered:
         vertical = self.config.data.rolling == "vertical"
         reflectances, mattes = draw_layer(key, 2 * n, res, x1.shape[-1], vertical)
         (reflectance, _), (matte, other) = part(reflectances, 2), part(mattes, 2)
-        drawn, hole = Layer(reflectance, matte), (other > 0.1).astype(jnp.float32)
-        drawn = visible(fainter(drawn, jax.random.fold_in(key, 1)), x2)
+        hole = (other > 0.1).astype(jnp.float32)
+        matte = fainter(matte, jax.random.fold_in(key, 1))
+        drawn = Layer(reflectance, visible(reflectance, matte, x2))
         xs = drawn.on(x2)
         z1, z2, zs = self.encode(params["E"], x1, x2, xs)
         # The drawn layer is read back with the texture of x1, since it is not made of x2's.
@@ -318,30 +317,6 @@ def make(config, classes):
         classify=m.judges.classify,
         shown=judges.SHOWN,
     )
-
-
-FAINTEST = 0.1  # matte of a rehearsed layer, times that of its shape
-
-
-def fainter(layer, key):
-    """Make every other layer more transparent, by a factor log-uniform from FAINTEST to 1.
-
-    Real defects are often hardly darker than what they lie on. As a thin veil of a dark material
-    they stay darker on every surface; as an opaque one of nearly its brightness they would not.
-    """
-    chosen, factor = jax.random.uniform(key, (2, len(layer.matte), 1, 1, 1))
-    return layer._replace(matte=layer.matte * jnp.where(chosen < 0.5, FAINTEST**factor, 1.0))
-
-
-def visible(layer, surface):
-    """Fade out what cannot be seen of a layer on the surface: E must not learn to guess.
-
-    The matte is fainter where nothing within two pixels changes by twice the grain of the surface
-    (the root mean square of what a smoothed image lacks) and by four grey levels.
-    """
-    change = jnp.mean(jnp.abs(layer.on(surface) - surface), axis=-1, keepdims=True)
-    near = jax.lax.reduce_window(change, 0.0, jax.lax.max, (1, 5, 5, 1), (1, 1, 1, 1), "SAME")
-    return layer._replace(matte=layer.matte * jnp.minimum(1.0, near / (2.0 * grain(surface))))
 
 
 def defects(request):

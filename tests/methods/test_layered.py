@@ -74,27 +74,6 @@ def test_only_what_is_asked_for_is_computed(sampler, ask):
         sampler(request, outputs=("removd",))
 
 
-def test_what_is_below_two_grains_is_drawn_fainter():
-    """A smooth surface has a grain of 2 levels: 4 keep the matte, 1 leaves a quarter."""
-    surface, matte = jnp.zeros((2, 32, 32, 1)), jnp.zeros((2, 32, 32, 1)).at[:, 8:20, 8:20].set(1.0)
-    levels = jnp.array([4.0, 1.0]).reshape(2, 1, 1, 1)
-    drawn = layered.Layer(0.5 + levels / 255.0 * jnp.ones_like(surface), matte)
-    seen = jax.jit(layered.visible)(drawn, surface)
-    assert_allclose(seen.matte, matte * jnp.array([1.0, 0.25]).reshape(2, 1, 1, 1), atol=1e-3)
-    assert_array_equal(seen.reflectance, drawn.reflectance)
-
-
-def test_half_of_the_layers_are_more_transparent():
-    matte = jnp.full((2000, 8, 8, 1), 0.8)
-    drawn = layered.Layer(jnp.ones_like(matte), matte)
-    found = jax.jit(layered.fainter)(drawn, jax.random.key(0)).matte
-    factor = np.asarray(found)[:, 0, 0, 0] / 0.8
-    assert factor.min() >= layered.FAINTEST - 1e-6 and factor.max() <= 1.0 + 1e-6
-    assert np.mean(factor > 1.0 - 1e-6) == pytest.approx(0.5, abs=0.05)
-    less = np.log(factor[factor < 1.0 - 1e-6])  # uniform from log FAINTEST to 0
-    assert np.mean(less) == pytest.approx(0.5 * np.log(layered.FAINTEST), rel=0.05)
-
-
 def test_anchor_is_x2_bit_for_bit(sampler, ask):
     request = ask(strength=0.0)
     drawn = sampler(request)
