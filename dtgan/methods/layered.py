@@ -40,12 +40,11 @@ from dtgan.models.layered import (
     LayerCodes,
     LayerEncoder,
     LayerGenerator,
-    over,
-    paint,
     reach,
     split_code,
 )
-from dtgan.models.rehearsal import draw_layer
+from dtgan.models.rehearsal import draw_layer, fainter, visible
+from dtgan.models.surfaces import over, paint
 
 AVERAGED = ("E", "G", "F")  # nets with a running mean: what users get
 PER_DEFECT = ("strength", "shift", "scale", "flip")  # controls of a request, see `infer`
@@ -118,7 +117,9 @@ class Layered:
         vertical = self.config.data.rolling == "vertical"
         reflectances, mattes = draw_layer(key, 2 * n, res, x1.shape[-1], vertical)
         (reflectance, _), (matte, other) = part(reflectances, 2), part(mattes, 2)
-        drawn, hole = visible(Layer(reflectance, matte), x2), (other > 0.1).astype(jnp.float32)
+        hole = (other > 0.1).astype(jnp.float32)
+        matte = fainter(matte, jax.random.fold_in(key, 1))
+        drawn = Layer(reflectance, visible(reflectance, matte, x2))
         xs = drawn.on(x2)
         z1, z2, zs = self.encode(params["E"], x1, x2, xs)
         # The drawn layer is read back with the texture of x1, since it is not made of x2's.
@@ -177,7 +178,8 @@ class Layered:
     def rehearsal(self, scene, x2):
         """Compare the layer that E and G read back with the one that was drawn on x2."""
         drawn, layer = scene.drawn, scene.layer_s
-        seen = (self.cells(drawn.matte) > 0.15).astype(jnp.float32)
+        most = jnp.max(drawn.matte, axis=(1, 2, 3), keepdims=True)
+        seen = (self.cells(drawn.matte) > 0.15 * most).astype(jnp.float32)
         return (
             losses.binary_cross_entropy(scene.zs.presence, seen)
             + 2.0 * losses.matte(layer.matte, drawn.matte)
@@ -315,18 +317,6 @@ def make(config, classes):
         classify=m.judges.classify,
         shown=judges.SHOWN,
     )
-
-
-def visible(layer, surface):
-    """Fade out what cannot be seen of a layer on the surface: E must not learn to guess.
-
-    The matte is fainter where nothing within two pixels changes by a fifth of the surface's mean
-    brightness.
-    """
-    change = jnp.mean(jnp.abs(layer.on(surface) - surface), axis=-1, keepdims=True)
-    near = jax.lax.reduce_window(change, 0.0, jax.lax.max, (1, 5, 5, 1), (1, 1, 1, 1), "SAME")
-    brightness = jnp.mean(surface + 1.0, axis=(1, 2, 3), keepdims=True)
-    return layer._replace(matte=layer.matte * jnp.minimum(1.0, near / (0.2 * brightness + 1e-3)))
 
 
 def defects(request):

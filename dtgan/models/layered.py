@@ -11,11 +11,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dtgan.models.surfaces import membrane, over, relief
 from dtgan.nn.blocks import ResBlock, StyledResBlock
 from dtgan.nn.layers import EqualConv, EqualDense, scale
 from dtgan.nn.resample import downsample, upsample
 
-TOP_SIDE = 16  # of the encoder's deepest feature map; slow light is a map of this side too
+TOP_SIDE = 16  # of the encoder's deepest feature map
 CODE_CHANNELS = 8  # of the structure code: a direction, and the amplitude last
 DIRECTIONS = CODE_CHANNELS - 1
 
@@ -35,11 +36,6 @@ class LayerCodes(NamedTuple):
     presence: jax.Array
 
 
-def over(below, above, matte):
-    """Lay `above` over `below`: below (1 - m) + above m. Bit-equal to `below` where m is 0."""
-    return below * (1.0 - matte) + above * matte
-
-
 def reach(matte):
     """Widen a matte to the pixels that removal must replace: min(1, 3 m).
 
@@ -47,34 +43,6 @@ def reach(matte):
     pixel counts as fully covered from m = 1/3.
     """
     return jnp.minimum(1.0, 3.0 * matte)
-
-
-def light(surface):
-    """Estimate the slow illumination of a surface: [N, R, R, C] in [-1, 1] -> [N, R, R, 1].
-
-    The image brightness on a 16 x 16 grid, smoothed and divided by its mean; so of mean about 1.
-    """
-    grey = jnp.mean((surface + 1.0) / 2.0, axis=-1, keepdims=True)
-    weight = jnp.ones_like(grey[:1])
-    steps = int(math.log2(surface.shape[1] // TOP_SIDE))
-    for _ in range(steps):
-        grey, weight = downsample(grey), downsample(weight)
-    slow = _smooth(grey / weight, 1)
-    slow = _smooth(slow, 2)
-    slow = slow / jnp.maximum(jnp.mean(slow, axis=(1, 2), keepdims=True), 1e-3)
-    weight = jnp.ones_like(slow[:1])
-    for _ in range(steps):
-        slow, weight = upsample(slow), upsample(weight)
-        slow, weight = slow / weight, jnp.ones_like(weight)
-    return slow
-
-
-def paint(reflectance, surface):
-    """Light a material of `reflectance` as `surface` is lit: the foreground f, in [-1, 1.1].
-
-    So a bright material stands out on a dark strip and hardly on a bright one.
-    """
-    return 2.0 * jnp.minimum(reflectance * light(surface), 1.05) - 1.0
 
 
 class LayerEncoder(nn.Module):
@@ -93,6 +61,7 @@ class LayerEncoder(nn.Module):
     @nn.compact
     def __call__(self, x):
         depth = int(math.log2(x.shape[1] // TOP_SIDE))
+        x = jnp.concatenate([x, relief(x)], axis=-1)
         y = EqualConv(self.ch, 1, dtype=self.dtype, name="stem")(x)
         pyramid = [x]
         for i in range(1, depth + 1):
@@ -212,28 +181,3 @@ def split_code(z_s):
     present = amplitude > 0
     direction = z_s[..., :DIRECTIONS] / jnp.where(present, amplitude, 1.0)
     return jnp.where(present, direction, 0.0), amplitude
-
-
-def membrane(image, known):
-    """Spread the known pixels into the unknown: push and pull over a pyramid of weighted means.
-
-    image [N, R, R, C], known [N, R, R, 1] in 0..1 -> [N, R, R, C]; equal to `image` where known is
-    1, and 0 in an image of which nothing is known.
-    """
-    sums, weights = [image * known], [known]
-    while sums[-1].shape[1] > 2:
-        sums.append(downsample(sums[-1]))
-        weights.append(downsample(weights[-1]))
-    spread = sums[-1] / (weights[-1] + 1e-4)
-    for total, weight in zip(sums[-2::-1], weights[-2::-1], strict=True):
-        border = upsample(jnp.ones_like(spread[:1, ..., :1]))
-        spread = over(upsample(spread) / border, total / (weight + 1e-4), jnp.minimum(weight, 1.0))
-    return over(spread, image, known)
-
-
-def _smooth(x, axis):
-    """Smooth by [1, 2, 1] / 4 along an axis, the border repeated."""
-    n, widths = x.shape[axis], [(1, 1) if a == axis else (0, 0) for a in range(x.ndim)]
-    x = jnp.pad(x, widths, mode="edge")
-    a, b, c = (jax.lax.slice_in_dim(x, k, k + n, axis=axis) for k in range(3))
-    return (a + 2.0 * b + c) / 4.0

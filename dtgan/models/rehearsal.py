@@ -11,7 +11,10 @@ import math
 import jax
 import jax.numpy as jnp
 
+from dtgan.models.surfaces import grain, over, paint
+
 ELEMENTS = 3  # at most, in a layer
+FAINTEST = 0.1  # matte of a layer, times that of its shape
 
 
 class _Draws:
@@ -68,6 +71,28 @@ def draw_layer(key, n, res, channels=1, vertical=False):
     if vertical:
         return jnp.swapaxes(reflectance, 1, 2), jnp.swapaxes(matte, 1, 2)
     return reflectance, matte
+
+
+def fainter(matte, key):
+    """Make every other matte [N, R, R, 1] more transparent, by FAINTEST to 1, log-uniform.
+
+    Real defects are often hardly darker than what they lie on. As a thin veil of a dark material
+    they stay darker on every surface; as an opaque one of nearly its brightness they would not.
+    """
+    chosen, factor = jax.random.uniform(key, (2, len(matte), 1, 1, 1))
+    return matte * jnp.where(chosen < 0.5, FAINTEST**factor, 1.0)
+
+
+def visible(reflectance, matte, surface):
+    """Fade a matte where its layer cannot be seen on the surface: E must not learn to guess.
+
+    It is fainter where nothing within two pixels changes by twice the grain of the surface.
+    reflectance, surface: [N, R, R, C]; matte, and what is returned: [N, R, R, 1].
+    """
+    laid = over(surface, paint(reflectance, surface), matte)
+    change = jnp.mean(jnp.abs(laid - surface), axis=-1, keepdims=True)
+    near = jax.lax.reduce_window(change, 0.0, jax.lax.max, (1, 5, 5, 1), (1, 1, 1, 1), "SAME")
+    return matte * jnp.minimum(1.0, near / (2.0 * grain(surface)))
 
 
 def _element(draw, channels):

@@ -1,4 +1,4 @@
-"""Pins the layer: zero code, strength, composition, light, removal, shapes, gradients."""
+"""Pins the layer: zero code, strength, removal, shapes, gradients."""
 
 import itertools
 
@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from dtgan.models import layered
+from dtgan.models import layered, surfaces
 from dtgan.models.layered import CODE_CHANNELS, Filler, LayerEncoder, LayerGenerator
 
 KEY = jax.random.key(0)
-light, paint, membrane = map(jax.jit, (layered.light, layered.paint, layered.membrane))
+paint = jax.jit(surfaces.paint)
 
 
 def random(shape, low=-1.0, high=1.0, seed=0):
@@ -68,51 +68,18 @@ def test_strength_is_monotone_in_every_pixel(generator):
     assert mattes[-1].mean() > 0.5
 
 
-def test_composition_identities():
-    """m = 0 is the image below, bit for bit; m = 1 the image above; in between both show."""
-    below, above = random((2, 8, 8, 1)), random((2, 8, 8, 1), seed=1)
-    zero, one = jnp.zeros((2, 8, 8, 1)), jnp.ones((2, 8, 8, 1))
-    assert_array_equal(layered.over(below, above, zero), below)
-    assert_array_equal(layered.over(below, above, one), above)
-    assert_allclose(layered.over(below, above, 0.25 * one), 0.75 * below + 0.25 * above, atol=1e-6)
-    # A cycle through an empty layer loses nothing: L_rec = 0.
-    assert_array_equal(layered.over(layered.over(below, above, zero), above, zero), below)
-
-
 def test_gradient_reaches_the_matte_from_the_image(generator):
     draw, z_s, z_t = generator
     surface = random((2, 32, 32, 1))
 
     def brightness(z_s):
         f, m = draw(z_s, z_t)
-        return jnp.mean(layered.over(surface, paint(f, surface), m))
+        return jnp.mean(surfaces.over(surface, paint(f, surface), m))
 
     gradient = jax.jit(jax.grad(brightness))(z_s)
     assert np.all(np.isfinite(gradient))
     assert np.all(np.abs(np.asarray(gradient[:, 16:, :, -1])) > 0)  # of the amplitude
     assert np.abs(np.asarray(gradient[:, 16:, :, :-1])).max() > 0  # of the direction
-
-
-def test_light_is_the_slow_relative_brightness():
-    flat = jnp.full((1, 64, 64, 1), 0.2)
-    assert_allclose(light(flat), 1.0, atol=1e-5)
-    ramp = jnp.broadcast_to(jnp.linspace(-0.5, 0.5, 64).reshape(1, 1, 64, 1), (1, 64, 64, 1))
-    lit = np.asarray(light(ramp))
-    assert_allclose(lit.mean(), 1.0, atol=0.01)
-    assert_allclose(lit[0, 32, 8:56, 0], (np.asarray(ramp)[0, 0, 8:56, 0] + 1), atol=0.02)
-    grain = 0.2 * (-1.0) ** np.indices((64, 64)).sum(0)[None, ..., None]
-    assert_allclose(light(flat + grain), 1.0, atol=0.02)  # grain is no light
-    assert np.all(np.isfinite(light(jnp.full((1, 64, 64, 1), -1.0))))  # black
-
-
-def test_paint_shows_a_material_in_the_surface_light():
-    """The same bright material: a strong contrast on dark strip, a weak one on bright strip."""
-    material = jnp.full((1, 32, 32, 1), 0.9)
-    dark, bright = jnp.full((1, 32, 32, 1), -0.5), jnp.full((1, 32, 32, 1), 0.6)
-    on_dark, on_bright = (paint(material, s) for s in (dark, bright))
-    assert_allclose(on_dark, 0.8, atol=1e-5)
-    assert_allclose(on_bright, 0.8, atol=1e-5)
-    assert np.mean(on_dark - dark) > 4 * np.mean(on_bright - bright)
 
 
 def test_reach_takes_a_thin_shadow_for_present():
@@ -134,17 +101,6 @@ def test_texture_is_pooled_where_no_defect_is_seen():
     for everywhere in (0.0, 0.7, 1.0):
         level = np.full_like(presence, everywhere)
         assert_allclose(layered.mean_without(features, level), plain, rtol=1e-4, atol=1e-6)
-
-
-def test_membrane_keeps_what_is_known_and_spans_the_rest():
-    y, x = np.mgrid[:64, :64] / 64.0
-    plane = jnp.asarray((x + y - 1.0)[None, ..., None], jnp.float32)
-    known = jnp.ones((1, 64, 64, 1)).at[:, 24:40, 20:44].set(0.0)
-    spoiled = jnp.where(known > 0, plane, 9.0)
-    filled = membrane(spoiled, known)
-    assert_allclose(filled[known > 0], plane[known > 0], atol=1e-6)
-    assert np.abs(np.asarray(filled - plane)).max() < 0.12  # 9 never shows, the slope goes on
-    assert np.all(np.isfinite(membrane(plane, jnp.zeros_like(known))))
 
 
 def test_filler_reads_nothing_that_is_hidden():

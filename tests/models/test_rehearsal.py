@@ -1,9 +1,12 @@
 """Pins the drawn layers: ranges, variety, the same layer for the same key."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import pytest
+from numpy.testing import assert_allclose
 
-from dtgan.models.rehearsal import draw_layer
+from dtgan.models.rehearsal import FAINTEST, draw_layer, fainter, visible
 
 
 def drawn(n=64, res=64, channels=1, seed=0, vertical=False):
@@ -38,3 +41,20 @@ def test_a_key_is_a_layer():
 def test_strokes_follow_the_rolling_direction():
     for across, along in zip(drawn(4, vertical=True), drawn(4), strict=True):
         np.testing.assert_allclose(np.swapaxes(across, 1, 2), along, atol=1e-5)
+
+
+def test_what_is_below_two_grains_is_drawn_fainter():
+    """A smooth surface has a grain of 2 levels: 4 keep the matte, 1 leaves a quarter."""
+    surface, matte = jnp.zeros((2, 32, 32, 1)), jnp.zeros((2, 32, 32, 1)).at[:, 8:20, 8:20].set(1.0)
+    levels = jnp.array([4.0, 1.0]).reshape(2, 1, 1, 1)
+    seen = jax.jit(visible)(0.5 + levels / 255.0 * jnp.ones_like(surface), matte, surface)
+    assert_allclose(seen, matte * jnp.array([1.0, 0.25]).reshape(2, 1, 1, 1), atol=1e-3)
+
+
+def test_half_of_the_layers_are_more_transparent():
+    found = jax.jit(fainter)(jnp.full((2000, 8, 8, 1), 0.8), jax.random.key(0))
+    factor = np.asarray(found)[:, 0, 0, 0] / 0.8
+    assert factor.min() >= FAINTEST - 1e-6 and factor.max() <= 1.0 + 1e-6
+    assert np.mean(factor > 1.0 - 1e-6) == pytest.approx(0.5, abs=0.05)
+    less = np.log(factor[factor < 1.0 - 1e-6])  # uniform from log FAINTEST to 0
+    assert np.mean(less) == pytest.approx(0.5 * np.log(FAINTEST), rel=0.05)
