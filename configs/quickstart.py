@@ -2,9 +2,9 @@
 
 python -m dtgan.main --config=configs/quickstart.py --workdir=runs/quickstart
 
-2 CPU cores, float32: about six minutes, 0.19 s a step after compiling for 50 s. Means of three
-seeds on 182 held-out pairs: skill 0.567 (paste 0.491), mask IoU 0.693, background 0.31 grey levels,
-removal skill 0.673. With method=dtgan, 1000 steps of 0.40 s: skill -0.194.
+2 CPU cores, float32: about six minutes, 0.19 s a step after compiling for 50 s. On 182 held-out
+pairs, seed 0: skill 0.576 (paste 0.491), mask IoU 0.742, background 0.21 grey levels, removal skill
+0.686. With method=dtgan, 1000 steps of 0.40 s: skill -0.194 (docs/results/procedural.md).
 """
 
 from dtgan.config import ConfigError, base_config, parse_arg

@@ -6,7 +6,8 @@ from benchmarks.pages.markdown import read, spread, table, within
 
 LAYERED, THESIS = "layered, 1500 steps", "dtgan, 1000 steps"
 MODELS = {
-    LAYERED: "layered",
+    "layered, 1500 steps, seed 0, E reads the relief": "layered at present: E reads the relief",
+    LAYERED: "layered, before",
     "layered, 1500 steps, random numbers by name and by image": "the same, later random numbers",
     "layered, 1500 steps, seed 0, convolutions as in benchmarks/NOTES.md": "the same, faster code",
     "layered, 1500 steps, before the resampling was rewritten": "the same, earlier resampling",
