@@ -36,6 +36,7 @@ MADE = (
     scores.long,
     scores.ablation,
     scores.neu_steel,
+    scores.found,
     scores.magnetic_tile,
     scores.magnetic_tile_native,
     scores.defect_gan,

@@ -170,6 +170,22 @@ TILES = {
 }
 
 
+def found():
+    """List in how many images a model finds a defect, training and validation images apart."""
+    told = {name: row for name, row in read("found").items() if name != "run"}
+    classes = list(next(iter(told.values()))["val"])
+    rows = []
+    for name, row in told.items():
+        cells = []
+        for label in classes:
+            train, val = row["train"][label], row["val"][label]
+            cells.append(
+                f"{train['found']} of {train['images']}, {val['found']} of {val['images']}"
+            )
+        rows.append((name, *cells))
+    return table(["found in, of training and validation", *classes], rows)
+
+
 def magnetic_tile():
     """List the scores on magnetic_tile; every row with its own floor."""
     told = read("magnetic_tile")
