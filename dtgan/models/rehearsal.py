@@ -79,8 +79,8 @@ def fainter(matte, key):
     Real defects are often hardly darker than what they lie on. As a thin veil of a dark material
     they stay darker on every surface; as an opaque one of nearly its brightness they would not.
     """
-    chosen, factor = jax.random.uniform(key, (2, len(matte), 1, 1, 1))
-    return matte * jnp.where(chosen < 0.5, FAINTEST**factor, 1.0)
+    draw = _Draws(key, *matte.shape[:2])
+    return matte * jnp.where(draw.chance(0.5), draw.log_uniform(FAINTEST, 1.0), 1.0)
 
 
 def visible(reflectance, matte, surface):

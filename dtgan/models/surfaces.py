@@ -41,8 +41,9 @@ def relief(image):
     A stroke that is hardly darker than a smooth strip is as large here as a black one on rough
     steel. Bounded by 2.
     """
-    slow = _fine(_coarse(image), image.shape[1])
-    return 2.0 * jnp.tanh((image - slow) / (8.0 * grain(image)))
+    # Fixed: their gradients, of an image that G has drawn, are small and travel between chips.
+    slow = jax.lax.stop_gradient(_fine(_coarse(image), image.shape[1]))
+    return 2.0 * jnp.tanh((image - slow) / (8.0 * jax.lax.stop_gradient(grain(image))))
 
 
 def paint(reflectance, surface):

@@ -238,17 +238,6 @@ def test_reconstruction_teaches_encoder_and_generator_but_not_the_fill(pair):
     assert size["E"] > 1e-4 and size["G"] > 1e-4 and size["F"] == 0
 
 
-def test_what_would_not_be_seen_is_not_drawn():
-    surface = jnp.full((2, 32, 32, 1), 0.2)  # a reflectance of 0.6
-    tone = jnp.stack([jnp.full((32, 32, 1), 0.6), jnp.full((32, 32, 1), 0.1)])
-    matte = jnp.zeros((2, 32, 32, 1)).at[:, 8:20, 8:20].set(1.0)
-    drawn = layered.visible(layered.Layer(tone, matte), surface)
-    assert float(drawn.matte[0].max()) < 0.05
-    assert_allclose(drawn.matte[1], matte[1], atol=1e-6)
-    dark = layered.visible(layered.Layer(tone * 0.25, matte), (surface + 1.0) * 0.25 - 1.0)
-    assert_allclose(dark.matte, drawn.matte, rtol=0.05, atol=1e-3)  # what is seen is relative
-
-
 def test_score_does_not_prefer_drawing_nothing(pair):
     """The best checkpoint is not the one with an empty matte."""
     model, state, batch = pair

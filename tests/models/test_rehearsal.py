@@ -43,6 +43,17 @@ def test_strokes_follow_the_rolling_direction():
         np.testing.assert_allclose(np.swapaxes(across, 1, 2), along, atol=1e-5)
 
 
+def test_what_would_not_be_seen_is_not_drawn():
+    surface = jnp.full((2, 32, 32, 1), 0.2)  # a reflectance of 0.6
+    tone = jnp.stack([jnp.full((32, 32, 1), 0.6), jnp.full((32, 32, 1), 0.1)])
+    matte = jnp.zeros((2, 32, 32, 1)).at[:, 8:20, 8:20].set(1.0)
+    seen = jax.jit(visible)(tone, matte, surface)
+    assert float(seen[0].max()) < 0.05
+    assert_allclose(seen[1], matte[1], atol=1e-6)
+    dark = jax.jit(visible)(tone * 0.25, matte, (surface + 1.0) * 0.25 - 1.0)
+    assert_allclose(dark, seen, rtol=0.05, atol=1e-3)  # on dark strip as on bright
+
+
 def test_what_is_below_two_grains_is_drawn_fainter():
     """A smooth surface has a grain of 2 levels: 4 keep the matte, 1 leaves a quarter."""
     surface, matte = jnp.zeros((2, 32, 32, 1)), jnp.zeros((2, 32, 32, 1)).at[:, 8:20, 8:20].set(1.0)
