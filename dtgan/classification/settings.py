@@ -40,6 +40,9 @@ def base_config():
                 # Share of synthetic images among those shown of a defect class that has both kinds;
                 # -1 = every image alike.
                 "synthetic_share": 0.5,
+                # Share of the steps in which synthetic images are shown; after it, real ones alone,
+                # where a class has some. 1 = to the end.
+                "synthetic_until": 1.0,
             },
             "choose": {  # of the arm real+chosen+classic
                 "shares": (0.2, 0.5),  # train.synthetic_share: the one of less validation error
@@ -104,6 +107,7 @@ def validate(config):
     shares = {
         "train.balance": config.train.balance,
         "train.synthetic_share": abs(config.train.synthetic_share),  # -1 has a meaning
+        "train.synthetic_until": config.train.synthetic_until,
         "augment.blur": config.augment.blur,
         "augment.shift": config.augment.shift,
         "augment.cutout": config.augment.cutout,

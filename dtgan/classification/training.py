@@ -152,7 +152,9 @@ class Trainer:
     def train(self, images, val, seeds, share=None):
         """Train on Examples from every seed -> Trained, each at its step of least error on val.
 
-        share: of synthetic images among those shown, instead of config.train.synthetic_share.
+        share: of synthetic images among those shown, instead of config.train.synthetic_share. They
+        are shown in the first config.train.synthetic_until of the steps; what is particular to
+        them is unlearnt on real images, while the learning rate falls.
         """
         settings, label = self.config.train.copy_and_resolve_references(), np.asarray(images.label)
         if share is not None:
@@ -161,13 +163,17 @@ class Trainer:
         state = self._start(keys)
         if self.config.weights:
             state = (self.adopt(state[0]), state[1])
-        chance = chances(label, np.asarray(images.synthetic), settings)
+        synthetic = np.asarray(images.synthetic)
+        both = chances(label, synthetic, settings)
+        settings.synthetic_share = 0.0
+        real = chances(label, synthetic, settings)
         rngs = [np.random.default_rng(pipeline.stream_seed(seed, "rows")) for seed in seeds]
         best = jax.tree.map(jnp.copy, state[0])  # the step donates its input
         val_error, chosen = np.full(len(seeds), np.inf), np.zeros(len(seeds), int)
         shown = np.zeros(len(label))
         steps = range(1, settings.steps + 1)
         for step in each(steps, "training a classifier", "steps"):
+            chance = both if step <= settings.synthetic_until * settings.steps else real
             rows = np.stack([r.choice(len(label), settings.batch_size, p=chance) for r in rngs])
             shown += np.bincount(rows.reshape(-1), minlength=len(label))
             folded = jax.vmap(lambda key, step=step: jax.random.fold_in(key, step))(keys)

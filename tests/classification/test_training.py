@@ -110,6 +110,17 @@ def test_what_was_shown_is_counted(trained):
     assert 0.3 < share < 0.7
 
 
+@pytest.mark.parametrize("until, share", [(0.0, 0.0), (0.5, 0.25), (1.0, 0.5)])
+def test_synthetic_images_are_shown_until_their_share_of_the_steps(until, share):
+    c = config(train__synthetic_until=until, train__balance=0.0, train__val_every=1000)
+    trainer, sets = training.Trainer(c, ("normal", "spot"), augmented=False), images()
+    shown = trainer.train(sets, sets, (0,)).shown
+    of_class = shown[sets.label == 1].sum()
+    assert shown[sets.synthetic].sum() / of_class == pytest.approx(share, abs=0.06)
+    # The real images of the class take their place, as often as it is shown anyway.
+    assert of_class / shown.sum() == pytest.approx(6 / 18, abs=0.05)
+
+
 def test_seeds_train_alike_together_and_apart(trained):
     """A seed's step does not depend on its company, but for rounding."""
     trainer, train, _, _ = trained
