@@ -1,7 +1,9 @@
 """Eight virtual CPU devices, strict ranks, one compilation cache for all tests of a session."""
 
 import contextlib
+import ctypes
 import fcntl
+import gc
 import os
 import pathlib
 import sys
@@ -64,6 +66,22 @@ def compilation_cache(shared):
     path = shared / "xla"
     jax.config.update("jax_compilation_cache_dir", str(path))
     return path
+
+
+def resident():
+    """The memory of this process in bytes."""
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def freed():
+    """Forget a large module's programs; a process that keeps those of all grows to 6 GB."""
+    yield
+    if sys.platform == "linux" and resident() > 1.5e9:
+        jax.clear_caches()
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import time
 import pytest
 import yaml
 
-from dtgan import evaluate, main
+from dtgan import evaluate, generate, main
 
 pytestmark = pytest.mark.faults
 
@@ -261,6 +261,26 @@ def test_the_jobset_uses_flags_that_exist():
     evaluate._parser().parse_args(commands["evaluate"][3:])
     path = commands["train"][3].removeprefix("--config=").partition(":")[0]
     assert (ROOT / path).exists()
+
+
+def test_an_array_divides_a_set_into_shards(tmp_path):
+    shutil.copytree(LAUNCH, tmp_path / "launch")
+    (tmp_path / "launch/run.sh").write_text('#!/bin/bash\necho "$*"\n')
+    env = {"SLURM_SUBMIT_DIR": str(tmp_path), "SLURM_ARRAY_TASK_COUNT": "4"}
+    env |= {"SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_ID": "4"}
+    found = run("bash", LAUNCH / "generate.sbatch", "--workdir=a", "--out=b c", env=env)
+    assert found.stdout == "python -m dtgan.generate --shard=3/4 --workdir=a --out=b c\n"
+    del env["SLURM_ARRAY_TASK_ID"]
+    found = run("bash", LAUNCH / "generate.sbatch", "--workdir=a", env=env)
+    assert found.returncode == 2 and "not an array" in found.stderr
+
+
+def test_the_indexed_job_draws_all_shards():
+    job = yaml.safe_load((LAUNCH / "k8s_generate.yaml").read_text())["spec"]
+    command = job["template"]["spec"]["containers"][0]["args"]
+    assert job["completionMode"] == "Indexed" and job["completions"] == job["parallelism"]
+    arguments = generate._parser().parse_args(command[3:])
+    assert arguments.shard == f"$(JOB_COMPLETION_INDEX)/{job['completions']}"
 
 
 def test_the_image_is_made_of_files_that_exist():
