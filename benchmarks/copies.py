@@ -7,14 +7,13 @@ as a set is drawn in. Writes benchmarks/results/copies.json.
 """
 
 import argparse
-import json
 import pathlib
 import resource
 import time
 
 import numpy as np
 
-from dtgan.files import write_atomic
+from benchmarks import record
 from dtgan.generation.plan import BLOCK
 from dtgan.metrics import copies
 
@@ -52,7 +51,7 @@ def main():
         )
         print(rows[-1], flush=True)
     result = {"res": args.res, "references": args.references, "rows": rows}
-    write_atomic(RESULTS, json.dumps(result, indent=2) + "\n")
+    record.write(RESULTS, result)
 
 
 def pictures(rng, number, res):

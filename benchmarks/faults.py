@@ -22,6 +22,7 @@ import statistics
 
 import numpy as np
 
+from benchmarks import record
 from benchmarks.warm import Warm
 from dtgan.files import write_atomic
 
@@ -63,7 +64,7 @@ def main():
         "processor_s_undisturbed": stage.seconds,
         "goodput": goodput_table(),
     }
-    write_atomic(RESULTS, json.dumps(result, indent=2) + "\n")
+    record.write(RESULTS, result)
     print(json.dumps(result, indent=2))
 
 

@@ -26,7 +26,7 @@ import time
 
 import jax
 
-from dtgan.files import write_atomic
+from benchmarks import record
 
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results" / "generate.json"
@@ -74,10 +74,10 @@ def main():
         "res": config["data"]["res"],
         "ch": config.get("model", {}).get("ch"),  # None of a family without networks
         "images": rows["now"][0]["images"],
-        "commits": {name: commit(path) for name, path in builds.items()},
+        "commits": {name: record.commit(path) for name, path in builds.items()},
         "ways": ways,
     }
-    write_atomic(RESULTS, json.dumps(result, indent=2) + "\n")
+    record.write(RESULTS, result)
     print(json.dumps(result, indent=2))
 
 
@@ -126,12 +126,6 @@ def ratios(rows):
     found = {name: before[name]["median"] / now[name]["median"] for name in FIGURES}
     found["images_per_s"] = 1 / found["images_per_s"]
     return {name: round(value, 2) for name, value in found.items()}
-
-
-def commit(path):
-    """Name the commit of a clone."""
-    command = ["git", "-C", path, "describe", "--always", "--dirty"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ import subprocess
 import sys
 import time
 
+from benchmarks import record
 from benchmarks.faults import QUICKSTART, goodput
-from dtgan.files import write_atomic
 from dtgan.runs.checkpoints import verified_steps
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "goodput.json"
@@ -63,7 +63,7 @@ def main():
         "goodput": round(share, 3),
         "by_formula": round(goodput(work, save, restart, args.seconds), 3),
     }
-    write_atomic(RESULTS, json.dumps(found, indent=2) + "\n")
+    record.write(RESULTS, found)
     print(json.dumps(found, indent=2))
 
 

@@ -15,9 +15,8 @@ import signal
 import statistics
 import time
 
-from benchmarks import faults
+from benchmarks import faults, record
 from benchmarks.warm import Warm
-from dtgan.files import write_atomic
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "memory.json"
 WARMED = 1000  # steps after which memory should stay
@@ -48,7 +47,7 @@ def main():
         "allowed": ALLOWED,
         "holds": max(growth) <= ALLOWED,
     }
-    write_atomic(RESULTS, json.dumps(result, indent=2) + "\n")
+    record.write(RESULTS, result)
     print(json.dumps(result, indent=2))
 
 

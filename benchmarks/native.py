@@ -20,6 +20,8 @@ import sys
 import numpy as np
 from PIL import Image
 
+from benchmarks import record
+
 RESULTS = pathlib.Path(__file__).parent / "results" / "native.json"
 SIZES = {"256x256": 64, "4096x1024": 32, "8192x8192": 8}  # width x height -> pictures that are made
 SURFACES = 4  # of each size
@@ -40,7 +42,7 @@ def main(argv=None):
     rows = [measured(args.workdir, name, args.out, size, n) for size, n in SIZES.items()]
     growth = rows[-1]["beyond_mb"] / rows[0]["beyond_mb"]
     result = {"cpu_cores": os.cpu_count(), "rows": rows, "growth": round(growth, 3)}
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    record.write(RESULTS, result)
     print(json.dumps(result, indent=2))
 
 

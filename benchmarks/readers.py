@@ -11,7 +11,6 @@ Prints the table, writes benchmarks/results/readers.json.
 """
 
 import argparse
-import datetime
 import json
 import pathlib
 import shutil
@@ -24,11 +23,11 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from benchmarks import record
 from benchmarks.reading import ANY, READERS
 
 HERE = pathlib.Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "readers.json"
-COMMAND = "launch/run.sh python -m benchmarks.readers --out=runs/readers --python=VENV/bin/python"
 CLASSES = ("scratch", "spot")
 LONGEST = 600  # seconds that a reader may take
 
@@ -59,12 +58,7 @@ def main():
         rows[name] = {"package": reader.package, "call": reader.call, "reads": reader.reads}
         rows[name] |= row(name, args.python, args.out, truth)
         print(" | ".join(map(str, rows[name].values())), flush=True)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE
-    ).stdout.strip()
-    run = {"commands": [COMMAND], "commit": commit, "date": str(datetime.date.today())}
-    result = {"pictures": len(truth), "readers": rows, "run": run}
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    record.write(RESULTS, {"pictures": len(truth), "readers": rows})
 
 
 def planted():

@@ -1,17 +1,31 @@
 """Pins what benchmarks compute themselves: recovery, and how the null experiments draw."""
 
+import datetime
+import json
+import re
 import types
 
 import numpy as np
 import pytest
 
 from benchmarks import choosing as bench
-from benchmarks import few_shot
+from benchmarks import few_shot, record
 from dtgan.classification import choosing, runner, settings, verdict
 from dtgan.config import base_config
 from dtgan.data import catalog
 from dtgan.data.procedural import CLASSES, ProceduralSteel, files
 from tests.classification import toys
+
+
+def test_a_result_tells_how_it_came_about(tmp_path, monkeypatch):
+    words = ["a/benchmarks/copies.py", "--res=32", "--out=/tmp/a b", "--ways=x y"]
+    monkeypatch.setattr("sys.argv", words)
+    record.write(tmp_path / "results/copies.json", {"rows": 3})
+    told = json.loads((tmp_path / "results/copies.json").read_text())
+    asked = "launch/run.sh python -m benchmarks.copies --res=32 '--out=DIR/a b' '--ways=x y'"
+    assert told["rows"] == 3 and told["run"]["commands"] == [asked]
+    assert re.fullmatch(r"[0-9a-f]{7,}(-dirty)?", told["run"]["commit"])
+    assert datetime.date.fromisoformat(told["run"]["date"])
 
 
 def test_recovery_is_the_share_of_the_oracles_gain():

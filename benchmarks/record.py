@@ -1,0 +1,41 @@
+"""Writes a benchmark's result file with how it came about, for pages to tell."""
+
+import datetime
+import json
+import pathlib
+import shlex
+import subprocess
+import sys
+
+from dtgan.files import write_atomic
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def write(path, result):
+    """Write a dict with "run" beside its own keys: {"commands": [text], "commit", "date"}. Atomic.
+
+    The command is the present one; a folder given by its whole path is told as DIR/ and its name,
+    since that path means nothing elsewhere. Changed files show as "-dirty" in the commit.
+    """
+    path.parent.mkdir(exist_ok=True)
+    run = {"commands": [command(sys.argv)], "commit": commit(ROOT)}
+    run["date"] = datetime.date.today().isoformat()
+    write_atomic(path, json.dumps({"run": run} | result, indent=2) + "\n")
+
+
+def command(argv):
+    """Tell how to start this again from argv, from the repository's folder."""
+    words = [f"benchmarks.{pathlib.Path(argv[0]).stem}"]
+    for word in argv[1:]:
+        flag, sign, value = word.rpartition("=")
+        if value.startswith("/"):
+            value = "DIR/" + pathlib.PurePath(value).name
+        words.append(flag + sign + value)
+    return "launch/run.sh python -m " + shlex.join(words)
+
+
+def commit(path):
+    """Name the commit of a clone."""
+    asked = ["git", "-C", path, "describe", "--always", "--dirty"]
+    return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
