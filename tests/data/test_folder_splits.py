@@ -125,6 +125,14 @@ def test_a_class_of_one_group_cannot_validate(tmp_path):
         open_split(tmp_path, skip_bad=True)
 
 
+def test_the_files_that_a_class_lost_come_before_what_it_lacks(tmp_path):
+    make(tmp_path, crack=1)
+    (tmp_path / "images/crack/torn.png").write_bytes(b"\x89PNG")
+    torn, lacks = errors_of(tmp_path)
+    assert torn[0] == "images/crack/torn.png" and torn[1] > lacks[1]
+    assert lacks == ("images/crack/", "class without an image in val")
+
+
 def test_folds_test_each_image_once_whatever_splits_csv_says(tmp_path):
     make(tmp_path, normal=9, crack=7)
     (tmp_path / "splits.csv").write_text("file,split\nnormal/n0.png,train\n")

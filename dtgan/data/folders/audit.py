@@ -152,14 +152,18 @@ def _audit(data, seed, state):
         good = [dataclasses.replace(r, split=s) for r, s in zip(good, drawn, strict=True)]
     gaps = _uncovered(classes, good)
     (warnings if listed else errors).extend(gaps)
-    order = {"key": lambda finding: (finding.reason, finding.file, finding.detail)}
+
+    def order(finding):
+        """Order findings by reason; what a class lacks comes after the files that it lost."""
+        return finding in gaps, finding.reason, finding.file, finding.detail
+
     return AuditReport(
         path=data.path,
         root=root,
         classes=classes,
         records=tuple(good),
-        errors=tuple(sorted(errors, **order)),
-        warnings=tuple(sorted(warnings, **order)),
+        errors=tuple(sorted(errors, key=order)),
+        warnings=tuple(sorted(warnings, key=order)),
         has_masks=any(entry.mask and not entry.boxed for entry in entries),
         num_groups=num_groups,
     )
