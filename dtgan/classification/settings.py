@@ -42,7 +42,7 @@ def base_config():
                 "synthetic_share": 0.5,
                 # Share of the steps in which synthetic images are shown; after it, real ones alone,
                 # where a class has some. 1 = to the end.
-                "synthetic_until": 1.0,
+                "synthetic_until": 0.6,
             },
             "choose": {  # of the arm real+chosen+classic
                 "shares": (0.2, 0.5),  # train.synthetic_share: the one of less validation error

@@ -104,10 +104,11 @@ def test_an_easy_task_is_learnt(trained):
 
 
 def test_what_was_shown_is_counted(trained):
-    _, train, _, result = trained
+    trainer, train, _, result = trained
     assert result.shown.sum() == pytest.approx(72 * 8)
     share = result.shown[train.synthetic].sum() / result.shown[train.label == 1].sum()
-    assert 0.3 < share < 0.7
+    asked = trainer.config.train
+    assert share == pytest.approx(asked.synthetic_share * asked.synthetic_until, abs=0.1)
 
 
 @pytest.mark.parametrize("until, share", [(0.0, 0.0), (0.5, 0.25), (1.0, 0.5)])
