@@ -24,7 +24,11 @@ README = ROOT / "README.md"
 PAGES = (README, ROOT / "launch/README.md", *sorted((ROOT / "docs").rglob("*.md")))
 BLOCK = re.compile(r"^```\n(.*?)^```$", re.S | re.M)
 ABSL = {"dtgan.main": None, "dtgan.classify": settings, "dtgan.estimate": None}  # and its config
-SBATCH = {"launch/slurm.sbatch": "dtgan.main", "launch/evaluate.sbatch": "dtgan.evaluate"}
+SBATCH = {
+    "launch/slurm.sbatch": "dtgan.main",
+    "launch/evaluate.sbatch": "dtgan.evaluate",
+    "launch/generate.sbatch": "dtgan.generate",
+}
 PROGRAMS = {"python", "pytest", "sbatch", "docker", "kubectl"}
 
 
@@ -119,6 +123,7 @@ def check_absl(module, words):
     """Check a command of a program with absl flags, and that its config is valid."""
     source = (ROOT / f"{module.replace('.', '/')}.py").read_text()
     known = set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', source))
+    known |= {f"no{name}" for name in re.findall(r'DEFINE_bool\w*\(\s*"(\w+)"', source)}
     names = {re.split("[=.]", word.removeprefix("--"))[0] for word in words}
     assert names <= known, (names - known, words)
     file = next((w.partition("=")[2] for w in words if w.startswith("--config=")), None)
