@@ -1,6 +1,7 @@
 """Tables of verdicts: does a set help a classifier?"""
 
 from benchmarks.pages.markdown import read, table, within
+from dtgan.classification.verdict import enough_images
 
 
 def verdict(name):
@@ -30,11 +31,12 @@ def _verdict(name):
 def _word(word, num_test):
     """Tell a verdict in a sentence of two lines."""
     low, high = (100 * end for end in word["ci95"])
+    seeds = ", with more seeds" if enough_images(word, num_test) else ""
     return [
         f"**{word['word']}**: {word['arm']} against {word['against']} "
         f"{100 * word['delta']:+.1f} points of error [{low:+.1f}, {high:+.1f}],",
         f"McNemar p = {word['p_mcnemar']:.2g}, {num_test} test images; a difference of this size "
-        f"would show in {word['needed_test_images']:,}.",
+        f"would show in {word['needed_test_images']:,}{seeds}.",
     ]
 
 

@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dtgan.classification import choosing, leaks
+from dtgan.classification.verdict import enough_images
 from dtgan.reporting.tables import aligned
 
 CELL, LEFT, TOP = 46, 110, 60
@@ -35,7 +36,7 @@ def table(report):
         "",
         *aligned(by_class),
         "",
-        verdict_line(report["verdict"]),
+        verdict_line(report["verdict"], report["num_test"]),
         *_choices(report["choice"]),
         *(f"{name}: {note}" for name, note in report["notes"].items()),
         *_dropped(report["dropped"]),
@@ -84,20 +85,22 @@ def _cell(arm, label):
     return f"{_percent(scores)} {_interval(arm['per_class_wilson'][label])}"
 
 
-def verdict_line(verdict):
-    """Format the verdict as one sentence; None says why there is none."""
+def verdict_line(verdict, num_test):
+    """Format the verdict on num_test images as one sentence; None says why there is none."""
     if verdict is None:
         return "no verdict: it takes a synthetic arm and real+classic"
     low, high = (100 * value for value in verdict["ci95"])
     needed, arm = verdict["needed_test_images"], verdict["arm"]
     if isinstance(arm, list):
         arm = f"the best by validation in each fold ({', '.join(arm)})"
+    size = f"; a difference of this size shows in {needed} test images" if needed else ""
+    if enough_images(verdict, num_test):
+        size += f", and here are {num_test}: more seeds would tell"
     return (
         f"{verdict['word']}: {arm} against {verdict['against']}: "
         f"{100 * verdict['delta']:+.1f} points of error [{low:+.1f}, {high:+.1f}], "
         f"McNemar p = {verdict['p_mcnemar']:.3g} ({verdict['discordant'][0]} test images only the "
-        f"former gets wrong, {verdict['discordant'][1]} only the latter)"
-        + (f"; a difference of this size shows in {needed} test images" if needed else "")
+        f"former gets wrong, {verdict['discordant'][1]} only the latter){size}"
     )
 
 

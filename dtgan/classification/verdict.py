@@ -124,6 +124,13 @@ def needed(differences, groups=None):
     return max(2, math.ceil(z * z * variance / mean**2))
 
 
+def enough_images(found, num_test):
+    """Tell whether what `compare` found is open for the spread of the seeds, not for want of test
+    images, of which there are num_test."""
+    needed = found["needed_test_images"]
+    return found["word"] == UNKNOWN and needed is not None and needed <= num_test
+
+
 def _bootstrap(wrong, against, groups, rng):
     """Bootstrap the percentile interval of the difference of mean errors; groups int [N] paired."""
     sizes = np.bincount(groups)

@@ -263,7 +263,15 @@ def _verdict(told, described):
         )
         return
     needed = found["needed_test_images"]
-    if found["word"] == verdict_lib.UNKNOWN and needed:
+    if verdict_lib.enough_images(found, told.content["num_test"]):
+        yield Advice(
+            "Train more seeds",
+            f"{told.content['num_test']} test images are enough for a difference of "
+            f"{100 * found['delta']:+.1f} points, but {told.content['seeds']} seeds differ too "
+            "much. Finished seeds are kept.",
+            f"python -m dtgan.classify ... --seeds={2 * told.content['seeds']}",
+        )
+    elif found["word"] == verdict_lib.UNKNOWN and needed:
         yield Advice(
             "Test on more images",
             f"{told.content['num_test']} test images cannot tell a difference of "

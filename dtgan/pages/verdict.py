@@ -29,7 +29,7 @@ def describe(verdict):
     return {
         "word": word,
         "kind": KINDS[word] if told else "open",
-        "line": verdict_line(told).removeprefix(f"{word}: "),
+        "line": verdict_line(told, content["num_test"]).removeprefix(f"{word}: "),
         "best": best,
         "names": content["classes"],
         "arms": [_arm(name, arm) | compare(name) for name, arm in arms.items()],

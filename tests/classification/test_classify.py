@@ -147,7 +147,7 @@ def test_sets_of_labels_are_scored_label_by_label(tmp_path):
 def test_no_verdict_without_a_synthetic_arm():
     wrong = {"real+classic": np.zeros((1, 3), bool)}
     found = results.judge([], wrong, np.zeros(3, int), np.arange(3))
-    assert found is None and "no verdict" in report.verdict_line(found)
+    assert found is None and "no verdict" in report.verdict_line(found, 3)
 
 
 def test_the_arm_is_chosen_by_validation_not_by_the_test_set():
@@ -170,7 +170,7 @@ def test_the_arm_is_chosen_by_validation_not_by_the_test_set():
     fold[5:] = 1  # where another arm is better on the validation images
     found = results.judge([first, second], wrong, fold, np.arange(20))
     assert (found["arm"], found["delta"]) == (["synthetic", "real+synthetic"], 0.25)
-    assert "(synthetic, real+synthetic)" in report.verdict_line(found)
+    assert "(synthetic, real+synthetic)" in report.verdict_line(found, 20)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dtgan.classification import verdict
+from dtgan.classification import report, verdict
 
 CLASSES = ("normal", "crack", "spot")
 TRUTH = np.array([0] * 6 + [1] * 3 + [2] * 1)
@@ -116,3 +116,14 @@ def test_needed_images_give_the_promised_power():
     draws = rng.choice([-1, 0, 1], (2000, n), p=[0.2, 0.7, 0.1])
     z = draws.mean(1) / (draws.std(1, ddof=1) / np.sqrt(n))
     assert abs(np.mean(z < -1.96) - verdict.POWER) < 0.06
+
+
+def test_an_open_verdict_tells_whether_it_lacks_images_or_seeds():
+    found = {"word": "CANNOT TELL", "needed_test_images": 393}
+    assert verdict.enough_images(found, 502) and not verdict.enough_images(found, 392)
+    assert not verdict.enough_images(found | {"word": "HELPS"}, 502)
+    assert not verdict.enough_images(found | {"needed_test_images": None}, 502)
+    told = found | {"arm": "a", "against": "b", "delta": -0.037, "ci95": [-0.075, 0.001]}
+    told |= {"p_mcnemar": 0.008, "discordant": [13, 33]}
+    assert report.verdict_line(told, 502).endswith("and here are 502: more seeds would tell")
+    assert report.verdict_line(told, 392).endswith("shows in 393 test images")

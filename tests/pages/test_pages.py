@@ -108,6 +108,9 @@ def test_a_verdict_by_class(tmp_path):
     assert arm["delta"] == pytest.approx(100 * found.content["verdict"]["delta"])
     whats = [one.what for one in advice.advise(told=found, described=described)]
     assert whats == [f"Leave synthetic images of {made_up.CLASSES[2]} out", "Test on more images"]
+    found.content["verdict"]["needed_test_images"] = found.content["num_test"]
+    (*_, seeds) = advice.advise(told=found, described=described)
+    assert seeds.what == "Train more seeds" and "--seeds=6" in seeds.command
     found.content["arms"]["real+classic"]["balanced_error"]["mean"] = 0.65  # guessing: 0.67
     advised = advice.advise(told=found, described=described)
     assert advised[-1].what == "Train the classifiers longer"
