@@ -1,6 +1,6 @@
 """Images/s of Inception's pool3 features, and of pytorch-fid beside it where that is installed.
 
-    launch/run.sh python benchmarks/features.py [--images=1000] [--res=64] [--rounds=3]
+    launch/run.sh python -m benchmarks.features [--images=1000] [--res=64] [--rounds=3]
 
 Weights are random: speed does not depend on them. Both programs see the same uint8 images and take
 turns; the medians over rounds and their ratio go to benchmarks/results/features.json.
@@ -18,6 +18,7 @@ import time
 import jax
 import numpy as np
 
+from benchmarks import record
 from dtgan import sharding
 from dtgan.metrics import features, inception
 
@@ -98,8 +99,7 @@ def main():
     if len(rates) > 1:
         ours_, theirs = (statistics.median(r) for r in rates.values())
         result["ratio"] = ours_ / theirs
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    record.write(RESULTS, result)
     print(json.dumps(result, indent=2))
 
 

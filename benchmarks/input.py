@@ -1,13 +1,12 @@
 """Images/s of the input pipeline alone: procedural, folder and array_record, by reading threads.
 
-    launch/run.sh python benchmarks/input.py --res=256
+    launch/run.sh python -m benchmarks.input --res=256
 
 A pair is two images. `first` reads every image from its source, `cached` from host memory, as in
 all later epochs of a set that fits (data.cache_mb). Results go to benchmarks/results/input.json.
 """
 
 import argparse
-import json
 import os
 import pathlib
 import platform
@@ -15,6 +14,7 @@ import statistics
 import tempfile
 import time
 
+from benchmarks import record
 from dtgan import images
 from dtgan.config import base_config
 from dtgan.data import catalog, pipeline
@@ -55,8 +55,7 @@ def main():
         **vars(args),
         "images_per_second": found,
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    record.write(RESULTS, result)
 
 
 def sources(root, args):

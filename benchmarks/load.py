@@ -1,6 +1,6 @@
 """Large sets: seconds and memory of the audit and of the start of a training, by size.
 
-    launch/run.sh python benchmarks/load.py --out=runs/load
+    launch/run.sh python -m benchmarks.load --out=runs/load
 
 Small pictures of 32 x 32 in many classes, strips of 16,000 x 2,000, made in --out and deleted. Each
 measurement is a process of its own: seconds on the clock and of the processor, and its greatest
@@ -21,6 +21,8 @@ import time
 
 import numpy as np
 from PIL import Image
+
+from benchmarks import record
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "load.json"
 STRIP = (16_000, 2_000)  # width, height
@@ -52,7 +54,7 @@ def main():
         "growth_small": growth(small),
         "growth_strips": growth(strips),
     }
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    record.write(RESULTS, result)
 
 
 def measured(root, number, classes, size):
@@ -61,7 +63,7 @@ def measured(root, number, classes, size):
     make(root, number, classes, size)
     row = {"pictures": number, "classes": classes, "size": list(size)}
     for name in MEASURES:
-        command = [sys.executable, __file__, f"--measure={name}", f"--out={root}"]
+        command = [sys.executable, "-m", "benchmarks.load", f"--measure={name}", f"--out={root}"]
         found = subprocess.run(command, check=True, capture_output=True, text=True)
         row[name] = json.loads(found.stdout.splitlines()[-1])
     shutil.rmtree(root)

@@ -1,6 +1,6 @@
 """Cost of a gradient penalty's gradients, in forward passes of the critic, by form of convolution.
 
-    taskset -c 0 launch/run.sh python benchmarks/penalty.py
+    taskset -c 0 launch/run.sh python -m benchmarks.penalty
 
 A 4x4 convolution of stride 2 is computed as `nn.convolution.conv_halve` does and as XLA's strided
 one. Every figure is the median over rounds. Results go to benchmarks/results/penalty.json.
@@ -15,6 +15,7 @@ from unittest import mock
 
 import jax
 
+from benchmarks import record
 from dtgan import losses
 from dtgan.models.defect_gan import Critic
 from dtgan.nn import convolution
@@ -67,7 +68,7 @@ def main(argv=None):
         with mock.patch.object(convolution, "conv_halve", strided):
             found[name]["strided"] = measure(*size, args.batch, args.rounds)
     result = {"device": jax.devices()[0].device_kind, "jax": jax.__version__, **vars(args), **found}
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    record.write(RESULTS, result)
     print(json.dumps(result, indent=2))
 
 

@@ -36,6 +36,10 @@ def command(argv):
 
 
 def commit(path):
-    """Name the commit of a clone."""
+    """Name the commit of a clone; "unknown" for another folder, since the result must be kept."""
     asked = ["git", "-C", path, "describe", "--always", "--dirty"]
-    return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        found = subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+    except OSError:  # without git
+        found = ""
+    return found or "unknown"

@@ -28,7 +28,7 @@ def get_config(arg=""):
         config.arms = ("real+classic", "real+synthetic+classic")
         config.optim.name, config.optim.lr = "sgd", 0.01
         config.train.steps, config.train.balance = 60 * 33, 0.0
-        config.train.synthetic_share = -1.0
+        config.train.synthetic_share, config.train.synthetic_until = -1.0, 1.0
         for name in ("shift", "brightness", "contrast", "blur", "noise", "cutout"):
             config.augment[name] = 0.0
     if arg.dfmgan:
@@ -39,5 +39,5 @@ def get_config(arg=""):
         config.multi_label = True
         config.net, config.data.res = "resnet34", 224
         config.optim.name, config.optim.lr, config.train.batch_size = "sgd", 0.001, 16
-        config.source.weight = 0.1
+        config.source.weight, config.train.synthetic_until = 0.1, 1.0
     return config

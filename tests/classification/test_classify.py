@@ -309,6 +309,11 @@ def test_every_config_is_valid(arg):
         classifier_config.get_config("momentun")
 
 
+def test_the_protocols_of_papers_show_synthetic_images_to_the_end():
+    for arg in ("thesis", "defect_gan"):
+        assert classifier_config.get_config(arg).train.synthetic_until == 1.0
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
