@@ -2,7 +2,7 @@
 
 python -m dtgan.main --config=configs/quickstart.py --workdir=runs/quickstart
 
-2 CPU cores, float32: about six minutes, 0.19 s a step after compiling for 50 s. On 182 held-out
+2 CPU cores, float32: about eight minutes, 0.29 s a step after compiling for 50 s. On 182 held-out
 pairs, seed 0: skill 0.576 (paste 0.491), mask IoU 0.742, background 0.21 grey levels, removal skill
 0.686. With method=dtgan, 1000 steps of 0.40 s: skill -0.194 (docs/results/procedural.md).
 """
