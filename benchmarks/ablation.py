@@ -1,7 +1,7 @@
 """The parts of a model, one after the other: same data, steps, seeds and test images.
 
-    python benchmarks/ablation.py --out=runs/ablation --steps=400 --seeds=3 --jobs=2
-    python benchmarks/ablation.py --of=defect_gan --out=runs/table2 --steps=3000 --seeds=3 --jobs=2
+    launch/run.sh python -m benchmarks.ablation --out=runs/ablation --steps=400 --seeds=3 --jobs=2
+    launch/run.sh python -m benchmarks.ablation --of=defect_gan --out=runs/table2 --steps=3000
 
 trains and evaluates every row and seed in its own process (OUT/<row>-<seed>, each resumes), then
 prints a table of means with 95 % intervals over seeds and writes OUT/ablation.json. `--rows` takes
@@ -10,15 +10,10 @@ some of the rows; `--table` prints what is there.
 
 import argparse
 import collections
-import concurrent.futures
 import json
 import pathlib
-import queue
-import subprocess
-import sys
 
-import numpy as np
-
+from benchmarks import grid
 from dtgan.reporting.seeds import over_seeds
 
 BARE = {
@@ -104,20 +99,9 @@ def main(argv=None):
     if not args.table:
         out.mkdir(parents=True, exist_ok=True)
         first, *others = tasks
-        run(out, args, 0, *first)  # alone: it leaves the domain classifier to the others
-        cores = queue.SimpleQueue()
-        for core in range(args.jobs):
-            cores.put(core)
-
-        def pinned(task):
-            core = cores.get()
-            try:
-                run(out, args, core, *task)
-            finally:
-                cores.put(core)
-
-        with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-            list(pool.map(pinned, others))
+        pool = grid.Pool(args.jobs)
+        pool.each(lambda core, task: run(out, args, core, *task), [first])  # it makes the judge
+        pool.each(lambda core, task: run(out, args, core, *task), others)
     tasks = [(row, seed) for seed in range(args.seeds) for row in rows]
     table = summarise(out, args.steps, tasks, TABLES[args.of].figures)
     (out / "ablation.json").write_text(json.dumps(vars(args) | {"rows": table}, indent=2) + "\n")
@@ -127,14 +111,9 @@ def main(argv=None):
 def run(out, args, core, row, seed):
     """Train and evaluate one row with one seed, where that is not done yet."""
     argument, fields = TABLES[args.of].rows[row]
-    workdir = out / f"{row}-{seed}"
-    pin = ["taskset", "-c", str(core)] if args.jobs > 1 else []
-    python = [*pin, sys.executable, "-m"]
-    train = [
-        *python,
-        "dtgan.main",
+    workdir, judge = out / f"{row}-{seed}", grid.judge_of(out)
+    given = [
         f"--config={args.config}:{argument}",
-        f"--workdir={workdir}",
         f"--config.seed={seed}",
         "--config.train.summary_pairs=8",
         f"--config.train.duration={args.steps}steps",
@@ -142,22 +121,11 @@ def run(out, args, core, row, seed):
         f"--config.train.sample_every={args.steps}",
         *(f"--config.{name}={value}" for name, value in fields.items()),
     ]
-    evaluate = [
-        *python,
-        "dtgan.evaluate",
-        f"--workdir={workdir}",
-        f"--num_fake={args.num_fake}",
-    ]
-    shared = sorted(out.glob("domain-*.safetensors"))
-    if shared:
-        evaluate.append(f"--weights={shared[0]}")
-    workdir.mkdir(parents=True, exist_ok=True)
-    with open(workdir / "log.txt", "a") as log:
-        for command in (train, evaluate):
-            subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
-    if not shared:
-        for file in workdir.glob("domain-*.safetensors"):
-            (out / file.name).write_bytes(file.read_bytes())
+    grid.train(workdir, given, core)
+    grid.evaluate(workdir, args.num_fake, judge, core)
+    if not judge:
+        file = grid.judge_of(workdir)
+        (out / file.name).write_bytes(file.read_bytes())
     print(f"{row} {seed} done", flush=True)
 
 
@@ -169,8 +137,9 @@ def summarise(out, steps, tasks, figures):
         if not file.exists():
             continue
         report = json.loads(file.read_text())
-        values = {name: dig(report, path) for name, path in figures.items()}
-        values["s/step"] = seconds_per_step(out / f"{row}-{seed}" / "metrics.jsonl")
+        values = {name: grid.dig(report, path) for name, path in figures.items()}
+        speed = grid.rate(out / f"{row}-{seed}", "steps_per_s")
+        values["s/step"] = 1 / speed if speed else None
         for name, value in values.items():
             cell = table.setdefault(row, {}).setdefault(name, {"values": []})
             cell["values"].append(value)
@@ -184,20 +153,6 @@ def interval(values):
     """Compute the mean over seeds and its 95 % interval: {"mean", "ci95"}, None without values."""
     found = over_seeds(values)
     return {"mean": found["mean"], "ci95": found["ci95"]}
-
-
-def seconds_per_step(path):
-    """Median over a run's log lines, without its first (it warms up)."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    rates = [row["rate/steps_per_s"] for row in rows if "rate/steps_per_s" in row]
-    return float(1.0 / np.median(rates[1:])) if len(rates) > 1 else None
-
-
-def dig(report, path):
-    """report[a][b]..., None where a part is missing."""
-    for name in path:
-        report = report.get(name) if isinstance(report, dict) else None
-    return report
 
 
 def markdown(table):

@@ -1,15 +1,15 @@
 """Does --choose leave out a harmful class, and does it cry HELPS where nothing helps?
 
-    launch/run.sh python benchmarks/choosing.py --out=runs/choosing
+    launch/run.sh python -m benchmarks.choosing --out=runs/choosing
 
 Procedural steel, 12 training and 24 validation defects a class, 60 more true defects a class as the
-"synthetic" set. Planted: in one class's folder lie true defects of all other classes instead; ten
-sets of other seeds, the six classes in turn. Null: ten seeds of the baseline in each of three folds
+"synthetic" set. Planted: in one class's folder lie true defects of all other classes instead; sets
+of other seeds, the six classes in turn. Null: ten seeds of the baseline in each of three folds
 of 40 parts (seven pictures each: clean, and a defect of every class), divided at random into a
 baseline and a "chosen" arm of five each; the search of each fold runs on answers to another's
 images, and where it leaves out all classes the arm is the baseline. 200 times, with parts drawn
 anew with replacement. Writes
-OUT/choosing.json; what is trained is kept, the same command goes on.
+benchmarks/results/choosing.json; what is trained is kept in OUT, the same command goes on.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import pathlib
 
 import numpy as np
 
+from benchmarks import record
 from dtgan import cli, images
 from dtgan.classification import choosing, runner, settings, verdict
 from dtgan.classification.store import Store
@@ -28,7 +29,8 @@ from dtgan.data.procedural import CLASSES, ProceduralSteel, files
 from dtgan.models import backbones, resnet
 
 TRAIN, VAL, EXTRA = 12, 24, 60  # defects a class
-SETS, FOLDS, SEEDS, NULLS = 10, 3, 5, 200
+FIRST, SETS = 10, 10  # of the planted sets; on seeds 0 to 9 the criterion was chosen
+FOLDS, SEEDS, NULLS = 3, 5, 200
 PARTS = 40  # of the null's set
 
 
@@ -40,7 +42,8 @@ def main(argv=None):
     parser.add_argument("--out", required=True, help="directory of sets and experiments")
     parser.add_argument("--res", type=int, default=48, help="side of the images in pixels")
     parser.add_argument("--steps", type=int, default=200, help="of every training")
-    parser.add_argument("--sets", type=int, default=SETS, help="planted sets")
+    parser.add_argument("--sets", type=int, default=SETS, help="number of planted sets")
+    parser.add_argument("--first", type=int, default=FIRST, help="seed of the first planted set")
     parser.add_argument("--width", type=int, default=16, help="of ResNet-18's stem, at most 64")
     args = parser.parse_args(argv)
     cli.start_jax(cli.CACHE)
@@ -54,17 +57,19 @@ def main(argv=None):
         resnet.ResNet, (2, 2, 2, 2), bottleneck=False, width=args.width
     )
     trainer = Trainer(config, CLASSES, augmented=True)
-    choices = [planted(config, out / f"set_{seed}", seed, trainer) for seed in range(args.sets)]
+    seeds = range(args.first, args.first + args.sets)
+    choices = [planted(config, out / f"set_{seed}", seed, trainer) for seed in seeds]
     found = {
         "res": args.res,
         "steps": args.steps,
         "net": config.net,
         "planted": choices,
+        "sets": args.sets,
         "left_out": sum(choice["harmful"] in choice["left_out"] for choice in choices),
         "others_left_out": sum(len(set(c["left_out"]) - {c["harmful"]}) for c in choices),
-        "null": null(config, out / "null"),
+        "null": null(config, out / "null", trainer),
     }
-    (out / "choosing.json").write_text(json.dumps(found, indent=2) + "\n")
+    record.write(record.ROOT / "benchmarks/results/choosing.json", found)
     print(json.dumps(found, indent=2))
 
 
@@ -83,7 +88,7 @@ def planted(config, out, seed, trainer):
         "set %d: %s is harmful, left out: %s", seed, CLASSES[harmful], choice["left_out"]
     )
     kept = ("left_out", "share", "runs", "num_val", "effects", "val_errors")
-    return {"harmful": CLASSES[harmful], **{name: choice[name] for name in kept}}
+    return {"seed": seed, "harmful": CLASSES[harmful], **{name: choice[name] for name in kept}}
 
 
 def make_set(root, res, seed, harmful):
@@ -109,7 +114,7 @@ def make_parts(root, res):
             images.write_image(root / f"images/{name}/part{part:03d}_{name}.png", image)
 
 
-def null(config, out):
+def null(config, out, trainer):
     """How often each word falls where the chosen arm is the baseline, and what searches leave out.
 
     A fold's search has the answers of another fold's seeds, drawn with replacement, on that fold's
@@ -125,6 +130,7 @@ def null(config, out):
     with np.load(out / "runs/predictions.npz") as found:
         truth, fold, groups = found["truth"], found["fold"], found["groups"]
         wrong = found[settings.BASELINE] != truth
+    expected = expected_errors(out / "runs", trainer, truth)
     rng, words, left_out = np.random.default_rng(0), [], []
     for number in range(NULLS):
         rows, parts = resample(groups, rng)
@@ -133,7 +139,7 @@ def null(config, out):
             order, own = rng.permutation(2 * SEEDS), fold[rows] == k
             other_fold = fold[rows] == (k + 1) % FOLDS
             seen = rows[other_fold]
-            harmful = search(wrong[:, seen], truth[seen], parts[other_fold], rng)
+            harmful = search(expected[:, seen], truth[seen], parts[other_fold], rng)
             left_out.append(len(harmful))
             all_left_out = len(harmful) == len(CLASSES) - 1
             other[:SEEDS, own] = wrong[np.ix_(order[:SEEDS], rows[own])]
@@ -150,6 +156,16 @@ def null(config, out):
     }
 
 
+def expected_errors(out, trainer, truth):
+    """Compute the baseline's expected errors, float [seeds, N], as a search has them."""
+    files = [
+        [out / f"fold_{k}/arms/{settings.BASELINE}/{seed}.npz" for k in range(FOLDS)]
+        for seed in range(2 * SEEDS)
+    ]
+    logits = [np.concatenate([np.load(file)["logits"][0] for file in row]) for row in files]
+    return np.stack([-np.expm1(-trainer.cross_entropy(rows, truth)) for rows in logits])
+
+
 def resample(groups, rng):
     """Draw as many groups as there are with replacement: (rows of their images, their groups)."""
     names = np.unique(groups)
@@ -157,11 +173,11 @@ def resample(groups, rng):
     return np.concatenate(drawn), np.repeat(np.arange(len(drawn)), [len(rows) for rows in drawn])
 
 
-def search(wrong, label, groups, rng):
+def search(expected, label, groups, rng):
     """Run a search whose trainings are seeds drawn with replacement: classes left out."""
     level, judged = settings.base_config().choose.level, list(range(1, len(CLASSES)))
     runs = choosing.design(len(judged) + 1)
-    errors = wrong[rng.integers(0, len(wrong), len(runs))]
+    errors = expected[rng.integers(0, len(expected), len(runs))]
     found, _ = choosing.judge(runs, errors, label, groups, judged, level)
     return [k for k in judged if choosing.harms(found[k])]
 

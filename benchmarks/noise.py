@@ -14,12 +14,9 @@ import argparse
 import json
 import os
 import pathlib
-import statistics
-import subprocess
-import sys
 from typing import NamedTuple
 
-from benchmarks.ablation import dig
+from benchmarks import grid
 from dtgan.data.procedural import files
 from dtgan.files import write_atomic
 
@@ -84,9 +81,9 @@ def main(argv=None):
         parser.error(f"unknown rows {', '.join(sorted(unknown))}; known: {', '.join(ROWS)}")
     if args.core is not None:
         os.sched_setaffinity(0, {args.core})
-    train(args.out / SURFACES, ["--config=configs/dfmgan.py:stage=1,quick"])
+    grid.train(args.out / SURFACES, ["--config=configs/dfmgan.py:stage=1,quick"])
     for name in dict.fromkeys([JUDGE, *wanted]):
-        train(args.out / name, flags(args.out, ROWS[name]))
+        grid.train(args.out / name, flags(args.out, ROWS[name]))
         evaluate(args.out, name, args.num_fake)
     found = {name: read(args.out / name, row) for name, row in ROWS.items()}
     write_atomic(RESULTS, json.dumps(found, indent=2) + "\n")
@@ -108,42 +105,22 @@ def flags(out, row):
     return given
 
 
-def train(workdir, given):
-    """Train a run that has not ended."""
-    if not (workdir / "summary.json").exists():
-        _python(workdir, "dtgan.main", *given)
-
-
 def evaluate(out, name, num_fake):
     """Evaluate a run that is not yet, by the shared classifier where it can be."""
-    known = sorted((out / JUDGE).glob("domain-*.safetensors"))
-    shared = [f"--weights={known[0]}"] if known and ROWS[name].shared else []
-    step = json.loads((out / name / "summary.json").read_text())["step"]
-    if not (out / name / "eval" / f"{step}.json").exists():
-        _python(out / name, "dtgan.evaluate", f"--num_fake={num_fake}", *shared)
-
-
-def _python(workdir, module, *given):
-    workdir.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", module, f"--workdir={workdir}", *given]
-    with open(workdir / "log.txt", "a") as log:
-        subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
+    grid.evaluate(out / name, num_fake, grid.judge_of(out / JUDGE) if ROWS[name].shared else None)
 
 
 def read(workdir, row):
     """Read the figures of an evaluated run; None where it is not there."""
-    reports = [json.loads(file.read_text()) for file in (workdir / "eval").glob("*.json")]
-    if not reports:
+    report = grid.report(workdir)
+    if not report:
         return None
-    report = max(reports, key=lambda report: report["step"])
-    file = workdir / "metrics.jsonl"
-    lines = file.read_text().splitlines() if file.exists() else []
-    rates = [found for line in lines if (found := json.loads(line).get("rate/images_per_s"))]
+    rate = grid.rate(workdir, "images_per_s")
     return {
         **row._asdict(),
         "step": report["step"],
-        "images_per_s": round(statistics.median(rates), 1) if rates else None,
-        **{name: dig(report, path) for name, path in FIGURES.items()},
+        "images_per_s": round(rate, 1) if rate else None,
+        **{name: grid.dig(report, path) for name, path in FIGURES.items()},
     }
 
 

@@ -126,7 +126,7 @@ def test_planted_sets_and_nulls_run_and_go_on(trainer, tmp_path, monkeypatch):
     others = {path.name for path in tmp_path.glob("set/synthetic/images/*/*")}
     assert len(shown) == 4 and set(shown) < others
     assert bench.planted(config, tmp_path / "set", 1, trainer) == found and trainer.trained == 12
-    told = bench.null(config, tmp_path / "null")
+    told = bench.null(config, tmp_path / "null", trainer)
     assert told["simulations"] == 3 and told["groups"] == 9 and told["test_images"] == 63
     assert trainer.trained == 12 + 3 * 4
 

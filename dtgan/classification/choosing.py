@@ -2,8 +2,9 @@
 
 Each class is a factor that is on or off, the share of synthetic images among those shown another.
 A design of Plackett and Burman (1946) varies all of them at once, so that the effect of each is a
-difference of the means of two halves of all trainings. A class is left out only where it raises the
-validation error by more than chance does; test images are never seen.
+difference of the means of two halves of all trainings. Errors are expected ones, the probability that
+a classifier gives to wrong answers, which tell more of a few images than counts of right and wrong.
+A class is left out only where it raises them by more than chance does; test images are never seen.
 """
 
 import itertools
@@ -27,8 +28,8 @@ def choose(config, store, trainer, experiment):
 
     {"classes", "left_out", "share", "runs": trainings of the search, "num_val", "not_judged":
     {class: why it is used all the same}, "effects": {class: see `judge`}, "share_effect": of the
-    greater share on the balanced error, "design": +-1 by run and factor, "val_errors": balanced, a
-    run}.
+    greater share on the balanced expected error, "design": +-1 by run and factor, "val_errors":
+    balanced, of answers, a run}.
     A class is judged where its validation images are `config.choose.least` or more, of two groups
     at least. Without any the choice is all classes and config.train.synthetic_share.
     """
@@ -53,9 +54,9 @@ def choose(config, store, trainer, experiment):
         on = {k for k, sign in zip(judged, row, strict=False) if sign > 0}
         used = [classes[k] for k in offered if k not in judged or k in on]
         share = settings.shares[int(row[-1] > 0)]
-        predicted = _train(store, trainer, restrict(experiment, used), share, number)
-        errors.append(predicted != experiment.val.label)
-        error = balanced_error(predicted[None], experiment.val.label, len(classes))
+        logits = _train(config, store, trainer, restrict(experiment, used), share, number)
+        errors.append(-np.expm1(-trainer.cross_entropy(logits[0], experiment.val.label)))
+        error = balanced_error(trainer.decide(logits), experiment.val.label, len(classes))
         val_errors.append(float(error[0]))
         log.info("search %d of %d: %.1f %%", number + 1, len(runs), 100 * val_errors[-1])
     found, share_effect = judge(
@@ -103,8 +104,8 @@ def design(factors):
 def judge(runs, errors, label, groups, judged, level):
     """Estimate what the synthetic images of each class, and the greater share, do.
 
-    runs: +-1 [M, F], a column for each class of `judged`, then one for the share; errors: bool
-    [M, N] on validation images of label [N] and groups [N]. Returns ({class: {"balanced",
+    runs: +-1 [M, F], a column for each class of `judged`, then one for the share; errors: float
+    [M, N] in [0, 1] on validation images of label [N] and groups [N]. Returns ({class: {"balanced",
     "balanced_least", "own", "own_least"}}, effect of the greater share): rises of the mean error
     over classes, and of the error on the class itself; "_least": one-sided bounds of `level`.
     """
@@ -174,9 +175,9 @@ def lines(choice):
     for name in choice["left_out"]:
         effect = {key: 100 * value for key, value in choice["effects"][name].items()}
         told.append(
-            f"left out: synthetic {name}: {effect['balanced']:+.1f} points of validation error (at "
-            f"least {effect['balanced_least']:+.1f}), {effect['own']:+.1f} on {name} itself (at "
-            f"least {effect['own_least']:+.1f})"
+            f"left out: synthetic {name}: {effect['balanced']:+.1f} points of expected validation "
+            f"error (at least {effect['balanced_least']:+.1f}), {effect['own']:+.1f} on {name} "
+            f"itself (at least {effect['own_least']:+.1f})"
         )
     used = ", ".join(choice["classes"]) or "none"
     return [
@@ -186,16 +187,17 @@ def lines(choice):
     ]
 
 
-def _train(store, trainer, experiment, share, number):
-    """Train run `number` of the search, unless it is stored: its answers, int [N]."""
+def _train(config, store, trainer, experiment, share, number):
+    """Train run `number` of the search, unless it is stored: its logits [1, N, K] on val."""
     done = store.load(SEARCH, [number])
     if done is None:
         images = data.arm_images(experiment, None, True, True)
-        trained = trainer.train(images, experiment.val, [number], share)
+        until = config.choose.synthetic_until
+        trained = trainer.train(images, experiment.val, [number], share, until)
         logits = trainer.evaluate(trained.variables, experiment.val.image)
         done = Seeds(logits, trained.val_error, trained.step, trained.shown)
         store.save(SEARCH, [number], done)
-    return trainer.decide(done.logits)[0]
+    return done.logits
 
 
 def _too_few(experiment, label, least):

@@ -46,6 +46,8 @@ def base_config():
             },
             "choose": {  # of the arm real+chosen+classic
                 "shares": (0.2, 0.5),  # train.synthetic_share: the one of less validation error
+                # train.synthetic_until in a search: harm shows most where they stay to the end.
+                "synthetic_until": 1.0,
                 "least": 5,  # validation images of a class, below which it is not judged
                 "level": 0.9,  # confidence that a class does harm, from which on it is left out
                 "repeats": 1,  # of the design: 12 trainings for up to 7 classes, 20 for up to 15
@@ -108,6 +110,7 @@ def validate(config):
         "train.balance": config.train.balance,
         "train.synthetic_share": abs(config.train.synthetic_share),  # -1 has a meaning
         "train.synthetic_until": config.train.synthetic_until,
+        "choose.synthetic_until": config.choose.synthetic_until,
         "augment.blur": config.augment.blur,
         "augment.shift": config.augment.shift,
         "augment.cutout": config.augment.cutout,

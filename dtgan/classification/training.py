@@ -149,16 +149,18 @@ class Trainer:
 
     # --- the loop ---------------------------------------------------------------------------------
 
-    def train(self, images, val, seeds, share=None):
+    def train(self, images, val, seeds, share=None, until=None):
         """Train on Examples from every seed -> Trained, each at its step of least error on val.
 
-        share: of synthetic images among those shown, instead of config.train.synthetic_share. They
-        are shown in the first config.train.synthetic_until of the steps; what is particular to
-        them is unlearnt on real images, while the learning rate falls.
+        share, until: instead of config.train.synthetic_share and synthetic_until. Synthetic images
+        are shown in the first `until` of the steps; what is particular to them is unlearnt on real
+        images, while the learning rate falls.
         """
         settings, label = self.config.train.copy_and_resolve_references(), np.asarray(images.label)
         if share is not None:
             settings.synthetic_share = share
+        if until is not None:
+            settings.synthetic_until = until
         keys = jnp.stack([jax.random.key(pipeline.stream_seed(s, "classifier")) for s in seeds])
         state = self._start(keys)
         if self.config.weights:

@@ -6,6 +6,7 @@ from scipy import stats
 
 from dtgan.classification import choosing, settings
 from dtgan.classification.data import Experiment
+from dtgan.classification.store import Seeds
 from dtgan.data.records import Records
 from tests.classification import toys
 
@@ -140,6 +141,20 @@ def test_a_class_that_shows_others_is_left_out():
     assert told[0].startswith("left out: synthetic scar: +") and "dent, spot" in told[-1]
     kept = choosing.restrict(experiment(), choice["classes"]).synthetic
     assert set(kept.label) == {1, 3}
+
+
+def test_doubt_counts_before_an_answer_is_wrong():
+    """All trainings answer rightly, but are less sure of class 2 where they saw its images."""
+    one, store = experiment(), Memory()
+    right = np.eye(len(CLASSES))[one.val.label]
+    for number, row in enumerate(choosing.design(4)):
+        sure = np.where((one.val.label == 2) & (row[1] > 0), 1.0, 4.0)
+        done = Seeds((right * sure[:, None])[None], *np.zeros((3, 1)))
+        store.save(choosing.SEARCH, [number], done)
+    choice = choosing.choose(settings.base_config(), store, toys.Nearest(), one)
+    assert choice["val_errors"] == [0.0] * 12 and choice["left_out"] == ["scar"]
+    wrong = 3 / (3 + np.exp([1.0, 4.0]))
+    assert choice["effects"]["scar"]["own"] == pytest.approx(wrong[0] - wrong[1])
 
 
 def test_the_test_images_are_never_read():

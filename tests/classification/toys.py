@@ -13,8 +13,8 @@ class Nearest:
     def __init__(self):
         self.trained = 0
 
-    def train(self, images, val, seeds, share=None):
-        del val
+    def train(self, images, val, seeds, share=None, until=None):
+        del val, until
         self.trained += 1
         rng = np.random.default_rng(seeds[0])
         grey = images.image.mean((1, 2, 3)) + rng.normal(0, 4, len(images.label))
@@ -28,6 +28,10 @@ class Nearest:
 
     def evaluate(self, means, image):
         return -np.abs(image.mean((1, 2, 3))[:, None] - means)[None]
+
+    def cross_entropy(self, logits, label):
+        total = np.log(np.exp(logits).sum(-1))
+        return total - logits[np.arange(len(label)), label]
 
     def decide(self, logits):
         return logits.argmax(-1)
