@@ -7,7 +7,8 @@ A cell is a row of benchmarks/rows.py, a data set and a seed: it is trained for 
 core, evaluated by the data set's one domain classifier, draws a set, and a classifier is trained on
 that. Steps are those that a pilot run of the row makes in this time (--equal=time), or those that
 show --kimg thousand defects (--equal=images). A row that starts from another's run shares the
-budget with it. Models of one class are scored on it by a classifier of their own.
+budget with it. StackGAN++ without labels, which knows no classes, has a domain classifier of its
+own.
 
 Each step is a process that resumes; the same command goes on where it was, and a cell that failed
 is told with its reason (--retry tries it again). --shard=0/4 is one machine's part of the grid;
@@ -22,8 +23,10 @@ import pathlib
 import subprocess
 from typing import NamedTuple
 
+import numpy as np
+
 from benchmarks import grid, record
-from benchmarks.rows import FIGURES, FOLDERS, JUDGE, PART, PROCEDURAL, ROWS
+from benchmarks.rows import FIGURES, FOLDERS, JUDGE, ONE, PART, PROCEDURAL, ROWS
 from dtgan import cli
 from dtgan.data.procedural import files
 
@@ -77,7 +80,7 @@ def main(argv=None):
     args.out = args.out / args.equal
     if not args.table:
         run_all(args, rows, sets)
-    found = {name: collect(args, name) for name in sets}
+    found = {name: collect(args, name, data.one) for name, data in sets.items()}
     budget = {"minutes": args.minutes} if args.equal == "time" else {"kimg": args.kimg}
     told = {"equal": args.equal, **budget, "seeds": args.seeds, "num_fake": args.num_fake}
     record.write(
@@ -178,7 +181,7 @@ def cell(args, one, data, core):
         if one.row == PART:
             return
         judge = grid.judge_of(args.out / one.data / "pilot" / JUDGE)
-        grid.evaluate(one.run, args.num_fake, judge if row.named and not row.one else None, core)
+        grid.evaluate(one.run, args.num_fake, judge if row.named else None, core)
         if row.named:
             use(args, one, data, core)
         log.info("%s, %s, seed %d: done", one.data, one.row, one.seed)
@@ -210,7 +213,8 @@ def duration(args, one, data):
 def flags(one, data, starts):
     """Make the flags of a cell's training but its duration. starts: {row: its run}."""
     row = ROWS[one.row]
-    given = [f"--config=configs/{row.config}", *data.flags, f"--config.seed={one.seed}"]
+    given = [f"--config=configs/{row.config}", *row.flags, *data.flags]
+    given.append(f"--config.seed={one.seed}")
     given += ["--config.train.summary_pairs=16", "--config.checkpoint.every=500"]
     given.append("--config.train.sample_every=500")
     if row.starts:
@@ -242,18 +246,18 @@ def classify(out, data, arms, seeds, synthetic, core):
     grid.python(out, "dtgan.classify", *given, core=core)
 
 
-def collect(args, name):
-    """Read the figures of a data set's cells: {"baseline": error, row: {seed: figures}}."""
-    found = {"baseline": _error(args.out / name / "baseline", BASELINE)}
+def collect(args, name, one):
+    """Read the figures of a data set's cells: {"baseline": errors, row: {seed: figures}}."""
+    found = {"baseline": errors(args.out / name / "baseline", BASELINE)}
     for row in ROWS:
         seeds = {seed: where(args, row, name, seed) for seed in range(args.seeds)}
-        told = {seed: figures(row, path) for seed, path in seeds.items() if path.exists()}
+        told = {seed: figures(path, one) for seed, path in seeds.items() if path.exists()}
         if row != PART and any(told.values()):
             found[row] = told
     return found
 
 
-def figures(row, path):
+def figures(path, one):
     """Read a cell's figures; {"failed": reason} where it failed, None where it is not there."""
     if (path / "failed.txt").exists():
         return {"failed": (path / "failed.txt").read_text().strip()}
@@ -268,16 +272,19 @@ def figures(row, path):
         "seconds": spent["seconds"],
         "peak_mb": spent["peak_mb"],
         **{figure: grid.dig(report, way) for figure, way in FIGURES.items()},
-        "error_alone": _error(path / "verdict", ALONE),
-        "error_added": _error(path / "verdict", ADDED),
+        **{figure: grid.dig(report, ("per_class", one, key)) for figure, key in ONE.items()},
+        "error_alone": next(iter(errors(path / "verdict", ALONE)), None),
+        "error_added": next(iter(errors(path / "verdict", ADDED)), None),
     }
 
 
-def _error(path, arm):
-    """Read an arm's errors on the test images, a seed each; None where it is not there."""
-    file = path / "verdict.json"
-    arms = json.loads(file.read_text())["arms"] if file.exists() else {}
-    return arms[arm]["error"] if arm in arms else None
+def errors(path, arm):
+    """Compute an arm's errors on the test images, a seed each; none where it is not there."""
+    file = path / "predictions.npz"
+    if not file.exists():
+        return []
+    with np.load(file) as found:
+        return (found[arm] != found["truth"]).mean(1).tolist() if arm in found else []
 
 
 if __name__ == "__main__":

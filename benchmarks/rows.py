@@ -6,12 +6,13 @@ from typing import NamedTuple
 class Row(NamedTuple):
     """A method. config: in configs/. starts: from the run of this row, with half of the budget.
 
-    trained: learns something. masks: needs those of the defects, or those that the run of the row
-    `mattes` draws. one: learns one class. named: its images have the classes' labels. few: is run
-    on few-shot sets.
+    flags: more of its training. trained: learns something. masks: needs those of the defects, or
+    those that the run of the row `mattes` draws. one: learns one class. named: its images have the
+    classes' labels. few: is run on few-shot sets.
     """
 
     config: str
+    flags: tuple = ()
     starts: str = ""
     trained: bool = True
     masks: bool = False
@@ -21,15 +22,17 @@ class Row(NamedTuple):
     few: bool = False
 
 
+EVERYWHERE = ("--config.model.places=0.0",)  # Defect-GAN's maps say the same at each pixel
 ROWS = {
     "layered": Row("quickstart.py", few=True),
     "dtgan": Row("quickstart.py:method=dtgan"),
-    "defect_gan": Row("defect_gan.py:quick"),
+    "defect_gan": Row("defect_gan.py:quick", EVERYWHERE),
+    "defect_gan_places": Row("defect_gan.py:quick"),
     "stargan": Row("defect_gan.py:quick,scc=0,ani=0,lwc=0,sc=0"),
     "stargan_spade": Row("defect_gan.py:quick,ani=0,lwc=0,sc=0"),
     "scc_ani": Row("defect_gan.py:quick,lwc=0,sc=0"),
-    "scc_lwc": Row("defect_gan.py:quick,ani=0,sc=0"),
-    "scc_lwc_sc": Row("defect_gan.py:quick,ani=0"),
+    "scc_lwc": Row("defect_gan.py:quick,ani=0,sc=0", EVERYWHERE),
+    "scc_lwc_sc": Row("defect_gan.py:quick,ani=0", EVERYWHERE),
     "cyclegan": Row("cyclegan.py:quick", one=True),
     "sdgan": Row("cyclegan.py:sdgan,quick", one=True),
     "surfaces": Row("dfmgan.py:stage=1,quick", named=False),
@@ -94,4 +97,9 @@ FIGURES = {  # name -> path in the report
     "copies": ("copies", "rate"),
     "copies_floor": ("copies", "held_out_rate"),
     "images_per_s": ("images_per_second",),
+}
+ONE = {  # of the class that models of one class learn: name -> key of its report
+    "one_fid": "fid",
+    "one_kid_x1e3": "kid_x1e3",
+    "one_clustered_lpips": "clustered_lpips_matched",
 }

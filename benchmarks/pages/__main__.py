@@ -16,7 +16,7 @@ import re
 import sys
 import textwrap
 
-from benchmarks.pages import formats, markdown, noise, scores, speeds, verdicts
+from benchmarks.pages import formats, markdown, methods, noise, scores, speeds, verdicts
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = (
@@ -50,6 +50,9 @@ MADE = (
     speeds.sets,
     speeds.penalty,
     noise.noise,
+    methods.equal_time,
+    methods.equal_images,
+    methods.orderings,
     formats.readers,
     formats.layouts,
     formats.native,

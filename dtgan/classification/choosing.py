@@ -2,9 +2,10 @@
 
 Each class is a factor that is on or off, the share of synthetic images among those shown another.
 A design of Plackett and Burman (1946) varies all of them at once, so that the effect of each is a
-difference of the means of two halves of all trainings. Errors are expected ones, the probability that
-a classifier gives to wrong answers, which tell more of a few images than counts of right and wrong.
-A class is left out only where it raises them by more than chance does; test images are never seen.
+difference of the means of two halves of all trainings. Errors are expected ones, the probability
+that a classifier gives to wrong answers, which tell more of a few images than counts of right and
+wrong. A class is left out only where it raises them by more than chance does; test images are never
+seen.
 """
 
 import itertools

@@ -50,7 +50,7 @@ class DomainExtractors(NamedTuple):
 
     features: "pool" [512], scaled to a mean square of 1 on the training images so that the kernel
       of KID is not linear nor cubic by accident; "tap64" [64], the mean of the first stage;
-      "logits" [K].
+      "logits" [K], of the run's K classes; weights that know more classes give theirs after them.
     lpips: the LPIPS formula over its four stages, without learned weights per channel.
     both: all of these outputs in one pass.
     """
@@ -65,15 +65,20 @@ def open_extractors(directory, images, labels, classes, path="", sha256="", reci
 
     images: uint8 [N, R, R, C] of the training split with labels int [N]; classes: their names. A
     damaged file in the directory is trained again; a damaged `path` raises ConfigError, as do
-    weights for other classes, sizes or channels.
+    weights that lack a class, or are for other sizes or channels.
     """
-    network, num_classes = network_of(images, classes), len(classes)
+    known = known_classes(path, images, classes) if path else tuple(classes)
+    network, num_classes = network_of(images, known), len(known)
     if path:
         state, digest = published.read(path, network, sha256)
     else:
         state, digest = _read_or_train(
             directory, images, labels, network, num_classes, recipe or Recipe()
         )
+    order = [
+        *map(known.index, classes),
+        *(k for k, name in enumerate(known) if name not in classes),
+    ]
     abstract = _abstract(images, num_classes)
     variables, side = published.to_variables(state, abstract), _side(images)
     scale = float(state[SCALE])
@@ -85,7 +90,8 @@ def open_extractors(directory, images, labels, classes, path="", sha256="", reci
 
     def features(out):
         tap64 = jnp.mean(out.stages[0], axis=(1, 2))
-        return {"pool": out.pooled * scale, "tap64": tap64, "logits": out.logits}
+        logits = out.logits[:, np.array(order)]
+        return {"pool": out.pooled * scale, "tap64": tap64, "logits": logits}
 
     def embedded(out):
         return {"lpips": lpips.embedding(out.stages)}
@@ -101,6 +107,17 @@ def open_extractors(directory, images, labels, classes, path="", sha256="", reci
 def network_of(images, classes):
     """Name the network of a file of weights: NETWORK with the images and classes it knows."""
     return f"{NETWORK} {images.shape[1]} px {images.shape[-1]} ch {','.join(classes)}"
+
+
+def known_classes(path, images, classes):
+    """Tell the classes that a file of weights knows: those of the run where it lacks one of them.
+
+    Raises ConfigError for a file that cannot be read.
+    """
+    start = network_of(images, ())
+    network = published.metadata(path).get("network", "")
+    known = tuple(network.removeprefix(start).split(",")) if network.startswith(start) else ()
+    return known if set(classes) <= set(known) else tuple(classes)
 
 
 def train(images, labels, num_classes, recipe):

@@ -57,6 +57,17 @@ def test_given_weights_must_be_of_this_network_and_data(records, tmp_path, domai
         domain.open_extractors(tmp_path, records["image"], records["label"], others, path=path)
 
 
+def test_weights_may_know_more_classes_than_a_run(records, tmp_path, domain_weights):
+    """A run of few classes is judged in the same space as those of all; other answers are wrong."""
+    few, image = (CLASSES[0], CLASSES[3], CLASSES[1]), records["image"][:5]
+    path, mesh = domain_weights[0], sharding.make_mesh()
+    every = features.extract(open_(tmp_path, records, path=path).features, image, mesh)
+    one = domain.open_extractors(tmp_path, image, np.array([0, 1, 2, 0, 1]), few, path=path)
+    found = features.extract(one.features, image, mesh)
+    np.testing.assert_array_equal(found["logits"], every["logits"][:, [0, 3, 1, 2, 4, 5, 6]])
+    np.testing.assert_array_equal(found["pool"], every["pool"])
+
+
 def test_features_are_scaled_and_lpips_is_that_of_the_stages(records, tmp_path, domain_weights):
     extractors = open_(tmp_path, records, path=domain_weights[0])
     mesh, image = sharding.make_mesh(), records["image"]

@@ -3,9 +3,11 @@
 import json
 import subprocess
 
+import numpy as np
 import pytest
 
 from benchmarks import grid, methods, record
+from benchmarks.pages import methods as pages
 from benchmarks.rows import ROWS
 
 SPEED = {"quickstart.py": 5.0, "dfmgan.py": 10.0, "stylegan2.py": 8.0}  # steps a second
@@ -55,9 +57,9 @@ class Processes:
         (workdir / "set/_SUCCESS").touch()
 
     def classify(self, workdir, config, given):
-        error = {"values": [0.25], "mean": 0.25, "ci95": None}
-        arms = {name: {"error": error} for name in flag(given, "arms").split(",")}
-        (workdir / "verdict.json").write_text(json.dumps({"arms": arms}))
+        arms = dict.fromkeys(flag(given, "arms").split(","), np.array([[1, 0, 0, 1]]))
+        np.savez(workdir / "predictions.npz", truth=np.array([1, 0, 0, 0]), **arms)
+        (workdir / "verdict.json").touch()
 
 
 @pytest.fixture
@@ -87,7 +89,7 @@ def test_rows_have_equal_time(processes, tmp_path):
     # The half of it: the other is of the surfaces that it starts from.
     assert cells["dfmgan"]["1"]["step"] == 5 * 60 * 10
     assert cells["dfmgan"]["1"]["fid"] == 12.5 and cells["dfmgan"]["1"]["peak_mb"] == 700
-    assert cells["dfmgan"]["0"]["error_alone"]["mean"] == cells["baseline"]["mean"] == 0.25
+    assert cells["dfmgan"]["0"]["error_alone"] == 0.25 and cells["baseline"] == [0.25]
     runs = tmp_path / "runs/time/procedural"
     trained = [given for module, given in processes.started if module == "dtgan.main"]
     started = {flag(given, "workdir"): flag(given, "config.init.workdir") for given in trained}
@@ -147,7 +149,7 @@ def test_few_shot_sets_have_their_rows_and_shards_their_part(processes, tmp_path
     data = "--data=steel-1,steel-2"
     found = run(tmp_path, data, "--seeds=1", "--shard=1/2", "--minutes=1")["cells"]
     assert set(found["steel-2"]) == {"baseline", *(name for name, row in ROWS.items() if row.few)}
-    assert set(found["steel-1"]) == {"baseline"} and found["steel-1"]["baseline"] is None
+    assert set(found["steel-1"]) == {"baseline"} and found["steel-1"]["baseline"] == []
 
 
 @pytest.mark.parametrize(
@@ -170,3 +172,56 @@ def test_a_process_leaves_its_output_time_and_memory(tmp_path):
     assert "none.json" in raised.value.output
     after = json.loads((tmp_path / "spent.json").read_text())["json.tool"]
     assert after["seconds"] > before["seconds"]
+
+
+def cells(**figures):
+    """Cells of rows, of one figure by seed."""
+    return {
+        "baseline": [0.2, 0.3],
+        **{
+            row: {str(seed): {"fid": value} for seed, value in enumerate(values)}
+            for row, values in figures.items()
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "word"),
+    [
+        ([10, 20, 30], [15, 26, 35], "holds"),
+        ([15, 26, 35], [10, 20, 30], "does not hold"),
+        ([10, 20, 30], [30, 10, 25], "cannot tell"),
+        ([10], [30], "cannot tell"),
+        ([10, None], [30, 40], "cannot tell"),
+        ([], [30, 40], "cannot tell"),
+    ],
+)
+def test_an_ordering_is_judged_by_differences_of_the_same_seeds(better, worse, word):
+    claim = pages.Claim("a table", "dfmgan", "cdc", "fid")
+    assert pages.judge(claim, cells(dfmgan=better, cdc=worse))[0] == word
+    swapped = {"holds": "does not hold", "does not hold": "holds"}.get(word, word)
+    assert pages.judge(claim._replace(more=True), cells(dfmgan=better, cdc=worse))[0] == swapped
+
+
+def test_an_ordering_tells_its_interval():
+    claim = pages.Claim("a table", "dtgan", "baseline", "fid")
+    word, told = pages.judge(claim, cells(dtgan=[0.1, 0.22]))
+    # Differences 0.1 and 0.08: of mean 0.09, whose error is 0.01, times Student's 12.706.
+    assert (word, told) == ("cannot tell", "+0.09 [-0.0371, +0.217]")
+
+
+def test_claims_are_of_rows_that_exist():
+    for claim in pages.CLAIMS:
+        assert {claim.better, claim.worse} <= {*ROWS, "baseline"} and claim.figure
+    assert set(pages.NAMES) == set(ROWS) - {"surfaces"}
+
+
+def test_the_tables_tell_scores_and_failures(processes, tmp_path, monkeypatch):
+    run(tmp_path, "--rows=layered,paste,dfmgan", "--data=", "--neu_steel=steel", "--seeds=2")
+    monkeypatch.setattr("benchmarks.pages.markdown.RESULTS", tmp_path / "benchmarks/results")
+    head, _, real, layered, *others = pages.equal_time("neu_steel")
+    assert all(line.count("|") == head.count("|") for line in (real, layered, *others))
+    assert real.endswith("| 25.0 |") and "| 2 | 3600 | 0.200 ± 0.000 | 12 ± 0 (-) |" in layered
+    assert [NO_MASKS in line for line in others] == [True, True]
+    told = pages.orderings("neu_steel")
+    assert len(told) == 2 + len(pages.CLAIMS) and all("cannot tell" in line for line in told[2:])
