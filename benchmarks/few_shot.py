@@ -1,18 +1,18 @@
 """The learning curve: how much of what more true defects would give do synthetic ones give?
 
-    launch/run.sh python benchmarks/few_shot.py --out=runs/few_shot
+    launch/run.sh python -m benchmarks.few_shot --out=runs/few_shot
 
 Procedural steel with n = 5, 12, 25, 50 defects a class to train and as many to validate. A model is
 trained on them and draws a set; classifiers see the real images, those and the synthetic ones, or
-those and as many more true defects (the oracle); tested on 360 others. *Recovery* is the share of
-the oracle's gain that synthetic images reach: (error of real+classic less that of the synthetic
-arm) / (error of real+classic less the oracle's), its interval a bootstrap over test images and
-seeds. Writes OUT/few_shot.json and docs/few_shot.png; what is done is kept, the same command goes
-on. Words after -- are further flags of dtgan.generate.
+those and as many more true defects (the oracle, which shows them to the end, since they are real);
+tested on 360 others. *Recovery* is the share of the oracle's gain that synthetic images reach:
+(error of real+classic less that of the synthetic arm) / (error of real+classic less the oracle's),
+its interval a bootstrap over test images and seeds. Writes benchmarks/results/few_shot.json and
+docs/few_shot.png; what is done is kept, the same command goes on. Words after -- are further flags
+of dtgan.generate.
 """
 
 import argparse
-import json
 import pathlib
 import shutil
 import subprocess
@@ -20,10 +20,12 @@ import sys
 
 import numpy as np
 
+from benchmarks import record
 from dtgan import cli
 from dtgan.classification import runner, settings
 from dtgan.data.procedural import CLASSES, ProceduralSteel, files
 
+RESULTS = record.ROOT / "benchmarks/results/few_shot.json"
 HELD_OUT = 40  # test defects a class, and three times as many normals
 BASELINE, ARM = settings.BASELINE, "real+synthetic+classic"
 CURVES = {"real": "real+classic", "synthetic": "+ synthetic", "oracle": "+ true defects"}
@@ -55,7 +57,7 @@ def main(argv=None):
         make_sets(out / str(number), number, args)
         rows[number] = compare(out / str(number), args)
         found = {key: value for key, value in vars(args).items() if key not in ("out", "figure")}
-        (out / "few_shot.json").write_text(json.dumps(found | {"rows": rows}, indent=2) + "\n")
+        record.write(RESULTS, found | {"rows": rows})
     print("\n".join(table(rows)))
     if args.figure:
         draw(rows, args.figure)
@@ -102,9 +104,10 @@ def compare(root, args):
     config.data.source, config.data.path, config.data.res = "folder", str(root / "real"), args.res
     config.train.steps, config.train.val_every, config.seeds = args.steps, 25, args.seeds
     arm, wrong, errors = settings.CHOSEN if args.choose else ARM, {}, {}
-    reports = {}
+    reports, until = {}, config.train.synthetic_until
     for name, own in (("synthetic", arm), ("oracle", ARM)):
         config.arms, out = (BASELINE, own), root / f"verdict_{name}"
+        config.train.synthetic_until = 1.0 if name == "oracle" else until
         kept = root / "verdict_synthetic/arms" / BASELINE
         if name == "oracle" and not (out / "arms" / BASELINE).exists():
             shutil.copytree(kept, out / "arms" / BASELINE)  # the same seeds of the same images

@@ -45,6 +45,7 @@ MADE = (
     verdicts.verdicts,
     verdicts.by_class,
     verdicts.planted,
+    verdicts.choosing,
     speeds.step,
     speeds.images_per_second,
     speeds.sets,

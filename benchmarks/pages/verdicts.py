@@ -89,8 +89,26 @@ def planted():
         case = told[key]
         errors = [within(case["errors"][case[arm]], 1, 100) for arm in ("against", "arm")]
         rows.append((name, *errors, case["expected"], case["word"]))
-    equals = ", ".join(
+    rows.append((f"{told['null']['simulations']} comparisons of equals", "", "", "", _words(told)))
+    return table(["what is added", "error without, %", "error with, %", "truth", "answer"], rows)
+
+
+def choosing():
+    """List what a search leaves out, and the words where nothing helps."""
+    told = read("choosing")
+    null, sets, others = told["null"], told["sets"], told["others_left_out"]
+    rows = [
+        (f"{sets} sets, in which one class shows the others", f"left out in {told['left_out']}"),
+        (
+            f"their {sets * (len(told['planted'][0]['effects']) - 1)} harmless classes",
+            f"{others} left out",
+        ),
+        (f"{null['simulations']} comparisons of equals, with folds and a search", _words(told)),
+    ]
+    return table(["what is asked", "answer"], rows)
+
+
+def _words(told):
+    return ", ".join(
         f"{told['null'].get(word, 0)} {word}" for word in ("HELPS", "HARMS", "CANNOT TELL")
     )
-    rows.append((f"{told['null']['simulations']} comparisons of equals", "", "", "", equals))
-    return table(["what is added", "error without, %", "error with, %", "truth", "answer"], rows)
