@@ -99,7 +99,7 @@ def main(argv=None):
     if not args.table:
         out.mkdir(parents=True, exist_ok=True)
         first, *others = tasks
-        pool = grid.Pool(args.jobs)
+        pool = grid.Pool(grid.cores(args.jobs) if args.jobs > 1 else [None])
         pool.each(lambda core, task: run(out, args, core, *task), [first])  # it makes the judge
         pool.each(lambda core, task: run(out, args, core, *task), others)
     tasks = [(row, seed) for seed in range(args.seeds) for row in rows]

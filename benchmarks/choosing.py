@@ -8,8 +8,8 @@ of other seeds, the six classes in turn. Null: ten seeds of the baseline in each
 of 40 parts (seven pictures each: clean, and a defect of every class), divided at random into a
 baseline and a "chosen" arm of five each; the search of each fold runs on answers to another's
 images, and where it leaves out all classes the arm is the baseline. 200 times, with parts drawn
-anew with replacement. Writes
-benchmarks/results/choosing.json; what is trained is kept in OUT, the same command goes on.
+anew with replacement. Writes benchmarks/results/choosing.json; what is trained is kept in OUT, the
+same command goes on.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def main(argv=None):
     out = pathlib.Path(args.out)
     config = settings.base_config()
     config.data.source, config.data.res = "folder", args.res
-    config.train.steps, config.train.val_every = args.steps, 25
+    config.train.steps, config.train.val_every, config.together = args.steps, 25, 1
     config.net = f"resnet18 of width {args.width}"
     backbones.BACKBONES[config.net] = functools.partial(
         resnet.ResNet, (2, 2, 2, 2), bottleneck=False, width=args.width
@@ -80,9 +80,9 @@ def planted(config, out, seed, trainer):
         make_set(out, config.data.res, seed, harmful)
     config.data.path, config.data.fold, config.arms = str(out / "real"), "", (settings.CHOSEN,)
     experiment, _, _ = runner.prepare(config, str(out / "synthetic"), "", drop_leaks=True)
-    store = Store(
-        out / "search", {"res": config.data.res, "steps": config.train.steps, "net": config.net}
-    )
+    kept = {"res": config.data.res, "net": config.net}
+    kept |= {"train": config.train.to_dict(), "choose": config.choose.to_dict()}
+    store = Store(out / "search", kept)
     choice = choosing.choose(config, store, trainer, experiment)
     logging.getLogger("dtgan").info(
         "set %d: %s is harmful, left out: %s", seed, CLASSES[harmful], choice["left_out"]

@@ -1,9 +1,10 @@
-"""Runs of a grid: processes that resume, how long they took, and the figures of their reports."""
+"""Runs of a grid: processes that resume, what they take, and the figures of their reports."""
 
 import concurrent.futures
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import time
@@ -12,37 +13,54 @@ import numpy as np
 
 from dtgan.files import read_json, write_atomic
 
+INTERRUPTED = 128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM
+
+
+class Failed(RuntimeError):
+    """A process, or what it needs, failed for the reason in its text."""
+
+
+class Stopped(RuntimeError):
+    """A process was told to stop; the same command goes on."""
+
 
 def python(workdir, module, *given, core=None):
     """Run a module for a workdir, its output in log.txt, on one CPU core where `core` says so.
 
     Adds its wall time in seconds, and its largest memory in MB, to spent.json of the workdir.
-    Raises CalledProcessError, with the last line of the output, where it fails.
+    Raises Failed with the last line of its output, or Stopped.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", module, *given]
-    pin = None if core is None else lambda: os.sched_setaffinity(0, {core})
+    pin = [] if core is None else ["taskset", "-c", str(core)]
     start = time.monotonic()
-    with open(workdir / "log.txt", "a") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, preexec_fn=pin)
+    with open(workdir / "log.txt", "ab") as log:
+        before = log.tell()
+        command = [*pin, sys.executable, "-m", module, *given]
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     spent = read_json(workdir / "spent.json") or {}
-    before = spent.get(module, {"seconds": 0.0, "peak_mb": 0})
+    known = spent.get(module, {"seconds": 0.0, "peak_mb": 0})
     spent[module] = {
-        "seconds": round(before["seconds"] + time.monotonic() - start, 1),
-        "peak_mb": max(before["peak_mb"], usage.ru_maxrss // 1024),
+        "seconds": round(known["seconds"] + time.monotonic() - start, 1),
+        "peak_mb": max(known["peak_mb"], usage.ru_maxrss // 1024),
     }
     write_atomic(workdir / "spent.json", json.dumps(spent, indent=2) + "\n")
+    if process.returncode in INTERRUPTED:
+        raise Stopped(f"{module} in {workdir} was told to stop")
     if process.returncode:
-        lines = (workdir / "log.txt").read_text().strip().splitlines()
-        raise subprocess.CalledProcessError(process.returncode, command, (lines or [""])[-1])
+        told = (workdir / "log.txt").read_bytes()[before:].decode(errors="replace").strip()
+        last = told.splitlines()[-1] if told else "no output"
+        raise Failed(f"{module} ended with {process.returncode}: {last}")
 
 
 def train(workdir, given, core=None):
     """Train a run that has not ended."""
-    if not (workdir / "summary.json").exists():
-        python(workdir, "dtgan.main", f"--workdir={workdir}", *given, core=core)
+    if (workdir / "summary.json").exists():
+        return
+    python(workdir, "dtgan.main", f"--workdir={workdir}", *given, core=core)
+    if not (workdir / "summary.json").exists():  # it saves and ends without an error
+        raise Stopped(f"the training in {workdir} was told to stop")
 
 
 def evaluate(workdir, num_fake, judge=None, core=None):
@@ -84,23 +102,32 @@ def rate(workdir, name):
     return float(np.median(rates[1:])) if len(rates) > 1 else None
 
 
-class Pool:
-    """Threads for processes, each with a CPU core of its own; a single one may use all."""
+def cores(number):
+    """List the first CPU cores that this process may use, all of them for None."""
+    return sorted(os.sched_getaffinity(0))[:number]
 
-    def __init__(self, jobs):
-        self._jobs, self._cores = jobs, queue.SimpleQueue()
-        for core in range(jobs):
-            self._cores.put(core if jobs > 1 else None)
+
+class Pool:
+    """Threads that start processes, each with one of the given CPU cores (None: any) at a time."""
+
+    def __init__(self, cores):
+        self._number, self._cores = len(cores), queue.SimpleQueue()
+        for core in cores:
+            self._cores.put(core)
 
     def each(self, work, items):
         """Call work(core, item) for every item, and raise what one of them raised."""
 
-        def pinned(item):
+        def with_core(item):
             core = self._cores.get()
             try:
                 work(core, item)
             finally:
                 self._cores.put(core)
 
-        with concurrent.futures.ThreadPoolExecutor(self._jobs) as threads:
-            list(threads.map(pinned, items))
+        with concurrent.futures.ThreadPoolExecutor(self._number) as threads:
+            waiting = [threads.submit(with_core, item) for item in items]
+            for done in concurrent.futures.as_completed(waiting):
+                if done.exception():
+                    threads.shutdown(cancel_futures=True)
+                    raise done.exception()

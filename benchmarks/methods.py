@@ -1,57 +1,79 @@
 """Every method on equal terms: same data, judge, metrics and seeds, as much time or as many images.
 
     launch/run.sh python -m benchmarks.methods --out=runs/methods --jobs=2
-    launch/run.sh python -m benchmarks.methods --out=runs/methods --jobs=2 --neu_steel=DIR/neu_steel
+    launch/run.sh python -m benchmarks.methods --out=runs/methods --neu_steel=DIR/neu_steel --data=
 
-A cell is a row of benchmarks/rows.py, a data set and a seed: it is trained for --minutes of one
-core, evaluated by the data set's one domain classifier, draws a set, and a classifier is trained on
-that. Steps are those that a pilot run of the row makes in this time (--equal=time), or those that
-show --kimg thousand defects (--equal=images). A row that starts from another's run shares the
-budget with it. StackGAN++ without labels, which knows no classes, has a domain classifier of its
-own.
+A cell is a row of benchmarks/rows.py, a data set and a seed: it is trained for --minutes on one
+core of its own, judged by the data set's one domain classifier, draws a set, and a classifier is
+trained on that, as in the papers with synthetic images to the end. Its steps are those that a pilot
+run of the row makes in this time, compiling and saving apart (--equal=time), or those that show
+--kimg thousand images (--equal=images). Of a row that starts from another's run each has half; a
+run that draws masks for another comes on top. StackGAN++ without labels, which knows no classes,
+has a domain classifier of its own.
 
 Each step is a process that resumes; the same command goes on where it was, and a cell that failed
-is told with its reason (--retry tries it again). --shard=0/4 is one machine's part of the grid;
-copy the directories together, and --table makes the result of all. Writes
-benchmarks/results/methods_{time,images}.json.
+is told with its reason (--retry tries it again). For several machines: --seeds=0 makes pilots and
+judges; copy OUT to all, give each --shard=0/4 ... 3/4, copy their cells together, and --table.
+Writes benchmarks/results/methods_{time,images}.json, where data sets of other calls stay.
 """
 
 import argparse
-import json
 import logging
+import os
 import pathlib
-import subprocess
-from typing import NamedTuple
+import sys
 
-import numpy as np
+import jax
 
 from benchmarks import grid, record
-from benchmarks.rows import FIGURES, FOLDERS, JUDGE, ONE, PART, PROCEDURAL, ROWS
+from benchmarks.cells import ADDED, ALONE, BASELINE, Cell, collect, where
+from benchmarks.grid import Failed
+from benchmarks.rows import DONOR, FOLDERS, JUDGE, JUDGES, PROCEDURAL, ROWS
 from dtgan import cli
+from dtgan.config import ConfigError
 from dtgan.data.procedural import files
+from dtgan.files import read_json, same_or_refuse
 
 log = logging.getLogger("dtgan")
 
-HELD_OUT = 40  # test defects a class of the few-shot sets, and three times as many normals
+HELD_OUT, NORMALS = 40, 300  # test defects a class of few-shot sets; their normals to train on
 PILOT = 150  # steps
-BASELINE, ALONE, ADDED = "real+classic", "synthetic", "real+synthetic+classic"
-
-
-class Cell(NamedTuple):
-    """A row on a data set from a seed, and where it lies."""
-
-    row: str
-    data: str
-    seed: int
-    path: pathlib.Path
-
-    @property
-    def run(self):
-        return self.path / "run"
 
 
 def main(argv=None):
     """Run what is missing, then write the figures of all cells."""
+    args = parse(argv)
+    cli.setup_logging()
+    described = {"minutes" if args.equal == "time" else "kimg": args.budget}
+    described |= {name: getattr(args, name) for name in ("num_fake", "num_per_class")}
+    try:
+        same_or_refuse(args.out / "grid.json", described, "a grid")
+        sets = open_sets(args)
+        if not args.table:
+            run_all(args, sets)
+    except ConfigError as error:
+        sys.exit(f"error: {error}")
+    except grid.Stopped as stopped:
+        sys.exit(f"{stopped}; the same command goes on")
+    if args.of > 1 and not args.table:
+        return
+    file = record.ROOT / f"benchmarks/results/methods_{args.equal}.json"
+    cells = (read_json(file) or {}).get("cells", {})
+    cells |= {
+        name: collect(args.out / name, data.single, args.seeds) for name, data in sets.items()
+    }
+    record.write(
+        file,
+        {"equal": args.equal, **described, "cells": cells},
+        config="those of benchmarks/rows.py",
+        hardware=f"one of {os.cpu_count()} CPU cores a process, jax {jax.__version__}, float32",
+        time=f"{args.budget:g} {'minutes' if args.equal == 'time' else 'thousand images'} a cell",
+        seeds=str(args.seeds),
+    )
+
+
+def parse(argv):
+    """Read the flags; `out` is that of --equal, `budget` its minutes or thousand images."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -59,181 +81,191 @@ def main(argv=None):
     add("--out", type=pathlib.Path, required=True, help="directory of all runs")
     add("--rows", default=",".join(ROWS), help="separated by commas (default all)")
     add("--data", default="procedural", help="procedural, steel-N (of N defects a class); or none")
-    add("--neu_steel", default="", help="folder of NEU-DET's crops: adds this data set")
-    add("--magnetic_tile", default="", help="folder of the tiles: adds this data set")
+    for name in FOLDERS:
+        add(f"--{name}", default="", help="folder of these pictures: adds this data set")
     add("--seeds", type=int, default=3)
     add("--equal", choices=("time", "images"), default="time", help="what the rows have in common")
     add("--minutes", type=float, default=12, help="of training a cell (default 12)")
-    add("--kimg", type=float, default=6, help="thousand defects shown a cell (default 6)")
+    add("--kimg", type=float, default=6, help="thousand images shown a cell (default 6)")
     add("--num_fake", type=int, default=500, help="synthetic images of an evaluation")
     add("--num_per_class", type=int, default=100, help="of the set that classifiers see")
     add("--jobs", type=int, default=1, help="processes at once, a core each")
-    add("--shard", default="0/1", help="part of the grid, N/OF, by data set and seed")
+    add("--shard", default="0/1", help="part of the cells, N/OF, by data set and seed")
     add("--retry", action="store_true", help="run failed cells again")
     add("--table", action="store_true", help="run nothing")
     args = parser.parse_args(argv)
-    cli.setup_logging()
-    rows = args.rows.split(",")
-    if unknown := set(rows) - set(ROWS):
+    args.rows = args.rows.split(",")
+    if unknown := set(args.rows) - set(ROWS):
         parser.error(f"unknown rows {', '.join(sorted(unknown))}; known: {', '.join(ROWS)}")
-    sets = open_sets(args, parser)
+    if not 1 <= args.jobs <= len(grid.cores(None)):
+        parser.error(f"--jobs={args.jobs}: this process may use {len(grid.cores(None))} CPU cores")
+    args.part, args.of = map(int, args.shard.split("/"))
+    args.budget = args.minutes if args.equal == "time" else args.kimg
     args.out = args.out / args.equal
-    if not args.table:
-        run_all(args, rows, sets)
-    found = {name: collect(args, name, data.one) for name, data in sets.items()}
-    budget = {"minutes": args.minutes} if args.equal == "time" else {"kimg": args.kimg}
-    told = {"equal": args.equal, **budget, "seeds": args.seeds, "num_fake": args.num_fake}
-    record.write(
-        record.ROOT / f"benchmarks/results/methods_{args.equal}.json", told | {"cells": found}
-    )
+    return args
 
 
-def open_sets(args, parser):
-    """Name the Data of the flags, and write the few-shot sets that are missing."""
+def open_sets(args):
+    """Name the Data of the flags, and write the few-shot sets that are missing: {name: Data}.
+
+    Raises ConfigError for a data set that does not exist.
+    """
     sets = {}
     for name in filter(None, args.data.split(",")):
         kind, _, number = name.partition("-")
-        if name == "procedural":
-            sets[name] = PROCEDURAL
-        elif kind == "steel" and number.isdecimal():
-            path = args.out / name
-            if not (path / "splits.csv").exists() and not args.table:  # written last
-                counts = {"train": int(number), "val": max(int(number), 5), "test": HELD_OUT}
-                files.write_real(path, 64, counts, masks=True)
-            sets[name] = PROCEDURAL._replace(flags=_folder(path), few=True)
-        else:
-            parser.error(f"--data={name} is not procedural or steel-N")
+        if name != "procedural" and not (kind == "steel" and number.isdecimal()):
+            raise ConfigError(f"--data={name} is not procedural or steel-N")
+        sets[name] = PROCEDURAL if name == "procedural" else few_shot(args, name)
     for name, data in FOLDERS.items():
         if path := getattr(args, name):
-            sets[name] = data._replace(flags=_folder(path) + data.flags)
+            sets[name] = data._replace(flags=in_folder(path) + data.flags)
     return sets
 
 
-def _folder(path):
+def few_shot(args, name):
+    """Write the set steel-N where it is missing: its Data."""
+    path, number = args.out / name, int(name.partition("-")[2])
+    if not (path / "splits.csv").exists() and not args.table:  # written last
+        counts = {"train": number, "val": max(number, 5), "test": HELD_OUT}
+        files.write_real(path, 64, counts, masks=True, normals=NORMALS)
+    return PROCEDURAL._replace(flags=in_folder(path), few=True)
+
+
+def in_folder(path):
+    """Make the flags of a data set of files."""
     return ("--config.data.source=folder", f"--config.data.path={path}")
 
 
-def run_all(args, rows, sets):
-    """Run pilots and baselines, then the cells, by data set and seed."""
-    part, of = map(int, args.shard.split("/"))
-    groups = [(name, seed) for seed in range(args.seeds) for name in sets][part::of]
-    pool = grid.Pool(args.jobs)
-    mine = dict.fromkeys(name for name, _ in groups)
-    pool.each(lambda core, name: prepare(args, name, sets[name], rows, core), mine)
-
-    def group(core, one):
-        name, seed = one
-        for row in chosen(rows, sets[name]):
-            cell(args, Cell(row, name, seed, where(args, row, name, seed)), sets[name], core)
-
-    pool.each(group, groups)
+def run_all(args, sets):
+    """Run pilots and baselines, then the cells; those that others need come first."""
+    groups = [(name, seed) for seed in range(args.seeds) for name in sets][args.part :: args.of]
+    pool = grid.Pool(grid.cores(args.jobs))
+    mine = {name: sets[name] for name, _ in groups} if groups else sets
+    if any(data.few for data in mine.values()):
+        pool.each(lambda core, name: judge(args, name, few_shot(args, name), core), [JUDGES])
+    pool.each(lambda core, name: prepare(args, name, mine[name], core), mine)
+    cells = [
+        Cell(row, name, seed, where(args.out, row, name, seed))
+        for name, seed in groups
+        for row in chosen(args.rows, sets[name])
+    ]
+    needed = {name for row in args.rows for name in (ROWS[row].donor, ROWS[row].drawn_by)}
+    for first in (True, False):
+        part = [cell for cell in cells if (cell.row in needed) == first]
+        pool.each(lambda core, cell: run(args, cell, sets[cell.data], core), part)
 
 
 def chosen(rows, data):
-    """Choose the rows that a data set has, those that others start from among them."""
+    """Choose the rows that a data set has, those that they need among them."""
     named = [name for name in rows if ROWS[name].few or not data.few]
-    needed = {ROWS[name].starts for name in named} | {ROWS[name].mattes for name in named}
+    named = [name for name in named if not (ROWS[name].drawn_by and data.masks)]
+    needed = {other for name in named for other in (ROWS[name].donor, ROWS[name].drawn_by)}
     return [name for name in ROWS if name in named or name in needed]
 
 
-def where(args, row, data, seed):
-    """Name a cell's directory."""
-    return args.out / data / f"{row}-{seed}"
-
-
-def prepare(args, name, data, rows, core):
-    """Make a data set's pilots, its domain classifier, and classifiers of its real images."""
-    names = chosen(rows, data) if args.equal == "time" else []
-    for row in dict.fromkeys([JUDGE, *names]):
-        try:
-            pilot(args, Cell(row, name, 0, args.out / name / "pilot"), data, core)
-        except subprocess.CalledProcessError as error:  # which is told by the row's cells
-            log.warning("%s, pilot of %s: %s", name, row, error.output)
+def judge(args, name, data, core):
+    """Train a data set's domain classifier."""
     path = args.out / name / "pilot" / JUDGE
     if not grid.judge_of(path):
+        pilot(args, Cell(JUDGE, name, 0, path.parent), data, core)
         grid.evaluate(path, 60, core=core)
-    classify(args.out / name / "baseline", data, [BASELINE], args.seeds, "", core)
 
 
-def pilot(args, one, data, core):
+def prepare(args, name, data, core):
+    """Make a data set's domain classifier, its pilots, and classifiers of its real images."""
+    if not data.few:
+        judge(args, name, data, core)
+    for row in chosen(args.rows, data) if args.equal == "time" else ():
+        try:
+            pilot(args, Cell(row, name, 0, args.out / name / "pilot"), data, core)
+        except Failed as error:  # which is told by the row's cells
+            log.warning("%s, pilot of %s: %s", name, row, error)
+    seeds = max(args.seeds, 1)
+    classify(args.out / name / f"baseline-{seeds}", data, [BASELINE], seeds, "", core)
+
+
+def pilot(args, cell, data, core):
     """Train a row for a few steps, to know its speed."""
-    row = ROWS[one.row]
-    if not row.trained or (row.masks and not data.masks and not row.mattes):
-        return
-    starts = {name: one.path / name for name in (row.starts, row.mattes)}
-    given = [*flags(one, data, starts), f"--config.train.duration={PILOT}steps"]
-    grid.train(one.path / one.row, [*given, f"--config.train.log_every={PILOT // 6}"], core)
+    row = ROWS[cell.row]
+    if row.trained and (data.masks or not row.masks):
+        donors = {name: cell.path / name for name in (row.donor, row.drawn_by)}
+        given = [*flags(cell, data, donors), f"--config.train.duration={PILOT}steps"]
+        grid.train(cell.path / cell.row, [*given, f"--config.train.log_every={PILOT // 6}"], core)
 
 
-def cell(args, one, data, core):
-    """Train, evaluate and use one cell; a process that fails leaves its reason in failed.txt."""
-    row, failed = ROWS[one.row], one.path / "failed.txt"
-    if args.retry:
-        failed.unlink(missing_ok=True)
-    if failed.exists():
-        return
-    try:
-        starts = {
-            name: where(args, name, one.data, one.seed) / "run" for name in (row.starts, row.mattes)
-        }
-        given = [*flags(one, data, starts), *duration(args, one, data)]
-        grid.train(one.run, given, core)
-        if one.row == PART:
-            return
-        judge = grid.judge_of(args.out / one.data / "pilot" / JUDGE)
-        grid.evaluate(one.run, args.num_fake, judge if row.named else None, core)
-        if row.named:
-            use(args, one, data, core)
-        log.info("%s, %s, seed %d: done", one.data, one.row, one.seed)
-    except subprocess.CalledProcessError as error:
-        one.path.mkdir(parents=True, exist_ok=True)
-        failed.write_text(f"{error.output}\n")
-        log.warning("%s, %s, seed %d: %s", one.data, one.row, one.seed, error.output)
+def run(args, cell, data, core):
+    """Train, evaluate and use one cell.
 
-
-def duration(args, one, data):
-    """Make the flag of a cell's duration. What others start from takes half of their budget.
-
-    Raises CalledProcessError where the row cannot learn from this data set, or its pilot failed.
+    What fails leaves its reason: failed.txt where it has no report, unused.txt where no classifier
+    could be trained on its images.
     """
-    row = ROWS[one.row]
-    if row.masks and not data.masks and not row.mattes:
-        raise subprocess.CalledProcessError(1, "", "the defects of this data set have no masks")
+    row, notes = ROWS[cell.row], (cell.path / "failed.txt", cell.path / "unused.txt")
+    if args.retry:
+        for note in notes:
+            note.unlink(missing_ok=True)
+    if any(note.exists() for note in notes):
+        return
+    work, judges = notes[0], JUDGES if data.few else cell.data
+    try:
+        names = (row.donor, row.drawn_by)
+        donors = {name: where(args.out, name, cell.data, cell.seed) / "run" for name in names}
+        grid.train(cell.run, [*flags(cell, data, donors), *duration(args, cell, data)], core)
+        if cell.row == DONOR:
+            return
+        known = grid.judge_of(args.out / judges / "pilot" / JUDGE) if row.named else None
+        grid.evaluate(cell.run, args.num_fake, known, core)
+        work = notes[1]
+        if row.named:
+            use(args, cell, data, core)
+        log.info("%s, %s, seed %d: done", cell.data, cell.row, cell.seed)
+    except Failed as error:
+        cell.path.mkdir(parents=True, exist_ok=True)
+        work.write_text(f"{error}\n")
+        log.warning("%s, %s, seed %d: %s", cell.data, cell.row, cell.seed, error)
+
+
+def duration(args, cell, data):
+    """Make the flag of a cell's duration.
+
+    Raises Failed where the row cannot learn from this data set, or its pilot failed.
+    """
+    row = ROWS[cell.row]
+    if row.masks and not data.masks:
+        raise Failed("the defects of this data set have no masks")
     if not row.trained:
         return []
-    share = 0.5 if row.starts or one.row == PART else 1.0
+    budget = args.budget / 2 if row.donor or cell.row == DONOR else args.budget
     if args.equal == "images":
-        return [f"--config.train.duration={share * args.kimg:g}kimg"]
-    speed = grid.rate(args.out / one.data / "pilot" / one.row, "steps_per_s")
+        return [f"--config.train.duration={budget:g}kimg"]
+    speed = grid.rate(args.out / cell.data / "pilot" / cell.row, "steps_per_s")
     if speed is None:
-        raise subprocess.CalledProcessError(1, "", "its pilot failed")
-    return [f"--config.train.duration={max(1, round(share * 60 * args.minutes * speed))}steps"]
+        raise Failed("its pilot failed")
+    return [f"--config.train.duration={max(1, round(60 * budget * speed))}steps"]
 
 
-def flags(one, data, starts):
-    """Make the flags of a cell's training but its duration. starts: {row: its run}."""
-    row = ROWS[one.row]
+def flags(cell, data, donors):
+    """Make the flags of a cell's training but its duration. donors: {row: its run}."""
+    row = ROWS[cell.row]
     given = [f"--config=configs/{row.config}", *row.flags, *data.flags]
-    given.append(f"--config.seed={one.seed}")
-    given += ["--config.train.summary_pairs=16", "--config.checkpoint.every=500"]
-    given.append("--config.train.sample_every=500")
-    if row.starts:
-        given.append(f"--config.init.workdir={starts[row.starts]}")
-    if row.mattes:
-        given.append(f"--config.data.masks_from={starts[row.mattes]}")
-    if row.one:
-        given.append(f"--config.data.classes={data.one}")
+    given += [f"--config.seed={cell.seed}", "--config.train.summary_pairs=16"]
+    given += ["--config.checkpoint.every=500", "--config.train.sample_every=500"]
+    if row.donor:
+        given.append(f"--config.init.workdir={donors[row.donor]}")
+    if row.drawn_by:
+        given.append(f"--config.data.masks_from={donors[row.drawn_by]}")
+    if row.single:
+        given.append(f"--config.data.classes={data.single}")
     return given
 
 
-def use(args, one, data, core):
+def use(args, cell, data, core):
     """Draw a set and train a classifier on it, alone and beside the real images."""
-    made = one.path / "set"
+    made = cell.path / "set"
     if not (made / "_SUCCESS").exists():
-        given = [f"--workdir={one.run}", f"--out={made}", f"--num_per_class={args.num_per_class}"]
-        grid.python(one.path, "dtgan.generate", *given, core=core)
-    arms = [ADDED] if ROWS[one.row].one else [ALONE, ADDED]
-    classify(one.path / "verdict", data, arms, 1, made, core)
+        given = [f"--workdir={cell.run}", f"--out={made}", f"--num_per_class={args.num_per_class}"]
+        grid.python(cell.path, "dtgan.generate", *given, core=core)
+    arms = [ADDED] if ROWS[cell.row].single else [ALONE, ADDED]
+    classify(cell.path / "verdict", data, arms, 1, made, core)
 
 
 def classify(out, data, arms, seeds, synthetic, core):
@@ -242,49 +274,9 @@ def classify(out, data, arms, seeds, synthetic, core):
         return
     given = ["--config=configs/classifier.py:quick", f"--out={out}", f"--arms={','.join(arms)}"]
     given += [f"--seeds={seeds}", "--drop_leaks", "--config.data.res=64", *data.flags]
+    given.append("--config.train.synthetic_until=1.0")
     given += [f"--synthetic={synthetic}"] if synthetic else []
     grid.python(out, "dtgan.classify", *given, core=core)
-
-
-def collect(args, name, one):
-    """Read the figures of a data set's cells: {"baseline": errors, row: {seed: figures}}."""
-    found = {"baseline": errors(args.out / name / "baseline", BASELINE)}
-    for row in ROWS:
-        seeds = {seed: where(args, row, name, seed) for seed in range(args.seeds)}
-        told = {seed: figures(path, one) for seed, path in seeds.items() if path.exists()}
-        if row != PART and any(told.values()):
-            found[row] = told
-    return found
-
-
-def figures(path, one):
-    """Read a cell's figures; {"failed": reason} where it failed, None where it is not there."""
-    if (path / "failed.txt").exists():
-        return {"failed": (path / "failed.txt").read_text().strip()}
-    report = grid.report(path / "run")
-    if not report:
-        return None
-    speed = grid.rate(path / "run", "steps_per_s")
-    spent = json.loads((path / "run/spent.json").read_text())["dtgan.main"]
-    return {
-        "step": report["step"],
-        "seconds_a_step": round(1 / speed, 4) if speed else None,
-        "seconds": spent["seconds"],
-        "peak_mb": spent["peak_mb"],
-        **{figure: grid.dig(report, way) for figure, way in FIGURES.items()},
-        **{figure: grid.dig(report, ("per_class", one, key)) for figure, key in ONE.items()},
-        "error_alone": next(iter(errors(path / "verdict", ALONE)), None),
-        "error_added": next(iter(errors(path / "verdict", ADDED)), None),
-    }
-
-
-def errors(path, arm):
-    """Compute an arm's errors on the test images, a seed each; none where it is not there."""
-    file = path / "predictions.npz"
-    if not file.exists():
-        return []
-    with np.load(file) as found:
-        return (found[arm] != found["truth"]).mean(1).tolist() if arm in found else []
 
 
 if __name__ == "__main__":

@@ -12,15 +12,17 @@ from dtgan.files import write_atomic
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-def write(path, result):
+def write(path, result, **facts):
     """Write a dict with "run" beside its own keys: {"commands": [text], "commit", "date"}. Atomic.
+
+    facts: more of "run" that pages tell, as text: config, hardware, time, seeds.
 
     The command is the present one; a folder given by its whole path is told as DIR/ and its name,
     since that path means nothing elsewhere. Changed files show as "-dirty" in the commit.
     """
     path.parent.mkdir(exist_ok=True)
     run = {"commands": [command(sys.argv)], "commit": commit(ROOT)}
-    run["date"] = datetime.date.today().isoformat()
+    run |= {"date": datetime.date.today().isoformat(), **facts}
     write_atomic(path, json.dumps({"run": run} | result, indent=2) + "\n")
 
 

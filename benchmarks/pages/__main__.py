@@ -26,7 +26,7 @@ PAGES = (
     ROOT / "docs" / "generation.md",
     *sorted((ROOT / "docs" / "results").glob("*.md")),
 )
-PLACE = re.compile(r"(<!-- (table|run): (\w+) ?(\w*) -->\n).*?(<!-- end -->)", re.S)
+PLACE = re.compile(r"(<!-- (table|run): (\w+) ?([\w-]*) -->\n).*?(<!-- end -->)", re.S)
 FACTS = ("config", "hardware", "time", "seeds", "commit", "date")
 MADE = (
     scores.summary,

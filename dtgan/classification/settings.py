@@ -45,7 +45,7 @@ def base_config():
                 "synthetic_until": 0.6,
             },
             "choose": {  # of the arm real+chosen+classic
-                "shares": (0.2, 0.5),  # train.synthetic_share: the one of less validation error
+                "shares": (0.2, 0.5),  # train.synthetic_share: the one of less expected error
                 # train.synthetic_until in a search: harm shows most where they stay to the end.
                 "synthetic_until": 1.0,
                 "least": 5,  # validation images of a class, below which it is not judged

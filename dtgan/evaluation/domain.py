@@ -50,7 +50,7 @@ class DomainExtractors(NamedTuple):
 
     features: "pool" [512], scaled to a mean square of 1 on the training images so that the kernel
       of KID is not linear nor cubic by accident; "tap64" [64], the mean of the first stage;
-      "logits" [K], of the run's K classes; weights that know more classes give theirs after them.
+      "logits", the run's classes first; weights that know more classes have theirs after them.
     lpips: the LPIPS formula over its four stages, without learned weights per channel.
     both: all of these outputs in one pass.
     """
@@ -110,7 +110,7 @@ def network_of(images, classes):
 
 
 def known_classes(path, images, classes):
-    """Tell the classes that a file of weights knows: those of the run where it lacks one of them.
+    """Tell the classes that a file of weights knows; the run's own where it lacks one of them.
 
     Raises ConfigError for a file that cannot be read.
     """

@@ -90,6 +90,8 @@ def metadata(path):
     """Read the metadata {name: text} of a safetensors file. Raises ConfigError for no file."""
     from safetensors import SafetensorError, safe_open
 
+    if not pathlib.Path(path).is_file():
+        raise ConfigError(f"weights {path} do not exist")
     try:
         with safe_open(path, "numpy") as file:
             return file.metadata() or {}

@@ -8,14 +8,17 @@ from dtgan.data.procedural.source import CLASSES, ProceduralSteel
 NORMALS = 3  # for each defect of a class
 
 
-def write_real(root, size, counts, seed=0, masks=False):
+def write_real(root, size, counts, seed=0, masks=False, normals=0):
     """Write images/<class>/, splits.csv and, if asked, masks/<class>/ of the defects.
 
-    size: side in pixels; counts: {split: defects a class}; seed: of the whole set.
+    size: side in pixels; counts: {split: defects a class}; seed: of the whole set. normals: of the
+    training split, instead of NORMALS for each defect of a class.
     """
     root, lines = pathlib.Path(root), ["file,split"]
     for split, number in counts.items():
         own = dict.fromkeys(CLASSES, number) | {"normal": NORMALS * number}
+        if normals and split == "train":
+            own["normal"] = normals
         for k, item in enumerate(ProceduralSteel(split, size, seed=seed, counts=own)):
             name = f"{CLASSES[item['label']]}/{split}_{k:04d}.png"
             images.write_image(root / "images" / name, item["image"])
