@@ -14,7 +14,6 @@ of dtgan.generate.
 
 import argparse
 import pathlib
-import shutil
 import subprocess
 import sys
 
@@ -108,10 +107,8 @@ def compare(root, args):
     for name, own in (("synthetic", arm), ("oracle", ARM)):
         config.arms, out = (BASELINE, own), root / f"verdict_{name}"
         config.train.synthetic_until = 1.0 if name == "oracle" else until
-        kept = root / "verdict_synthetic/arms" / BASELINE
-        if name == "oracle" and not (out / "arms" / BASELINE).exists():
-            shutil.copytree(kept, out / "arms" / BASELINE)  # the same seeds of the same images
-        reports[name] = runner.run(config, out, str(root / name))
+        known = root / "verdict_synthetic" if name == "oracle" else ""
+        reports[name] = runner.run(config, out, str(root / name), baseline=str(known))
         with np.load(out / "predictions.npz") as found:
             wrong[name], wrong["real"] = (found[key] != found["truth"] for key in (own, BASELINE))
         scores = reports[name]["arms"]

@@ -49,6 +49,12 @@ flags.DEFINE_bool(
 flags.DEFINE_bool(
     "drop_leaks", False, "Leave test images that are known from training out of the test."
 )
+flags.DEFINE_string(
+    "baseline",
+    "",
+    "--out of another classify on the same real images: its arms without synthetic images are "
+    "taken, not trained again.",
+)
 flags.DEFINE_list("arms", [], f"Some of {', '.join(settings.ARMS)}; default all but the last.")
 flags.DEFINE_integer("seeds", 0, "Runs of every arm; default config.seeds.")
 flags.DEFINE_string("net", "", "resnet18, resnet34, resnet50 or densenet121.")
@@ -65,7 +71,15 @@ def main():
     from dtgan.classification import report, runner
 
     out, config = pathlib.Path(FLAGS.out), _config()
-    result = runner.run(config, out, FLAGS.synthetic, FLAGS.test, FLAGS.folds, FLAGS.drop_leaks)
+    result = runner.run(
+        config,
+        out,
+        FLAGS.synthetic,
+        FLAGS.test,
+        folds=FLAGS.folds,
+        drop_leaks=FLAGS.drop_leaks,
+        baseline=FLAGS.baseline,
+    )
     images.write_image(out / "confusion.png", report.picture(result))
     write_atomic(out / "verdict.json", json.dumps(result, indent=2) + "\n")
     print("\n".join(report.table(result)), flush=True)

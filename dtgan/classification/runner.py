@@ -19,42 +19,54 @@ from dtgan.weights import published
 log = logging.getLogger("dtgan")
 
 FREE = ("arms", "seeds", "data.path", "data.workers", "data.cache_mb")  # change no finished seed
+# What arms without synthetic images do not depend on.
+OF_SYNTHETIC = (
+    *("synthetic images", "synthetic_counts", "choose"),
+    *("train.synthetic_share", "train.synthetic_until"),
+)
 FOLD = "{fold}"  # in --synthetic, stands for the number of the fold
 
 
 class Job(NamedTuple):
-    """One split to train and test on: its config, its directory, its synthetic set."""
+    """One split to train and test on: its config, its directory, its synthetic set, and the
+    directory of the experiment whose arms without synthetic images it takes, "" for none."""
 
     config: object
     out: pathlib.Path
     synthetic: str
+    baseline: str = ""
 
 
-def run(config, out, synthetic="", test="", folds=0, drop_leaks=False):
+def run(config, out, synthetic="", test="", folds=0, drop_leaks=False, baseline=""):
     """Train every arm from every seed, read the test set once -> content of verdict.json.
 
     config: of `settings`. out: directory; seeds of this experiment in it are not trained again.
     synthetic: directory of a generated set, "" where no arm needs one. test: folder of test images
     instead of the data's own test split. folds: K > 0 for all folds of the data in turn, each in
     out/fold_k with the set that `synthetic` names with its number for {fold}; their predictions
-    are pooled. drop_leaks: leave out test images that are known from training.
+    are pooled. drop_leaks: leave out test images that are known from training. baseline: `out` of
+    another experiment on the same real images, whose arms without synthetic images are taken.
     Raises ConfigError for impossible settings and sets, before anything is trained.
     """
     settings.validate(config)
     start = time.monotonic()
-    jobs = plan(config, out, synthetic, test, folds)
+    jobs = plan(config, out, synthetic, test, folds, baseline)
     prepared = [prepare(job.config, job.synthetic, test, drop_leaks) for job in jobs]
+    stores = [open_store(job, images[0]) for job, images in zip(jobs, prepared, strict=True)]
     trainers = {
         classic: Trainer(config, prepared[0][0].classes, classic)
         for classic in {settings.ARMS[name][3] for name in config.arms}
     }
-    parts = [train(job, trainers, *images) for job, images in zip(jobs, prepared, strict=True)]
+    parts = [
+        train(job.config, store, trainers, *images)
+        for job, store, images in zip(jobs, stores, prepared, strict=True)
+    ]
     content, arrays = results.summarise(config, parts, next(iter(trainers.values())))
     np.savez_compressed(pathlib.Path(out) / "predictions.npz", **arrays)
     return content | {"seconds": round(time.monotonic() - start, 1)}
 
 
-def plan(config, out, synthetic, test, folds):
+def plan(config, out, synthetic, test, folds, baseline=""):
     """List the Jobs of an experiment, all of whose synthetic sets are complete.
 
     Raises ConfigError for flags that do not go together, and for a set that is missing.
@@ -80,8 +92,10 @@ def plan(config, out, synthetic, test, folds):
     for fold in range(folds):
         own = config.copy_and_resolve_references()
         own.data.fold = f"{fold}/{folds}"
-        jobs.append(Job(own, out / f"fold_{fold}", synthetic.replace(FOLD, str(fold))))
-    jobs = jobs or [Job(config, out, synthetic)]
+        part = f"fold_{fold}"
+        own_set, taken = synthetic.replace(FOLD, str(fold)), baseline and f"{baseline}/{part}"
+        jobs.append(Job(own, out / part, own_set, taken))
+    jobs = jobs or [Job(config, out, synthetic, baseline)]
     for job in jobs:
         if job.synthetic:
             data.check_complete(job.synthetic)
@@ -114,23 +128,31 @@ def prepare(config, synthetic, test, drop_leaks):
     return experiment, pasted, notes
 
 
-def train(job, trainers, experiment, pasted, notes):
+def open_store(job, experiment):
+    """Open the Store of a Job, with the arms of its baseline."""
+    store = Store(job.out, _described(job.config, experiment))
+    if job.baseline:
+        real = [name for name in job.config.arms if not any(settings.ARMS[name][1:3])]
+        store.adopt(job.baseline, real, OF_SYNTHETIC)
+    return store
+
+
+def train(config, store, trainers, experiment, pasted, notes):
     """Train the arms of one split and let them answer on its test images: results.Part.
 
-    trainers: {whether augmented: Trainer}; the rest is of `prepare`.
+    trainers: {whether augmented: Trainer}; the last three are of `prepare`.
     """
-    store = Store(job.out, _described(job.config, experiment))
     arms, choice = {}, None
-    for name in job.config.arms:
+    for name in config.arms:
         real, fakes, with_pasted, classic = settings.ARMS[name]
         if with_pasted and pasted is None:
             continue
         used, share = experiment, None
         if name == settings.CHOSEN:
-            choice = choosing.choose(job.config, store, trainers[classic], experiment)
+            choice = choosing.choose(config, store, trainers[classic], experiment)
             used, share = choosing.restrict(experiment, choice["classes"]), choice["share"]
         images = data.arm_images(used, pasted if with_pasted else None, real, fakes)
-        done = train_arm(job.config, store, name, trainers[classic], images, experiment, share)
+        done = train_arm(config, store, name, trainers[classic], images, experiment, share)
         exposure = results.exposure(images, done.shown, experiment.classes)
         arms[name] = results.Arm(*done[:3], exposure, len(images.label))
     return results.Part(experiment, arms, notes, choice)

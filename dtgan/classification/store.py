@@ -7,6 +7,7 @@ OUT/classifiers/<arm>.safetensors      the seed with the least validation error 
 
 import hashlib
 import io
+import json
 import pathlib
 import zipfile
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dtgan.config import ConfigError
-from dtgan.files import same_or_refuse, set_aside, write_atomic
+from dtgan.files import read_json, same_or_refuse, set_aside, write_atomic
 from dtgan.weights import published
 
 
@@ -35,11 +36,38 @@ class Store:
 
         Raises ConfigError where `out` holds another experiment, or cannot be written.
         """
-        self.out = pathlib.Path(out)
+        self.out, self._described = pathlib.Path(out), json.loads(json.dumps(described))
         try:
             same_or_refuse(self.out / "experiment.json", described, "an experiment")
         except OSError as error:
             raise ConfigError(f"--out={out} cannot be written ({error.strerror})") from error
+
+    def adopt(self, other, arms, free):
+        """Copy what another directory has of some arms and this one has not.
+
+        free: names, or groups of names ("choose"), that these arms do not depend on. Raises
+        ConfigError where the other is no experiment, or differs in something else.
+        """
+        other = pathlib.Path(other)
+        known = read_json(other / "experiment.json")
+        if known is None:
+            raise ConfigError(
+                f"--baseline={other} holds no experiment; give the --out of python -m "
+                "dtgan.classify on the same real images, or leave it out"
+            )
+        for name in sorted({*known, *self._described}):
+            values = known.get(name), self._described.get(name)
+            if values[0] != values[1] and not {name, name.partition(".")[0]} & set(free):
+                raise ConfigError(
+                    f"--baseline={other} was trained with {name}={values[0]}, this one has "
+                    f"{name}={values[1]}; leave it out"
+                )
+        for arm in arms:
+            for file in (*(other / "arms" / arm).glob("*.npz"), _classifier(other, arm)):
+                mine = self.out / file.relative_to(other)
+                if file.exists() and not mine.exists():
+                    mine.parent.mkdir(parents=True, exist_ok=True)
+                    write_atomic(mine, file.read_bytes())
 
     def load(self, arm, seeds):
         """Load the finished Seeds; None where there are none, or damaged ones, set aside."""
@@ -63,10 +91,14 @@ class Store:
 
     def save_classifier(self, arm, state, network, about):
         """Save the parameters {name: array} as the arm's classifier; about: {name: text}."""
-        published.write(self.out / "classifiers" / f"{arm}.safetensors", state, network, **about)
+        published.write(_classifier(self.out, arm), state, network, **about)
 
     def _file(self, arm, seeds):
         return self.out / "arms" / arm / f"{'-'.join(map(str, seeds))}.npz"
+
+
+def _classifier(out, arm):
+    return out / "classifiers" / f"{arm}.safetensors"
 
 
 def digest(*arrays):

@@ -14,6 +14,7 @@ from tests.classification import toys
 CLASSES = ("normal", "dent", "scar")
 PARTS = 12  # a class, of two pictures each
 ARMS = (settings.BASELINE, "real+synthetic", settings.CHOSEN)
+NAMES = ("first", "second")
 
 
 def picture(level, seed):
@@ -119,6 +120,50 @@ def test_leaks_are_refused_together_or_left_out_by_name(files, tmp_path):
         assert not set(dents) & set(answers["ids"]) and len(answers["ids"]) == found["num_test"]
     lines = report.table(found)
     assert lines[-3].startswith("left out of the test, 2") and dents[1] in lines[-1]
+
+
+def test_another_set_takes_the_real_arms_of_an_experiment(files, trainer, tmp_path):
+    c, sets = config(files, arms=ARMS[:2]), str(files / "set_{fold}")
+    runner.run(c, tmp_path / "first", sets, folds=3)
+    before = trainer.trained
+    assert before == 3 * 2 * 2
+    other = tmp_path / "sets/set_{fold}"
+    for k in range(3):  # other images of the same numbers
+        shutil.copytree(files / f"set_{(k + 1) % 3}", str(other).replace("{fold}", str(k)))
+    c.train.synthetic_share, baseline = 0.3, str(tmp_path / "first")
+    found = runner.run(c, tmp_path / "second", str(other), folds=3, baseline=baseline)
+    assert trainer.trained == before + 3 * 2, "real+synthetic alone is trained"
+    for fold in range(3):
+        files_of = (tmp_path / name / f"fold_{fold}/arms/real+classic/0.npz" for name in NAMES)
+        first, second = (file.read_bytes() for file in files_of)
+        assert first == second
+        classifier = tmp_path / f"second/fold_{fold}/classifiers/real+classic.safetensors"
+        assert classifier.exists()
+    assert found["arms"].keys() == set(ARMS[:2])
+
+
+def test_a_baseline_of_other_images_or_settings_is_refused(files, trainer, tmp_path):
+    c, set_0 = config(files, arms=ARMS[:2]), str(files / "set_0")
+    c.data.fold = "0/3"
+    runner.run(c, tmp_path / "first", set_0)
+    before = trainer.trained
+
+    def error(baseline="first", **fields):
+        other = c.copy_and_resolve_references()
+        other.update_from_flattened_dict(fields)
+        with pytest.raises(ConfigError) as caught:
+            runner.run(other, tmp_path / "second", set_0, baseline=str(tmp_path / baseline))
+        shutil.rmtree(tmp_path / "second", ignore_errors=True)
+        assert "\n" not in str(caught.value) and trainer.trained == before
+        return str(caught.value)
+
+    assert "holds no experiment; give the --out of" in error(baseline="none")
+    assert "was trained with train.steps=600, this one has train.steps=9" in error(
+        **{"train.steps": 9}
+    )
+    assert "was trained with data.fold=0/3, this one has data.fold=1/3" in error(
+        **{"data.fold": "1/3"}
+    )
 
 
 def test_bad_folds_are_told_before_anything_is_trained(files, trainer, tmp_path):
