@@ -33,6 +33,7 @@ FOLDER, RECORD = "masks", "masks.json"
 THRESHOLD_PAIRS = 128  # held-out pairs that a threshold is chosen on
 BATCH = 64  # of them, and of windows, drawn at a time
 USUAL = 0.5  # threshold where no mask is there to choose it on
+DRAWN = 0.1  # threshold of the masks that dtgan.generate writes, if it is told no other
 
 
 def with_masks(config, source, workdir, resumed=False):
@@ -107,7 +108,7 @@ def check_resumed(source, saved, workdir):
 
 
 def choose_threshold(pairs, draw):
-    """Choose the threshold of mattes with the best IoU; None where no pair has a mask.
+    """Choose the threshold of mattes with the best IoU: (it, number of masks), None without masks.
 
     pairs: batches of `Pairs` that are neither trained on nor scored; draw: (number of a batch, the
     batch) -> mattes float32 [N, R, R, 1].
@@ -118,9 +119,10 @@ def choose_threshold(pairs, draw):
         soft.append(draw(number, batch)[known])
         true.append(batch["mask"][known])
         labels.append(batch["label"][known])
-    if not any(mask.any() for mask in true):
-        return None
-    return transfer.choose_threshold(*map(np.concatenate, (soft, true, labels)))
+    number = sum(int(mask.any((1, 2, 3)).sum()) for mask in true)
+    if not number:
+        return None, 0
+    return transfer.choose_threshold(*map(np.concatenate, (soft, true, labels))), number
 
 
 def _check(config, classes):
@@ -211,7 +213,7 @@ def _threshold(config, sampler):
         return USUAL, None
     windows = crops.FixedWindows(source, config)
     pairs = Pairs(config, windows, THRESHOLD_PAIRS, BATCH, distinct=True)
-    found = choose_threshold(pairs, lambda _, batch: _mattes(sampler, batch))
+    found, _ = choose_threshold(pairs, lambda _, batch: _mattes(sampler, batch))
     return (USUAL, None) if found is None else (found, split)
 
 

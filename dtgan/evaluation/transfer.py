@@ -10,6 +10,7 @@ from dtgan.sampling import requests
 from dtgan.sampling.pairs import Pairs
 
 BATCH = 64  # pairs measured at once
+LEAST_MASKS = 64  # that a threshold is chosen on; one of 16 or 25 was worse than mattes.DRAWN
 
 
 def transfer_scores(context, sampler):
@@ -27,11 +28,8 @@ def transfer_scores(context, sampler):
             f"method={context.config.method} draws no {', '.join(lacking)}: their figures are left "
             "out"
         )
-    threshold = mask_threshold(context, sampler)
-    if threshold is None and "mask" in method.gives:
-        notes["transfer.mask_iou"] = (
-            f"no masks in the split {context.held_out!r} to choose the mask's threshold on"
-        )
+    threshold, noted = mask_threshold(context, sampler)
+    notes |= noted
     rows, labels = {}, []
     with track("carrying defects", settings.num_pairs, "pairs") as done:
         for batch, pairs in enumerate(_pairs(context, settings.split, settings.num_pairs)):
@@ -66,18 +64,30 @@ def transfer_scores(context, sampler):
 
 
 def mask_threshold(context, sampler):
-    """Choose the mask's threshold of best IoU on held-out pairs that are not scored.
+    """Choose the mask's threshold of best IoU on held-out pairs that are not scored: (it, notes).
 
-    None where there are no such pairs with masks, and for a model without a mask.
+    Where fewer than LEAST_MASKS of them have a mask, it is that of dtgan.generate; None where none
+    has one, and for a model without a mask.
     """
     if "mask" not in sampler.method.gives:
-        return None
+        return None, {}
 
     def draw(number, pairs):
         return _render(context, sampler, pairs, f"{context.held_out}/{number}")["mask"]
 
+    split = repr(context.held_out)
     pairs = _pairs(context, context.held_out, mattes.THRESHOLD_PAIRS)
-    return mattes.choose_threshold(pairs, draw)
+    threshold, masks = mattes.choose_threshold(pairs, draw)
+    if not masks:
+        note = f"no masks in the split {split} to choose the mask's threshold on"
+        return None, {"transfer.mask_iou": note}
+    if masks >= LEAST_MASKS:
+        return threshold, {}
+    note = (
+        f"{mattes.DRAWN}, as dtgan.generate has it: {masks} masks in the split {split} are too few "
+        f"to choose it on ({LEAST_MASKS})"
+    )
+    return mattes.DRAWN, {"transfer.mask_threshold": note}
 
 
 def _pairs(context, split, number):

@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from dtgan import mattes
 from dtgan.evaluation.fakes import render
 from dtgan.metrics import intervals, transfer
 from dtgan.sampling import requests
 from dtgan.sampling.pairs import Pairs
 
-PAINTED = 0.1  # m above it counts as painted, as in the masks of dtgan.generate
+PAINTED = mattes.DRAWN  # m above it counts as painted
 BATCH = 64  # pairs measured at once
 
 

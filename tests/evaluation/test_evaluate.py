@@ -3,13 +3,16 @@
 import json
 import math
 import time
+import types
 
+import numpy as np
 import pytest
 
-from dtgan import evaluate, images
+from dtgan import evaluate, images, mattes
 from dtgan import report as report_verb
 from dtgan.data.procedural import source
-from dtgan.evaluation import context
+from dtgan.evaluation import context, transfer
+from dtgan.generation import plan
 from dtgan.methods.registry import make_method
 from dtgan.pages import pictures
 
@@ -111,6 +114,24 @@ def test_references_bracket_the_model(report):
     assert references["oracle"]["overall"]["mask_iou"] == 1.0
     assert references["nothing"]["overall"]["skill"] == 0.0
     assert report[0]["transfer"]["paste_skill"] == references["paste"]["overall"]["skill"]
+
+
+@pytest.mark.parametrize(("number", "expected"), [(64, 0.175), (63, 0.1), (0, None)])
+def test_few_masks_do_not_choose_a_threshold(number, expected, monkeypatch):
+    """Mattes are 0.3 on the defect and 0.05 beside it; generate's threshold stands in."""
+    mask = np.zeros((64, 8, 8, 1), np.uint8)
+    mask[:, 2:5, 2:5] = 255
+    has_mask = np.arange(64) < number
+    batch = {"mask": mask, "has_mask": has_mask, "label": np.ones(64, int)}
+    soft = np.where(mask > 0, np.float32(0.3), np.float32(0.05))
+    monkeypatch.setattr(transfer, "_pairs", lambda *_: [batch])
+    monkeypatch.setattr(transfer, "_render", lambda *_: {"mask": soft})
+    sampler = types.SimpleNamespace(method=types.SimpleNamespace(gives=("mask",)))
+    held_out = types.SimpleNamespace(held_out="val")
+    threshold, notes = transfer.mask_threshold(held_out, sampler)
+    assert threshold == (expected and pytest.approx(expected))
+    assert len(notes) == (number < 64)
+    assert plan.Settings(1).mask_threshold == mattes.DRAWN == 0.1
 
 
 def test_planted_collapse_and_planted_copies_are_exposed(report):
