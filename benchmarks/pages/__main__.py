@@ -46,6 +46,8 @@ MADE = (
     verdicts.by_class,
     verdicts.planted,
     verdicts.choosing,
+    verdicts.few_shot,
+    verdicts.few_shot_classes,
     speeds.step,
     speeds.images_per_second,
     speeds.sets,

@@ -1,5 +1,6 @@
 """Tables of verdicts: does a set help a classifier?"""
 
+from benchmarks import few_shot as few_shot_bench
 from benchmarks.pages.markdown import read, table, within
 from dtgan.classification.verdict import enough_images
 
@@ -91,6 +92,35 @@ def planted():
         rows.append((name, *errors, case["expected"], case["word"]))
     rows.append((f"{told['null']['simulations']} comparisons of equals", "", "", "", _words(told)))
     return table(["what is added", "error without, %", "error with, %", "truth", "answer"], rows)
+
+
+def few_shot():
+    """List errors and recovery by the number of real defects a class."""
+    rows = []
+    for number, row in read("few_shot")["rows"].items():
+        errors = [within(row["errors"][key]["error"], 1, 100) for key in few_shot_bench.CURVES]
+        share, verdict = row["recovery"], row["verdict"]
+        low, high = share["ci95"]
+        told = f"{share['value']:.2f} [{low:.2f}, {high:.2f}]"
+        rows.append((number, *errors, told, verdict["word"]))
+    head = ("defects a class", *few_shot_bench.CURVES.values(), "recovery", "synthetic ones")
+    return table(head, rows)
+
+
+def few_shot_classes():
+    """List the error of each class by the number of real defects a class, without and with."""
+    told = read("few_shot")["rows"]
+    labels = list(next(iter(told.values()))["errors"]["real"]["per_class_error"])
+    rows = [
+        (
+            number,
+            few_shot_bench.CURVES[key],
+            *(f"{100 * row['errors'][key]['per_class_error'][k]['mean']:.1f}" for k in labels),
+        )
+        for number, row in told.items()
+        for key in few_shot_bench.CURVES
+    ]
+    return table(("defects a class", "error by class, %", *labels), rows)
 
 
 def choosing():
