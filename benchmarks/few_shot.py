@@ -13,10 +13,12 @@ of dtgan.generate.
 """
 
 import argparse
+import os
 import pathlib
 import subprocess
 import sys
 
+import jax
 import numpy as np
 
 from benchmarks import record
@@ -56,7 +58,12 @@ def main(argv=None):
         make_sets(out / str(number), number, args)
         rows[number] = compare(out / str(number), args)
         found = {key: value for key, value in vars(args).items() if key not in ("out", "figure")}
-        record.write(RESULTS, found | {"rows": rows})
+        record.write(
+            RESULTS,
+            found | {"rows": rows},
+            hardware=f"{os.cpu_count()} CPU cores, jax {jax.__version__}, float32",
+            seeds=f"{args.seeds} of the classifiers, 1 of the model",
+        )
     print("\n".join(table(rows)))
     if args.figure:
         draw(rows, args.figure)

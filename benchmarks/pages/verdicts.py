@@ -68,6 +68,10 @@ def verdicts():
         errors = (told["arms"][word[arm]]["error"] for arm in ("against", "arm"))
         number = max(number) if isinstance(number, list) else number
         rows.append((data, number, *(within(e, 1, 100) for e in errors), word["word"]))
+    for number, row in read("few_shot")["rows"].items():
+        errors = (within(row["errors"][key]["error"], 1, 100) for key in ("real", "synthetic"))
+        word = row["verdict"]["word"]
+        rows.append(("computer-drawn steel, few defects", f"{number} a class", *errors, word))
     case = read("planted")["extra"]
     errors = (within(case["errors"][case[arm]], 1, 100) for arm in ("against", "arm"))
     rows.append(("**true** defects, 60 a class", "12 a class", *errors, case["word"]))
