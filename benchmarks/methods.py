@@ -21,6 +21,7 @@ import argparse
 import logging
 import os
 import pathlib
+import re
 import sys
 
 import jax
@@ -99,7 +100,10 @@ def parse(argv):
         parser.error(f"unknown rows {', '.join(sorted(unknown))}; known: {', '.join(ROWS)}")
     if not 1 <= args.jobs <= len(grid.cores(None)):
         parser.error(f"--jobs={args.jobs}: this process may use {len(grid.cores(None))} CPU cores")
-    args.part, args.of = map(int, args.shard.split("/"))
+    shard = re.fullmatch(r"(\d+)/([1-9]\d*)", args.shard)
+    if not shard or int(shard[1]) >= int(shard[2]):
+        parser.error(f"--shard={args.shard} is not N/OF with N below OF; for example 0/4")
+    args.part, args.of = int(shard[1]), int(shard[2])
     args.budget = args.minutes if args.equal == "time" else args.kimg
     args.out = args.out / args.equal
     return args

@@ -226,6 +226,7 @@ def test_shards_have_their_part_and_results_stay(processes, tmp_path):
         ("--rows=layred", "unknown rows layred; known: layered,"),
         ("--data=steel", "not procedural or steel-N"),
         ("--jobs=0", "this process may use"),
+        ("--shard=2/2", "--shard=2/2 is not N/OF with N below OF"),
     ],
 )
 def test_what_does_not_exist_is_told_at_once(processes, tmp_path, capsys, given, told):
