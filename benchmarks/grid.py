@@ -42,7 +42,7 @@ def python(workdir, module, *given, core=None):
     spent = read_json(workdir / "spent.json") or {}
     known = spent.get(module, {"seconds": 0.0, "peak_mb": 0})
     spent[module] = {
-        "seconds": round(known["seconds"] + time.monotonic() - start, 1),
+        "seconds": round(known["seconds"] + time.monotonic() - start, 3),
         "peak_mb": max(known["peak_mb"], usage.ru_maxrss // 1024),
     }
     write_atomic(workdir / "spent.json", json.dumps(spent, indent=2) + "\n")
