@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dtgan.config import ConfigError
-from dtgan.files import read_json, same_or_refuse, set_aside, write_atomic
+from dtgan.files import parse_object, same_or_refuse, set_aside, write_atomic
 from dtgan.weights import published
 
 
@@ -49,12 +49,13 @@ class Store:
         ConfigError where the other is no experiment, or differs in something else.
         """
         other = pathlib.Path(other)
-        known = read_json(other / "experiment.json")
-        if known is None:
+        try:  # without setting a damaged file aside: the directory is another's
+            known = parse_object((other / "experiment.json").read_bytes())
+        except (OSError, ValueError):
             raise ConfigError(
                 f"--baseline={other} holds no experiment; give the --out of python -m "
                 "dtgan.classify on the same real images, or leave it out"
-            )
+            ) from None
         for name in sorted({*known, *self._described}):
             values = known.get(name), self._described.get(name)
             if values[0] != values[1] and not {name, name.partition(".")[0]} & set(free):

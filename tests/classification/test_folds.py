@@ -158,6 +158,10 @@ def test_a_baseline_of_other_images_or_settings_is_refused(files, trainer, tmp_p
         return str(caught.value)
 
     assert "holds no experiment; give the --out of" in error(baseline="none")
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn/experiment.json").write_text("{")
+    assert "holds no experiment; give the --out of" in error(baseline="torn")
+    assert (tmp_path / "torn/experiment.json").read_text() == "{", "another's file stays"
     assert "was trained with train.steps=600, this one has train.steps=9" in error(
         **{"train.steps": 9}
     )
