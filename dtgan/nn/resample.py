@@ -1,9 +1,10 @@
 """FIR resampling with the taps [1, 3, 3, 1] / 8 along each axis, zeros outside; other taps below.
 
 Written as shifts and adds over one padded array, which XLA fuses into one loop: a depthwise
-convolution is about 20 times slower on CPU. The operators are each other's adjoints, and their
-gradients use that: automatic differentiation turns slices into pads before adds, which is 1.5 to 6
-times slower. Figures: benchmarks/NOTES.md.
+convolution is about 20 times slower on CPU. On TPUs it is one: XLA makes two passes of the shifts,
+one along each axis, with the array between them in memory. The operators are each other's adjoints,
+and their gradients use that: automatic differentiation turns slices into pads before adds, which is
+1.5 to 6 times slower. Figures: benchmarks/NOTES.md.
 """
 
 import functools
@@ -18,13 +19,25 @@ from dtgan.nn.convolution import conv, conv_transpose
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def blur(x, pad, gain=1.0):
     """Blur [N, H, W, C] with pads (before, after): H -> H + before + after - 3; DC gain `gain`."""
-    return _fir(_border(x, pad), stride=1) * (gain / 64.0)
+
+    def shifts(x):
+        return _fir(_border(x, pad), stride=1) * (gain / 64.0)
+
+    return jax.lax.platform_dependent(
+        x, tpu=lambda x: depthwise(x, pad, gain / 64.0), default=shifts
+    )
 
 
 @jax.custom_vjp
 def downsample(x):
     """Blur and take every second pixel: [N, H, W, C] -> [N, H/2, W/2, C], unit gain."""
-    return _fir(_border(x, (1, 1)), stride=2) * (1.0 / 64.0)
+
+    def shifts(x):
+        return _fir(_border(x, (1, 1)), stride=2) * (1.0 / 64.0)
+
+    return jax.lax.platform_dependent(
+        x, tpu=lambda x: depthwise(x, (1, 1), 1.0 / 64.0, down=2), default=shifts
+    )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
@@ -33,7 +46,13 @@ def upsample(x, gain=4.0):
 
     Polyphase form: an even output is (x[i-1] + 3 x[i]) / 4, an odd one (3 x[i] + x[i+1]) / 4.
     """
-    return _double(_double(_border(x, (1, 1)), 1), 2) * (gain / 64.0)
+
+    def shifts(x):
+        return _double(_double(_border(x, (1, 1)), 1), 2) * (gain / 64.0)
+
+    return jax.lax.platform_dependent(
+        x, tpu=lambda x: depthwise(x, (2, 2), gain / 64.0, up=2), default=shifts
+    )
 
 
 def _define(operator, adjoint):
@@ -65,6 +84,25 @@ def _fir(x, stride):
         )
         x = a + d + 3.0 * (b + c)
     return x
+
+
+def depthwise(x, pad, gain, up=1, down=1):
+    """Filter x [N, H, W, C] by [1, 3, 3, 1] along both axes, times `gain`, as one convolution.
+
+    It inserts up - 1 zeros between pixels, pads by zeros (before, after) and keeps every down-th
+    result.
+    """
+    kernel = np.tile(np.outer((1, 3, 3, 1), (1, 3, 3, 1))[..., None, None], x.shape[3]) * gain
+    return jax.lax.conv_general_dilated(
+        x,
+        jnp.asarray(kernel, x.dtype),
+        (down, down),
+        (pad, pad),
+        lhs_dilation=(up, up),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[3],
+        precision=jax.lax.Precision.HIGHEST,  # else float32 would be rounded to bfloat16
+    )
 
 
 def _double(x, axis):

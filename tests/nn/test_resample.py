@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 
 from dtgan.nn.blocks import StyledResBlock
 from dtgan.nn.convolution import conv_transpose
-from dtgan.nn.resample import blur, downsample, upsample
+from dtgan.nn.resample import blur, depthwise, downsample, upsample
 
 TAPS = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
 
@@ -55,6 +55,21 @@ def test_equal_to_the_definition():
     assert_allclose(one(downsample, x), plain(x, 1, 1, down=2), atol=1e-6)
     assert_allclose(one(blur, x, pad=(2, 2)), plain(x, 2, 2), atol=1e-6)
     assert_allclose(one(blur, x, pad=(1, 1), gain=4.0), plain(x, 1, 1, gain=4), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("operator", "arguments"),
+    [
+        (functools.partial(blur, pad=(2, 2), gain=4.0), ((2, 2), 4 / 64)),
+        (functools.partial(blur, pad=(0, 1)), ((0, 1), 1 / 64)),
+        (downsample, ((1, 1), 1 / 64, 1, 2)),
+        (upsample, ((2, 2), 4 / 64, 2, 1)),
+    ],
+)
+def test_a_depthwise_convolution_does_the_same(operator, arguments):
+    """As on TPUs."""
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 6, 8, 3)), jnp.float32)
+    assert_allclose(depthwise(x, *arguments), operator(x), atol=1e-6)
 
 
 @pytest.mark.parametrize(
