@@ -85,7 +85,14 @@ def _doubts(name, part, real):
             "longer, or leave it out with --classes"
         )
     share = part["recognised"]
-    if share is not None and name in real and share < RECOGNISED * real[name]:
+    if share is None or name not in real:
+        return
+    if not real[name]:
+        yield (
+            f"class {name!r}: the run's own classifier calls no held-out real image by it, so it "
+            "cannot tell whether these show it; look at them, or train longer"
+        )
+    elif share < RECOGNISED * real[name]:
         yield (
             f"class {name!r}: the run's own classifier takes {100 * share:.0f} % of its images for "
             f"it, of real ones {100 * real[name]:.0f} %; look at them, and leave it out with "

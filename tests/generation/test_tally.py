@@ -43,6 +43,11 @@ def test_doubtful_classes_are_named_with_a_remedy():
     assert not tally.lines(table, None, {"crack": 0.4})[1][1:]  # half of 0.4 is reached
 
 
+def test_a_classifier_that_knows_no_real_one_tells_nothing():
+    _, (doubt,) = tally.lines(tally.counts(RECORDS[4:]), None, {"spot": 0.0})
+    assert "'spot'" in doubt and "calls no held-out real image by it" in doubt
+
+
 def test_nothing_is_said_of_what_nobody_told():
     said, doubts = tally.lines(tally.counts([record("crack", recognised=None)]))
     assert said == ["crack: 1 drawn"] and not doubts
