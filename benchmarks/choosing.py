@@ -13,7 +13,6 @@ same command goes on.
 """
 
 import argparse
-import functools
 import json
 import logging
 import pathlib
@@ -26,7 +25,6 @@ from dtgan.classification import choosing, runner, settings, verdict
 from dtgan.classification.store import Store
 from dtgan.classification.training import Trainer
 from dtgan.data.procedural import CLASSES, ProceduralSteel, files
-from dtgan.models import backbones, resnet
 
 TRAIN, VAL, EXTRA = 12, 24, 60  # defects a class
 FIRST, SETS = 10, 10  # of the planted sets; on seeds 0 to 9 the criterion was chosen
@@ -44,7 +42,7 @@ def main(argv=None):
     parser.add_argument("--steps", type=int, default=200, help="of every training")
     parser.add_argument("--sets", type=int, default=SETS, help="number of planted sets")
     parser.add_argument("--first", type=int, default=FIRST, help="seed of the first planted set")
-    parser.add_argument("--width", type=int, default=16, help="of ResNet-18's stem, at most 64")
+    parser.add_argument("--net", default="resnet18w16", help="that of dtgan.classify")
     args = parser.parse_args(argv)
     cli.start_jax(cli.CACHE)
     cli.setup_logging()
@@ -52,10 +50,7 @@ def main(argv=None):
     config = settings.base_config()
     config.data.source, config.data.res = "folder", args.res
     config.train.steps, config.train.val_every, config.together = args.steps, 25, 1
-    config.net = f"resnet18 of width {args.width}"
-    backbones.BACKBONES[config.net] = functools.partial(
-        resnet.ResNet, (2, 2, 2, 2), bottleneck=False, width=args.width
-    )
+    config.net = args.net
     trainer = Trainer(config, CLASSES, augmented=True)
     seeds = range(args.first, args.first + args.sets)
     choices = [planted(config, out / f"set_{seed}", seed, trainer) for seed in seeds]

@@ -39,6 +39,7 @@ MADE = (
     scores.found,
     scores.magnetic_tile,
     scores.magnetic_tile_native,
+    scores.magnetic_tile_folds,
     scores.defect_gan,
     scores.table2,
     verdicts.verdict,

@@ -3,6 +3,7 @@
 import pathlib
 
 from benchmarks.pages.markdown import read, spread, table, within
+from dtgan.generation.tally import listed
 
 LAYERED, THESIS = "layered, 1500 steps", "dtgan, 1000 steps"
 MODELS = {
@@ -161,6 +162,7 @@ def neu_steel():
     return table(["class", "real test images", "FID (floor)", "recognised (floor)"], rows)
 
 
+TILE_FOLDS = "`magnetic_tile`, 128 px, with masks, 3 folds; E reads the relief"
 TILES = {
     "without_masks": "without masks",
     "with_masks": "with masks",
@@ -218,9 +220,21 @@ def magnetic_tile_native():
     return table(head, rows)
 
 
+def magnetic_tile_folds():
+    """List mask IoU on unseen tiles and what a set refused, by class, fold by fold."""
+    rows = []
+    for number, fold in enumerate(read("magnetic_tile_folds")["folds"]):
+        for name, row in fold["per_class"].items():
+            iou = within({"mean": row["mask_iou"], "ci95": row["mask_iou_ci95"]}, 2)
+            rows.append((number, name, row["num_masked"], iou, listed(fold["refused"][name])))
+        rows.append((number, "mean of the classes", "", f"{fold['mask_miou']:.2f}", ""))
+        rows.append((number, "all pixels together", "", f"{fold['all']['mask_iou']:.2f}", ""))
+    return table(("fold", "class", "unseen crops", "mask IoU", "refused beside 200 kept"), rows)
+
+
 def summary():
     """List what the README says of results: a row a question."""
-    told, tiles, steel = read("quickstart"), read("magnetic_tile"), read("neu_steel")["layered"]
+    told, steel = read("quickstart"), read("neu_steel")["layered"]
     seeds = told[LAYERED]
     known = read("long")["steps"][-1]
     rows = [
@@ -229,13 +243,9 @@ def summary():
         ("`neu_steel`, 3 seeds", "no truth", "no masks", _share(steel)),
     ]
     rows[1] = (*rows[1], _share([known]))
-    masks = tiles["with_masks"]
-    iou = spread([seed["mask_iou"] for seed in masks], 2)
-    rows.append(("`magnetic_tile`, with masks, 3 seeds", "no truth", iou, _share(masks)))
-    own = read("magnetic_tile_native")
-    share = f"{own['recognised']:.2f} ({own['recognised_real']:.2f})"
-    iou = f"{own['all']['mask_iou']:.2f}"
-    rows.append(("the same at its own scale, 128 px, 3 classes", "no truth", iou, share))
+    iou = spread([fold["all"]["mask_iou"] for fold in read("magnetic_tile_folds")["folds"]], 2)
+    # The judge of the folds knows some of their test tiles: its share would flatter real ones.
+    rows.append((TILE_FOLDS, "no truth", iou, "no fair judge"))
     return table(
         [
             "data; models before E read the relief",

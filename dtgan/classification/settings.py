@@ -23,7 +23,7 @@ def base_config():
     """Return the configuration of all fields with their defaults."""
     config = ConfigDict(
         {
-            "net": "resnet18",  # resnet18 | resnet34 | resnet50 | densenet121
+            "net": "resnet18",  # or resnet34, resnet50, densenet121, resnet18w32, resnet18w16
             "weights": "",  # safetensors of an ImageNet network (dtgan.weights.convert); "" = none
             "dtype": "float32",  # of activations: float32 | bfloat16
             "multi_label": False,  # a class named "a+b" shows a and b; right = every label right

@@ -71,6 +71,14 @@ def test_parameter_counts(name):
     assert sum(x.size for x in jax.tree.leaves(tree["params"])) == COUNTS[name]
 
 
+@pytest.mark.parametrize(("name", "width"), [("resnet18w32", 32), ("resnet18w16", 16)])
+def test_narrow_ones_have_fewer_channels(name, width):
+    module = backbones.make(name, 1000)
+    images = jnp.zeros((1, 64, 64, 3))
+    out = jax.eval_shape(module.apply, abstract(module), images)
+    assert [s.shape[-1] for s in out.stages] == [width << i for i in range(4)]
+
+
 @ALL
 def test_state_dict_round_trip(name):
     state = {k: v for k, v in goldens.state(name).items() if not k.endswith("num_batches_tracked")}
