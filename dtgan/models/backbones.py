@@ -12,11 +12,11 @@ from dtgan.models.resnet import ResNet
 RESNET18 = functools.partial(ResNet, (2, 2, 2, 2), bottleneck=False)
 BACKBONES = {
     "resnet18": RESNET18,
-    "resnet18w32": functools.partial(RESNET18, width=32),  # a quarter of the arithmetic
-    "resnet18w16": functools.partial(RESNET18, width=16),
     "resnet34": functools.partial(ResNet, (3, 4, 6, 3), bottleneck=False),
     "resnet50": functools.partial(ResNet, (3, 4, 6, 3), bottleneck=True),
     "densenet121": functools.partial(DenseNet, (6, 12, 24, 16)),
+    "resnet18w32": functools.partial(RESNET18, width=32),  # a quarter of the arithmetic
+    "resnet18w16": functools.partial(RESNET18, width=16),
 }
 # Of ImageNet's training images in [0, 1], R G B; the published weights expect them.
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
