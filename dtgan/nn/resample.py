@@ -19,25 +19,13 @@ from dtgan.nn.convolution import conv, conv_transpose
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def blur(x, pad, gain=1.0):
     """Blur [N, H, W, C] with pads (before, after): H -> H + before + after - 3; DC gain `gain`."""
-
-    def shifts(x):
-        return _fir(_border(x, pad), stride=1) * (gain / 64.0)
-
-    return jax.lax.platform_dependent(
-        x, tpu=lambda x: depthwise(x, pad, gain / 64.0), default=shifts
-    )
+    return _filter(x, pad, gain / 64.0)
 
 
 @jax.custom_vjp
 def downsample(x):
     """Blur and take every second pixel: [N, H, W, C] -> [N, H/2, W/2, C], unit gain."""
-
-    def shifts(x):
-        return _fir(_border(x, (1, 1)), stride=2) * (1.0 / 64.0)
-
-    return jax.lax.platform_dependent(
-        x, tpu=lambda x: depthwise(x, (1, 1), 1.0 / 64.0, down=2), default=shifts
-    )
+    return _filter(x, (1, 1), 1.0 / 64.0, down=2)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
@@ -46,13 +34,7 @@ def upsample(x, gain=4.0):
 
     Polyphase form: an even output is (x[i-1] + 3 x[i]) / 4, an odd one (3 x[i] + x[i+1]) / 4.
     """
-
-    def shifts(x):
-        return _double(_double(_border(x, (1, 1)), 1), 2) * (gain / 64.0)
-
-    return jax.lax.platform_dependent(
-        x, tpu=lambda x: depthwise(x, (2, 2), gain / 64.0, up=2), default=shifts
-    )
+    return _filter(x, (2, 2), gain / 64.0, up=2)
 
 
 def _define(operator, adjoint):
@@ -66,6 +48,19 @@ def _define(operator, adjoint):
 _define(blur, lambda g, pad, gain: blur(g, (3 - pad[0], 3 - pad[1]), gain))
 _define(downsample, lambda g: upsample(g, 1.0))
 _define(upsample, lambda g, gain: downsample(g) * gain)
+
+
+def _filter(x, pad, gain, up=1, down=1):
+    """Do what `depthwise` does, in the form that is fast on the backend; up = 2 pads (2, 2)."""
+
+    def shifts(x):
+        if up == 2:  # a border of one pixel, before zeros lie between them
+            return _double(_double(_border(x, (1, 1)), 1), 2) * gain
+        return _fir(_border(x, pad), down) * gain
+
+    return jax.lax.platform_dependent(
+        x, tpu=lambda x: depthwise(x, pad, gain, up, down), default=shifts
+    )
 
 
 def _border(x, pad):
