@@ -56,6 +56,7 @@ DOZEN, FEW = "12", "computer-drawn steel, a dozen of each defect"
 VERDICTS = {  # result file -> data
     "pipeline": "computer-drawn steel",
     "neu_folds": "`neu_steel`, hot-rolled strip, in three folds",
+    "magnetic_tile_folds": "`magnetic_tile`, in three folds",
 }
 
 
