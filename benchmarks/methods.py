@@ -4,12 +4,12 @@
     launch/run.sh python -m benchmarks.methods --out=runs/methods --neu_steel=DIR/neu_steel --data=
 
 A cell is a row of benchmarks/rows.py, a data set and a seed: it is trained for --minutes on one
-core of its own, judged by the data set's one domain classifier, draws a set, and a classifier is
-trained on that, as in the papers with synthetic images to the end. Its steps are those that a pilot
-run of the row makes in this time, compiling and saving apart (--equal=time), or those that show
---kimg thousand images (--equal=images). Of a row that starts from another's run each has half; a
-run that draws masks for another comes on top. StackGAN++ without labels, which knows no classes,
-has a domain classifier of its own.
+core of its own, judged by the data set's one domain classifier, draws a set, and a classifier (a
+ResNet-18 of a quarter of the width) is trained on that, as in the papers with synthetic images to
+the end. Its steps are those that a pilot run of the row makes in this time, compiling and saving
+apart (--equal=time), or those that show --kimg thousand images (--equal=images). Of a row that
+starts from another's run each has half; a run that draws masks for another comes on top. StackGAN++
+without labels, which knows no classes, has a domain classifier of its own.
 
 Each step is a process that resumes; the same command goes on where it was, and a cell that failed
 is told with its reason (--retry tries it again). For several machines: --seeds=0 makes pilots and
@@ -39,6 +39,12 @@ log = logging.getLogger("dtgan")
 
 HELD_OUT, NORMALS = 40, 300  # test defects a class of few-shot sets; their normals to train on
 PILOT = 150  # steps
+CLASSIFIER = (
+    "--config=configs/classifier.py:quick",
+    "--net=resnet18w16",
+    "--config.train.steps=400",
+    "--config.train.synthetic_until=1.0",
+)
 
 
 def main(argv=None):
@@ -276,9 +282,8 @@ def classify(out, data, arms, seeds, synthetic, core):
     """Train classifiers that are not there yet."""
     if (out / "verdict.json").exists():
         return
-    given = ["--config=configs/classifier.py:quick", f"--out={out}", f"--arms={','.join(arms)}"]
-    given += [f"--seeds={seeds}", "--drop_leaks", "--config.data.res=64", *data.flags]
-    given.append("--config.train.synthetic_until=1.0")
+    given = [*CLASSIFIER, f"--out={out}", f"--arms={','.join(arms)}", f"--seeds={seeds}"]
+    given += ["--drop_leaks", "--config.data.res=64", *data.flags]
     given += [f"--synthetic={synthetic}"] if synthetic else []
     grid.python(out, "dtgan.classify", *given, core=core)
 

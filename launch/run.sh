@@ -24,7 +24,7 @@ install() {
     exit 1
   }
   echo "launch/run.sh: installing dtgan[$extras] into $venv (once, about a minute)" >&2
-  rm -f "$venv/.dtgan-stamp" "$venv/.dtgan-xla-flags"
+  rm -f "$venv/.dtgan-stamp" "$venv"/.dtgan-xla-flags-*
   # Begun anew: without an interpreter that runs, or where a first installation was interrupted.
   if [ ! -x "$venv/bin/python" ] || [ -e "$venv.part" ]; then
     : >"$venv.part"
@@ -47,17 +47,20 @@ if ! ready; then
 fi
 
 # CPU only, measured: XLA's own convolutions beat its YNNPACK path on small planes by about 1.5x,
-# optimisation barriers must outlive fusion (see materialise in dtgan/nn/convolution.py), and glibc should
-# keep large buffers between steps and take huge pages for those that it does not keep (else the quickstart
-# has 50,000 page faults a step). XLA's options are experimental, so ask jaxlib once.
+# optimisation barriers must outlive fusion (see materialise in dtgan/nn/convolution.py), level 1 of LLVM
+# compiles sooner and its programs are as fast, and glibc should keep large buffers between steps and take
+# huge pages for those that it does not keep (else the quickstart has 50,000 page faults a step). XLA's
+# options are experimental, so ask jaxlib once.
 if [ -z "${CUDA_VISIBLE_DEVICES:-}" ] && ! command -v nvidia-smi >/dev/null 2>&1 && [ ! -e /dev/accel0 ]; then
   flag="--xla_cpu_experimental_ynn_fusion_type= --xla_disable_hlo_passes=cse_barrier_expander"
-  if [ ! -e "$venv/.dtgan-xla-flags" ]; then
+  flag+=" --xla_backend_optimization_level=1"
+  known=$venv/.dtgan-xla-flags-$(cksum <<<"$flag" | cut -d ' ' -f 1)
+  if [ ! -e "$known" ]; then
     if XLA_FLAGS="$flag" JAX_PLATFORMS=cpu "$venv/bin/python" -c 'import jax; jax.devices()' >/dev/null 2>&1
-    then echo "$flag"; else echo; fi >"$venv/.dtgan-xla-flags.$$"
-    mv "$venv/.dtgan-xla-flags.$$" "$venv/.dtgan-xla-flags"
+    then echo "$flag"; else echo; fi >"$known.$$"
+    mv "$known.$$" "$known"
   fi
-  XLA_FLAGS="${XLA_FLAGS:-} $(cat "$venv/.dtgan-xla-flags")"
+  XLA_FLAGS="$(cat "$known") ${XLA_FLAGS:-}" # the last one of an option counts
   export XLA_FLAGS
   export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
   export MALLOC_TOP_PAD_=${MALLOC_TOP_PAD_:-268435456}

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from dtgan.nn.blocks import ResBlock, StyledResBlock
-from dtgan.nn.layers import EqualConv, EqualDense, normal_init
+from dtgan.nn.layers import EqualConv, EqualDense, Head, normal_init
 
 CODE_SIDE, CODE_CHANNELS = 16, 8  # of the structure code z_s
 
@@ -90,7 +90,7 @@ class Generator(nn.Module):
             pair = noise[i] if noise is not None else (None, None)
             block = StyledResBlock(features, up, self.skip_gain, dtype=self.dtype, name=f"block{i}")
             x = block(x, z_t, pair)
-        return EqualConv(self.channels, 1, act=False, name="to_image")(x.astype(jnp.float32))
+        return Head(self.channels, name="to_image")(x)
 
 
 def fourier_map():

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from dtgan.models.surfaces import membrane, over, relief
 from dtgan.nn.blocks import ResBlock, StyledResBlock
-from dtgan.nn.layers import EqualConv, EqualDense, scale
+from dtgan.nn.layers import EqualConv, EqualDense, Head, scale
 from dtgan.nn.resample import downsample, upsample
 
 TOP_SIDE = 16  # of the encoder's deepest feature map
@@ -120,8 +120,7 @@ class LayerGenerator(nn.Module):
             up = 0 < i <= int(math.log2(stride))
             block = StyledResBlock(2 * self.ch, up, noisy=False, dtype=self.dtype, name=f"block{i}")
             x = block(x, z_t)
-        head = EqualConv(self.channels + 1, 1, act=False, name="layer")
-        y = 2.0 * head(x.astype(jnp.float32))
+        y = 2.0 * Head(self.channels + 1, name="layer")(x)
         reflectance = 1.1 * nn.sigmoid(y[..., :-1])
         density = nn.softplus(y[..., -1:] - 4.0)  # nearly clear at the start
         amplitude = jnp.repeat(jnp.repeat(amplitude, stride, axis=1), stride, axis=2)
@@ -154,8 +153,7 @@ class Filler(nn.Module):
         for i in (1, 0):
             x = jnp.concatenate([upsample(x), skips[i]], axis=-1)
             x = EqualConv(2 * self.ch << i, 3, pad=1, dtype=self.dtype, name=f"up{i}")(x)
-        head = EqualConv(image.shape[-1], 1, act=False, name="to_image")
-        return base + 0.3 * head(x.astype(jnp.float32))
+        return base + 0.3 * Head(image.shape[-1], name="to_image")(x)
 
 
 def mean_without(features, presence):

@@ -36,8 +36,7 @@ def conv(x, kernel, stride=1, pad=0):
         taps = [x[:, i : i + h : stride, j : j + w : stride] for i in range(k) for j in range(k)]
         return jnp.concatenate(taps, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
     if k == 1 and stride == 1 and not pad:
-        # A product of matrices, with its gradients 1.5 times faster on CPU.
-        return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], -1)
+        return _conv_pixels(x, kernel[0, 0])
     if stride == 1:
         return conv_flat(x, kernel, pad)
     if k == 3 and stride == 2 and not pad and x.shape[1] % 2 and x.shape[2] % 2:
@@ -46,6 +45,23 @@ def conv(x, kernel, stride=1, pad=0):
         return conv_halve(x, kernel)
     y = _conv(materialise(x), kernel, (stride, stride), ((pad, pad), (pad, pad)))
     return materialise(y)
+
+
+def _conv_pixels(x, kernel):
+    """Convolve x [N, H, W, I] with a kernel of one pixel, [I, O]."""
+    if x.shape[-1] == 1:
+        return jax.lax.platform_dependent(x, kernel, tpu=outer, default=product)
+    return product(x, kernel)
+
+
+def product(x, kernel):
+    """Map channels by a product of matrices: its gradients are 1.5 times faster on CPU."""
+    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
+
+
+def outer(x, kernel):
+    """Map one channel: for the product's gradient a TPU would transpose a copy of all pixels."""
+    return x * kernel[None, None]
 
 
 def _conv(x, kernel, stride, pads, **dilation):

@@ -115,6 +115,25 @@ class EqualConv(nn.Module):
         return bias_act(x, bias, self.act, clamp=self.clamp)
 
 
+class Head(nn.Module):
+    """Equalised 1x1 convolution [N, H, W, I] -> float32 [N, H, W, features], without activation.
+
+    Products are of x's type and sums in float32: a float32 copy of a map in full size would be one
+    of the largest buffers that a step of low precision moves.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x):
+        shape = (1, 1, x.shape[-1], self.features)
+        kernel = self.param("kernel", normal_init, shape) * (1.0 / math.sqrt(x.shape[-1]))
+        kernel, exact = kernel[0, 0].astype(x.dtype), jnp.promote_types(x.dtype, jnp.float32)
+        y = jnp.dot(x.reshape(-1, x.shape[-1]), kernel, preferred_element_type=exact)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return bias_act(y.reshape(*x.shape[:-1], -1), bias, act=False)
+
+
 class EqualDense(nn.Module):
     """Equalised dense layer [..., I] -> [..., features]."""
 

@@ -171,6 +171,8 @@ class Run:
         self.provenance, whole = None, sharding.replicated(self.mesh)
         restored = self.checkpoints.restore(self.abstract, whole)
         if restored is None:
+            if self.total:
+                self._compile()  # goes on while the state is made
             state = programs_lib.init_state(self.method, self.config, self.mesh)
             if self.donor:
                 state, self.provenance = self.donor.adopt(state, whole)
@@ -186,7 +188,12 @@ class Run:
         self.provenance = data.get("donor")
         if self.provenance:
             tell_changes(self.provenance)
+        if int(state.step) < self.total:
+            self._compile()
         return state, data["position"]
+
+    def _compile(self):
+        self.programs = programs_lib.Programs(self.method, self.config, self.mesh, self.abstract)
 
     def _train_nothing(self, state):
         """End a run that is at its last step already, or has nothing to learn."""
@@ -202,14 +209,13 @@ class Run:
     def _loop(self, state, stream, step):
         config, train = self.config, self.config.train
         log.info("%s", _data_line(self.source, self.info, config))
-        programs = programs_lib.Programs(self.method, config, self.mesh, state)
         pictures = pipeline.images_per_row(self.method.reads) * config.data.batch_size
         progress = Progress(step, self.total, pictures)
         pending = []
         while step < self.total and not self._stopping(step):
             with progress.waiting():
                 batch = self.put(next(stream))
-            state, losses = programs.step(state, batch, step)
+            state, losses = self.programs.step(state, batch, step)
             step += 1
             self.stop.leavable = False
             pending.append(losses)

@@ -1,5 +1,7 @@
 """The phases of a training step as programs, for loop, dry run, benchmarks and estimates."""
 
+import concurrent.futures
+import functools
 import logging
 import time
 
@@ -14,8 +16,12 @@ log = logging.getLogger("dtgan")
 
 def init_state(method, config, mesh):
     """Make the GanState of step 0, replicated over the devices of the mesh."""
-    # Not device_put: it may alias its input, which the step's donation would delete.
-    init = jax.jit(init_of(method, config), out_shardings=sharding.replicated(mesh))
+    # It runs once, so that a CPU's compiler need not make it fast. Not device_put: it may alias its
+    # input, which the step's donation would delete.
+    quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+    init = jax.jit(
+        init_of(method, config), out_shardings=sharding.replicated(mesh), compiler_options=quick
+    )
     return init(jax.random.key(config.seed))
 
 
@@ -34,16 +40,30 @@ def lower(phase, method, config, mesh, state):
 
 
 class Programs:
-    """The compiled phases of a method's step, and the seconds that compiling each took."""
+    """The phases of a method's step, compiling from now on; the first use of one waits for all.
+
+    state: a GanState, or its shapes.
+    """
 
     def __init__(self, method, config, mesh, state):
-        self.phases, self.compiled, self.seconds = method.phases, {}, {}
-        for phase in method.phases:
+        self.phases, self._compiling = method.phases, {}
+        pool = concurrent.futures.ThreadPoolExecutor()
+        for phase in method.phases:  # one compiles while the next is traced
             start = time.monotonic()
-            self.compiled[phase.name] = lower(phase, method, config, mesh, state).compile()
-            self.seconds[phase.name] = time.monotonic() - start
-            log.info("compiled %s in %.1f s", phase.name, self.seconds[phase.name])
+            lowered = lower(phase, method, config, mesh, state)
+            self._compiling[phase.name] = pool.submit(_compile, phase.name, lowered, start)
+        pool.shutdown(wait=False)
         self._count = jax.jit(lambda step: step + 1, out_shardings=sharding.replicated(mesh))
+
+    @functools.cached_property
+    def compiled(self):
+        """The compiled phases: {name: program}."""
+        return {name: found.result()[0] for name, found in self._compiling.items()}
+
+    @functools.cached_property
+    def seconds(self):
+        """The seconds from tracing to the end of compiling: {name: seconds}."""
+        return {name: found.result()[1] for name, found in self._compiling.items()}
 
     def step(self, state, batch, number):
         """Run the phases that are due, in order: one training step -> (GanState, losses).
@@ -56,6 +76,13 @@ class Programs:
                 state, found = self.compiled[phase.name](state, batch)
                 losses |= found
         return state._replace(step=self._count(state.step)), losses
+
+
+def _compile(name, lowered, start):
+    """Compile a lowered program: (program, seconds since `start`)."""
+    program, seconds = lowered.compile(), time.monotonic() - start
+    log.info("compiled %s in %.1f s", name, seconds)
+    return program, seconds
 
 
 def flops(method, config, state):

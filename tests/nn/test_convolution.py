@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from dtgan.nn.convolution import conv, conv_double, conv_down, conv_transpose
+from dtgan.nn.convolution import conv, conv_double, conv_down, conv_transpose, outer, product
 
 
 def plain_conv(x, kernel, stride=1, pad=0, dilation=1):
@@ -71,6 +71,24 @@ def test_convolutions_of_four_pixels_equal_the_plain_ones_to_second_order(fast, 
     ours, theirs = (values_and_gradients(f, x, kernel) for f in (fast, plain))
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()))
+
+
+@pytest.mark.parametrize(("form", "channels"), [(product, 3), (product, 1), (outer, 1)])
+def test_convolutions_of_a_pixel_equal_the_plain_ones_to_second_order(form, channels):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, 4, 6, channels)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(1, 1, channels, 5)), jnp.float32)
+    ours = values_and_gradients(lambda x, k: form(x, k[0, 0]), x, kernel)
+    theirs = values_and_gradients(plain_conv, x, kernel)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()))
+
+
+def test_one_channel_is_mapped_without_a_product_of_matrices_on_tpu():
+    traced = jax.jit(conv).trace(jnp.ones((1, 4, 4, 1)), jnp.ones((1, 1, 1, 2)))
+    for platform in ("cpu", "tpu", "cuda"):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert ("stablehlo.dot_general" in text) == (platform != "tpu")
 
 
 @pytest.mark.parametrize("platform", ["cpu", "tpu", "cuda"])

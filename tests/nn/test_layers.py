@@ -3,10 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dtgan.nn import layers
-from dtgan.nn.layers import EqualConv, EqualDense, bias_act
+from dtgan.nn.layers import EqualConv, EqualDense, Head, bias_act
 
 
 def test_outputs_of_equalised_layers_have_unit_scale():
@@ -53,3 +54,22 @@ def test_biases_of_dense_layers_and_of_bfloat16():
     image = jnp.ones((2, 32, 32, 2), jnp.bfloat16)
     y, back = jax.vjp(layers.add_bias, image, bias)
     assert_array_equal(back(y)[1], [2048.0, 2048.0])  # bfloat16 alone stops at 256
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [(jnp.float32, 0.0), (jnp.bfloat16, 0.02)])
+def test_a_head_is_a_convolution_of_a_pixel_in_float32(dtype, bound):
+    key = jax.random.key(0)
+    x = jax.random.normal(key, (2, 4, 4, 8))
+    params = Head(3).init(key, x)
+
+    def total(layer, x):
+        return jnp.sum(jnp.sin(layer.apply(params, x)))
+
+    plain = EqualConv(3, 1, act=False)
+    y, expected = Head(3).apply(params, x.astype(dtype)), plain.apply(params, x)
+    assert y.dtype == jnp.float32
+    assert_allclose(y, expected, atol=bound)
+    ours = jax.grad(lambda x: total(Head(3), x))(x.astype(dtype))
+    assert ours.dtype == dtype
+    theirs = jax.grad(lambda x: total(plain, x))(x)
+    assert_allclose(ours.astype(jnp.float32), theirs, atol=bound)
