@@ -129,9 +129,10 @@ class Head(nn.Module):
         shape = (1, 1, x.shape[-1], self.features)
         kernel = self.param("kernel", normal_init, shape) * (1.0 / math.sqrt(x.shape[-1]))
         kernel, exact = kernel[0, 0].astype(x.dtype), jnp.promote_types(x.dtype, jnp.float32)
-        y = jnp.dot(x.reshape(-1, x.shape[-1]), kernel, preferred_element_type=exact)
+        # Not flattened: a TPU would copy the map for that.
+        y = jnp.einsum("nhwi,io->nhwo", x, kernel, preferred_element_type=exact)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return bias_act(y.reshape(*x.shape[:-1], -1), bias, act=False)
+        return bias_act(y, bias, act=False)
 
 
 class EqualDense(nn.Module):

@@ -101,21 +101,21 @@ class Run:
             account.tell_single(self.info.counts)
         if self.method.learns_masks:
             account.tell_masks(self.cached, config.method)
-        whole, key = sharding.replicated(self.mesh), jax.random.key(config.seed)
+        key = jax.random.key(config.seed)
 
         def infer(ema, request):
             # One noise for all grids of a run: they differ by training alone.
             noise = self.method.draw_noise(key, self.rows)
             return self.method.infer(ema, request, noise)
 
-        self.infer = jax.jit(infer, out_shardings=whole)
-        if self.method.score:
-            self.score = jax.jit(
-                lambda ema, batch: self.method.score(ema, batch, key), out_shardings=whole
-            )
+        def score(ema, batch):
+            return self.method.score(ema, batch, key)
+
+        self.infer = programs_lib.seldom(infer, self.mesh)
+        self.score = programs_lib.seldom(score, self.mesh) if self.method.score else None
         self.classify = None
         if self.method.classify:
-            self.classify = jax.jit(self.method.classify, out_shardings=whole)
+            self.classify = programs_lib.seldom(self.method.classify, self.mesh)
 
     def train(self):
         """Restore or initialise, then step to the end."""

@@ -14,15 +14,17 @@ from dtgan.methods.registry import init_of
 log = logging.getLogger("dtgan")
 
 
+def seldom(run, mesh):
+    """Jit what runs once or a few times, replicated: on a CPU it compiles soon and runs slower."""
+    soon = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+    options = soon if jax.default_backend() == "cpu" else None
+    return jax.jit(run, out_shardings=sharding.replicated(mesh), compiler_options=options)
+
+
 def init_state(method, config, mesh):
     """Make the GanState of step 0, replicated over the devices of the mesh."""
-    # It runs once, so that a CPU's compiler need not make it fast. Not device_put: it may alias its
-    # input, which the step's donation would delete.
-    quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    init = jax.jit(
-        init_of(method, config), out_shardings=sharding.replicated(mesh), compiler_options=quick
-    )
-    return init(jax.random.key(config.seed))
+    # Not device_put: it may alias its input, which the step's donation would delete.
+    return seldom(init_of(method, config), mesh)(jax.random.key(config.seed))
 
 
 def lower(phase, method, config, mesh, state):
