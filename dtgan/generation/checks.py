@@ -62,12 +62,12 @@ class Looks(NamedTuple):
     contrasts: dict
 
 
-def look(sampler, source, cached, labels, threshold, strength=1.0):
+def look(sampler, source, cached, labels, threshold, strength=1.0, contrasts=True):
     """Look at the defects of some classes in their own images: `Looks`.
 
     source, cached: of fixed crops, and the same as a crops.CachedSource. threshold: of the
-    model's matte, drawn with `strength`. The surface underneath is the truth where the source knows
-    it, else the model's removal x1a.
+    model's matte, drawn with `strength`. contrasts: whether they are measured. The surface
+    underneath is the truth where the source knows it, else the model's removal x1a.
     """
     config, method, found = sampler.config, sampler.method, Looks({}, {})
     truth = knows_truth(source, config.data.res)
@@ -75,24 +75,25 @@ def look(sampler, source, cached, labels, threshold, strength=1.0):
     for label in labels:
         rows = np.flatnonzero(np.asarray(source.labels) == label)
         spread = np.linspace(0, len(rows) - 1, min(len(rows), LOOKED_AT)).round().astype(int)
-        measured = set(rows[spread].tolist()) if truth or removes else set()
+        measured = set(rows[spread].tolist()) if contrasts and (truth or removes) else set()
         rows = rows.tolist()
         for start in range(0, len(rows), RENDER):
             part = rows[start : start + RENDER]
             x1 = pipeline.load_records(config, cached, part)
             known = bool(x1["has_mask"].all())
             mask, masked, clean = x1["mask"], x1["has_mask"], None
+            asked = bool(measured.intersection(part))
             if truth and known:
-                clean = np.stack([source.clean(i) for i in part])
+                clean = np.stack([source.clean(i) for i in part]) if asked else None
                 matte = mask
-            elif removes and (not known or measured & set(part)):
+            elif removes and (not known or asked):
                 matte, clean = _removed(sampler, x1, strength)
                 own = np.where(matte > threshold, np.uint8(255), np.uint8(0))
                 mask = np.where(masked[:, None, None, None], mask, own)
                 masked = np.ones_like(masked)
             triples = zip(part, mask, masked, strict=True)
             found.masks.update((i, shape) for i, shape, there in triples if there)
-            if clean is not None:
+            if asked and clean is not None:
                 values = contrast(x1["image"], clean, matte)
                 pairs = zip(part, values.tolist(), strict=True)
                 found.contrasts.update((i, value) for i, value in pairs if i in measured)

@@ -148,7 +148,8 @@ def _checks(workdir, sampler, plan, opened, measured):
     looks, visibility = checks_lib.Looks({}, {}), None
     with ThreadPoolExecutor(1) as pool:  # defects are looked at while the other checks are made
         if defects is not None:
-            how = settings.mask_threshold, settings.strength
+            contrasts = measured and settings.min_contrast is None
+            how = settings.mask_threshold, settings.strength, contrasts
             looking = pool.submit(
                 checks_lib.look, sampler, defects, opened.cached[0], plan.labels, *how
             )
