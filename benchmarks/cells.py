@@ -30,21 +30,25 @@ def where(out, row, data, seed):
     return out / data / f"{row}-{seed}"
 
 
-def collect(out, single, seeds):
+def collect(out, single, seeds, known):
     """Read the figures of a data set's cells in `out`: {"baseline": errors, row: {seed: figures}}.
 
-    Errors are those on the test images that are in all experiments: a set may give some away.
+    known: those of earlier calls, which stay where `out` has no others. Errors are those on the
+    test images that are in all experiments of `out`: a set may give some away.
     """
     cells = {row: {s: where(out.parent, row, out.name, s) for s in range(seeds)} for row in ROWS}
     baseline = answers(out / f"baseline-{max(seeds, 1)}")
     told = {path: answers(path / "verdict") for row in cells.values() for path in row.values()}
     there = [set(one["ids"]) for one in (baseline, *told.values()) if one]
+    if not there and known:
+        return known
     common = sorted(set.intersection(*there)) if there else []
     found = {"baseline": errors(baseline, BASELINE, common), "test_images": len(common)}
     for row, paths in cells.items():
-        own = {s: figures(path, single, told[path], common) for s, path in paths.items()}
-        if row != DONOR and any(own.values()):
-            found[row] = own
+        own = {str(s): figures(path, single, told[path], common) for s, path in paths.items()}
+        own = known.get(row, {}) | {s: one for s, one in own.items() if one}
+        if row != DONOR and own:
+            found[row] = dict(sorted(own.items()))
     return found
 
 

@@ -14,7 +14,9 @@ without labels, which knows no classes, has a domain classifier of its own.
 Each step is a process that resumes; the same command goes on where it was, and a cell that failed
 is told with its reason (--retry tries it again). For several machines: --seeds=0 makes pilots and
 judges; copy OUT to all, give each --shard=0/4 ... 3/4, copy their cells together, and --table.
-Writes benchmarks/results/methods_{time,images}.json, where data sets of other calls stay.
+Writes benchmarks/results/methods_{time,images}.json at the end, and with --table at any time. Cells
+and numbers of steps that it has from other calls stay and are not made again, also where OUT is
+empty; delete what shall be.
 """
 
 import argparse
@@ -51,27 +53,29 @@ def main(argv=None):
     """Run what is missing, then write the figures of all cells."""
     args = parse(argv)
     cli.setup_logging()
+    file = record.ROOT / f"benchmarks/results/methods_{args.equal}.json"
     described = {"minutes" if args.equal == "time" else "kimg": args.budget}
     described |= {name: getattr(args, name) for name in ("num_fake", "num_per_class")}
     try:
         same_or_refuse(args.out / "grid.json", described, "a grid")
+        known = read_known(file, described)
         sets = open_sets(args)
         if not args.table:
-            run_all(args, sets)
+            run_all(args, sets, known)
     except ConfigError as error:
         sys.exit(f"error: {error}")
     except grid.Stopped as stopped:
         sys.exit(f"{stopped}; the same command goes on")
     if args.of > 1 and not args.table:
         return
-    file = record.ROOT / f"benchmarks/results/methods_{args.equal}.json"
-    cells = (read_json(file) or {}).get("cells", {})
-    cells |= {
-        name: collect(args.out / name, data.single, args.seeds) for name, data in sets.items()
-    }
+    cells, steps = known.get("cells", {}), known.get("steps", {})
+    for name, data in sets.items():
+        cells[name] = collect(args.out / name, data.single, args.seeds, cells.get(name, {}))
+        if args.equal == "time":
+            steps[name] = {row: n for row in ROWS if (n := steps_of(args, row, name, known))}
     record.write(
         file,
-        {"equal": args.equal, **described, "cells": cells},
+        {"equal": args.equal, **described, "steps": steps, "cells": cells},
         config="those of benchmarks/rows.py",
         hardware=f"one of {os.cpu_count()} CPU cores a process, jax {jax.__version__}, float32",
         time=f"{args.budget:g} {'minutes' if args.equal == 'time' else 'thousand images'} a cell",
@@ -115,6 +119,18 @@ def parse(argv):
     return args
 
 
+def read_known(file, described):
+    """Read the results of earlier calls, {} without. Raises ConfigError for other terms."""
+    known = read_json(file) or {}
+    for name, value in described.items():
+        if known and known.get(name) != value:
+            raise ConfigError(
+                f"{file.relative_to(record.ROOT)} has cells with {name}={known.get(name)}, these "
+                f"have {name}={value}; move it away, or use the old values"
+            )
+    return known
+
+
 def open_sets(args):
     """Name the Data of the flags, and write the few-shot sets that are missing: {name: Data}.
 
@@ -146,23 +162,37 @@ def in_folder(path):
     return ("--config.data.source=folder", f"--config.data.path={path}")
 
 
-def run_all(args, sets):
-    """Run pilots and baselines, then the cells; those that others need come first."""
+def run_all(args, sets, known):
+    """Run pilots and baselines, then the cells, by seeds; those that others need come first."""
     groups = [(name, seed) for seed in range(args.seeds) for name in sets][args.part :: args.of]
+    cells = [cell for group in groups for cell in missing(args, sets, known, *group)]
+    if args.seeds:
+        rows = {name: [cell.row for cell in cells if cell.data == name] for name in sets}
+    else:
+        rows = {name: chosen(args.rows, data) for name, data in sets.items()}
     pool = grid.Pool(grid.cores(args.jobs))
-    mine = {name: sets[name] for name, _ in groups} if groups else sets
-    if any(data.few for data in mine.values()):
+    mine = [name for name in sets if rows[name]]
+    if any(sets[name].few for name in mine):
         pool.each(lambda core, name: judge(args, name, few_shot(args, name), core), [JUDGES])
-    pool.each(lambda core, name: prepare(args, name, mine[name], core), mine)
-    cells = [
-        Cell(row, name, seed, where(args.out, row, name, seed))
-        for name, seed in groups
-        for row in chosen(args.rows, sets[name])
-    ]
+    pool.each(lambda core, name: prepare(args, name, sets[name], rows[name], known, core), mine)
     needed = {name for row in args.rows for name in (ROWS[row].donor, ROWS[row].drawn_by)}
-    for first in (True, False):
-        part = [cell for cell in cells if (cell.row in needed) == first]
-        pool.each(lambda core, cell: run(args, cell, sets[cell.data], core), part)
+    for seed in range(args.seeds):
+        for first in (True, False):
+            part = [c for c in cells if c.seed == seed and (c.row in needed) == first]
+            pool.each(lambda core, cell: run(args, cell, sets[cell.data], known, core), part)
+
+
+def missing(args, sets, known, name, seed):
+    """List the Cells of a data set and seed whose figures are not known, and what they need."""
+
+    def told(row):
+        figures = known.get("cells", {}).get(name, {}).get(row, {}).get(str(seed))
+        return figures and not (args.retry and ("failed" in figures or figures.get("unused")))
+
+    rows = [row for row in chosen(args.rows, sets[name]) if row != DONOR and not told(row)]
+    return [
+        Cell(row, name, seed, where(args.out, row, name, seed)) for row in chosen(rows, sets[name])
+    ]
 
 
 def chosen(rows, data):
@@ -181,11 +211,12 @@ def judge(args, name, data, core):
         grid.evaluate(path, 60, core=core)
 
 
-def prepare(args, name, data, core):
-    """Make a data set's domain classifier, its pilots, and classifiers of its real images."""
+def prepare(args, name, data, rows, known, core):
+    """Make a data set's domain classifier, pilots of rows, and classifiers of its real images."""
     if not data.few:
         judge(args, name, data, core)
-    for row in chosen(args.rows, data) if args.equal == "time" else ():
+    unknown = [row for row in rows if row not in known.get("steps", {}).get(name, {})]
+    for row in chosen(unknown, data) if args.equal == "time" else ():
         try:
             pilot(args, Cell(row, name, 0, args.out / name / "pilot"), data, core)
         except Failed as error:  # which is told by the row's cells
@@ -203,7 +234,7 @@ def pilot(args, cell, data, core):
         grid.train(cell.path / cell.row, [*given, f"--config.train.log_every={PILOT // 6}"], core)
 
 
-def run(args, cell, data, core):
+def run(args, cell, data, known, core):
     """Train, evaluate and use one cell.
 
     What fails leaves its reason: failed.txt where it has no report, unused.txt where no classifier
@@ -219,11 +250,11 @@ def run(args, cell, data, core):
     try:
         names = (row.donor, row.drawn_by)
         donors = {name: where(args.out, name, cell.data, cell.seed) / "run" for name in names}
-        grid.train(cell.run, [*flags(cell, data, donors), *duration(args, cell, data)], core)
+        grid.train(cell.run, [*flags(cell, data, donors), *duration(args, cell, data, known)], core)
         if cell.row == DONOR:
             return
-        known = grid.judge_of(args.out / judges / "pilot" / JUDGE) if row.named else None
-        grid.evaluate(cell.run, args.num_fake, known, core)
+        weights = grid.judge_of(args.out / judges / "pilot" / JUDGE) if row.named else None
+        grid.evaluate(cell.run, args.num_fake, weights, core)
         work = notes[1]
         if row.named:
             use(args, cell, data, core)
@@ -234,7 +265,7 @@ def run(args, cell, data, core):
         log.warning("%s, %s, seed %d: %s", cell.data, cell.row, cell.seed, error)
 
 
-def duration(args, cell, data):
+def duration(args, cell, data, known):
     """Make the flag of a cell's duration.
 
     Raises Failed where the row cannot learn from this data set, or its pilot failed.
@@ -244,13 +275,25 @@ def duration(args, cell, data):
         raise Failed("the defects of this data set have no masks")
     if not row.trained:
         return []
-    budget = args.budget / 2 if row.donor or cell.row == DONOR else args.budget
     if args.equal == "images":
-        return [f"--config.train.duration={budget:g}kimg"]
-    speed = grid.rate(args.out / cell.data / "pilot" / cell.row, "steps_per_s")
-    if speed is None:
+        return [f"--config.train.duration={budget_of(args, cell.row):g}kimg"]
+    steps = steps_of(args, cell.row, cell.data, known)
+    if steps is None:
         raise Failed("its pilot failed")
-    return [f"--config.train.duration={max(1, round(60 * budget * speed))}steps"]
+    return [f"--config.train.duration={steps}steps"]
+
+
+def steps_of(args, row, data, known):
+    """Number of steps of a row in its time, by earlier calls or its pilot; None without a pilot."""
+    if steps := known.get("steps", {}).get(data, {}).get(row):
+        return steps
+    speed = grid.rate(args.out / data / "pilot" / row, "steps_per_s")
+    return speed and max(1, round(60 * budget_of(args, row) * speed))
+
+
+def budget_of(args, row):
+    """Minutes or thousand images of a row: half of them where it starts from another, or is it."""
+    return args.budget / 2 if ROWS[row].donor or row == DONOR else args.budget
 
 
 def flags(cell, data, donors):

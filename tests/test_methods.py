@@ -140,6 +140,32 @@ def test_a_finished_grid_starts_nothing(processes, tmp_path):
     assert run(tmp_path, *given, "--table")["cells"] == found["cells"]
 
 
+def test_an_empty_folder_goes_on_from_the_results(processes, tmp_path):
+    """Seeds and rows of earlier calls stay; new ones take the numbers of steps that others took."""
+    rows = "--rows=layered,dfmgan"
+    first = run(tmp_path, rows, "--seeds=1")
+    speed, started = dict(SPEED), len(processes.started)
+    SPEED.update(dict.fromkeys(speed, 99.0))  # a faster machine
+    try:
+        (tmp_path / "runs").rename(tmp_path / "lost")
+        second = run(tmp_path, rows, "--seeds=2")
+    finally:
+        SPEED.update(speed)
+    ends = [
+        (flag(given, "workdir") or "").removeprefix(f"{tmp_path}/runs/time/procedural/")
+        for module, given in processes.started[started:]
+        if module == "dtgan.main"
+    ]
+    assert ends == ["pilot/layered", "surfaces-1/run", "layered-1/run", "dfmgan-1/run"]
+    assert second["steps"] == first["steps"]
+    cells = second["cells"]["procedural"]
+    assert cells["layered"]["0"] == first["cells"]["procedural"]["layered"]["0"]
+    assert cells["layered"]["1"]["step"] == cells["layered"]["0"]["step"]
+    assert set(cells["dfmgan"]) == {"0", "1"} and len(cells["baseline"]) == 2
+    with pytest.raises(SystemExit, match=r"methods_time.json has cells with minutes=12, these"):
+        methods.main([f"--out={tmp_path}/other", rows, "--minutes=6"])
+
+
 def test_failures_are_told_and_hinder_no_other_row(processes, tmp_path):
     processes.broken = ("stylegan2.py",)
     given = ("--rows=stylegan2,layered", "--seeds=1")
