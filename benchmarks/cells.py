@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks import grid
-from benchmarks.rows import DONOR, FIGURES, ROWS, SINGLE_FIGURES
+from benchmarks.rows import CLASS_FIGURES, DONOR, FIGURES, ROWS, SINGLE_FIGURES
 
 BASELINE, ALONE, ADDED = "real+classic", "synthetic", "real+synthetic+classic"
 
@@ -44,6 +44,7 @@ def collect(out, single, seeds, known):
         return known
     common = sorted(set.intersection(*there)) if there else []
     found = {"baseline": errors(baseline, BASELINE, common), "test_images": len(common)}
+    found["baseline_by_class"] = by_class(baseline, BASELINE, common)
     for row, paths in cells.items():
         own = {str(s): figures(path, single, told[path], common) for s, path in paths.items()}
         own = known.get(row, {}) | {s: one for s, one in own.items() if one}
@@ -68,8 +69,13 @@ def figures(path, single, told, common):
         "peak_mb": spent["peak_mb"],
         **{name: grid.dig(report, way) for name, way in FIGURES.items()},
         **{k: grid.dig(report, ("per_class", single, key)) for k, key in SINGLE_FIGURES.items()},
+        "by_class": {
+            name: {key: row.get(way) for key, way in CLASS_FIGURES.items()}
+            for name, row in report.get("per_class", {}).items()
+        },
         "error_alone": next(iter(errors(told, ALONE, common)), None),
         "error_added": next(iter(errors(told, ADDED, common)), None),
+        "error_added_by_class": by_class(told, ADDED, common),
         "unused": unused.read_text().strip() if unused.exists() else None,
     }
 
@@ -79,8 +85,9 @@ def answers(path):
     file = path / "predictions.npz"
     if not file.exists():
         return {}
+    classes = json.loads((path / "verdict.json").read_text())["classes"]
     with np.load(file) as found:
-        return dict(found)
+        return dict(found) | {"classes": classes}
 
 
 def errors(told, arm, common):
@@ -89,3 +96,12 @@ def errors(told, arm, common):
         return []
     kept = np.isin(told["ids"], common)
     return (told[arm] != told["truth"])[:, kept].mean(1).tolist()
+
+
+def by_class(told, arm, common):
+    """Compute an arm's errors on the test images of each class: {class: mean over its seeds}."""
+    if arm not in told:
+        return {}
+    kept, wrong = np.isin(told["ids"], common), told[arm] != told["truth"]
+    rows = {name: kept & (told["truth"] == k) for k, name in enumerate(told["classes"])}
+    return {name: float(wrong[:, own].mean()) for name, own in rows.items() if own.any()}

@@ -107,6 +107,11 @@ FIGURES = {  # name -> path in the report
     "copies_floor": ("copies", "held_out_rate"),
     "drawn_per_s": ("images_per_second",),
 }
+CLASS_FIGURES = {  # of every class: name -> key of its report
+    "fid": "fid_matched",
+    "kid_x1e3": "kid_x1e3",
+    "clustered_lpips": "clustered_lpips_matched",
+}
 SINGLE_FIGURES = {  # of the class that models of one class learn: name -> key of its report
     "single_num_real": "num_real",
     "single_fid": "fid_matched",

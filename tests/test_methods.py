@@ -19,6 +19,7 @@ SPEED = {
     "stylegan2.py": 8.0,
     "cdc.py": 4.0,
 }  # steps a second
+TOLD = ("baseline", "baseline_by_class", "test_images")  # of every data set
 NO_MASKS = "the defects of this data set have no masks"
 
 
@@ -58,6 +59,7 @@ class Processes:
         step = json.loads((workdir / "summary.json").read_text())["step"]
         (workdir / "eval").mkdir(exist_ok=True)
         report = {"step": step, "overall": {"fid_matched": 12.5}, "images_per_second": 40.0}
+        report["per_class"] = {"tear": {"fid_matched": 14.0, "kid_x1e3": 3.0}}
         (workdir / f"eval/{step}.json").write_text(json.dumps(report))
         if not flag(given, "weights"):
             (workdir / "domain-1.safetensors").touch()
@@ -71,7 +73,7 @@ class Processes:
         arms = dict.fromkeys(flag(given, "arms").split(","), answers)
         ids = np.array(["a", "b", "c", "d"])
         np.savez(workdir / "predictions.npz", truth=np.array([1, 0, 0, 0]), ids=ids, **arms)
-        (workdir / "verdict.json").touch()
+        (workdir / "verdict.json").write_text(json.dumps({"classes": ["normal", "tear", "mark"]}))
 
 
 def written(path, *_, **__):
@@ -100,13 +102,17 @@ def run(tmp_path, *given):
 def test_rows_have_equal_time(processes, tmp_path):
     found = run(tmp_path, "--rows=layered,dfmgan", "--seeds=2", "--minutes=10")["cells"]
     cells = found["procedural"]
-    assert set(cells) == {"baseline", "test_images", "layered", "dfmgan"}
+    assert set(cells) == {*TOLD, "layered", "dfmgan"}
     assert set(cells["layered"]) == {"0", "1"} and cells["test_images"] == 4
     assert cells["layered"]["0"]["step"] == 10 * 60 * 5
     # The half of it: the other is of the surfaces that it starts from.
     assert cells["dfmgan"]["1"]["step"] == 5 * 60 * 10
     assert cells["dfmgan"]["1"]["fid"] == 12.5 and cells["dfmgan"]["1"]["peak_mb"] == 700
     assert cells["dfmgan"]["0"]["error_alone"] == 0.25 and cells["baseline"][1] == 0.25
+    by_class = cells["dfmgan"]["0"]["error_added_by_class"]
+    assert by_class == cells["baseline_by_class"] == {"normal": pytest.approx(1 / 3), "tear": 0}
+    tears = {"fid": 14.0, "kid_x1e3": 3.0, "clustered_lpips": None}
+    assert cells["dfmgan"]["1"]["by_class"] == {"tear": tears}
     runs = tmp_path / "runs/time/procedural"
     trained = [given for module, given in processes.started if module == "dtgan.main"]
     started = {flag(given, "workdir"): flag(given, "config.init.workdir") for given in trained}
@@ -224,7 +230,7 @@ def test_methods_that_need_masks_do_without_where_others_draw_them(processes, tm
 def test_few_shot_sets_have_their_rows_and_a_common_judge(processes, tmp_path):
     found = run(tmp_path, "--data=steel-1,steel-2", "--seeds=1", "--minutes=1")["cells"]
     few = {name for name, row in ROWS.items() if row.few} - {"surfaces"}
-    assert set(found["steel-2"]) == set(found["steel-1"]) == {"baseline", "test_images", *few}
+    assert set(found["steel-2"]) == set(found["steel-1"]) == {*TOLD, *few}
     judged = [given for module, given in processes.started if module == "dtgan.evaluate"]
     judges = {flag(given, "weights") for given in judged}
     assert judges == {None, f"{tmp_path}/runs/time/steel-60/pilot/layered/domain-1.safetensors"}
