@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import grid, methods, record
+from benchmarks import figures, grid, methods, papers, record
 from benchmarks.cells import Cell
 from benchmarks.pages import methods as pages
 from benchmarks.rows import FIGURES, FOLDERS, PROCEDURAL, ROWS, SINGLE_FIGURES
@@ -315,7 +315,7 @@ def cells(figure="fid", **figures):
     }
 
 
-CLAIM = pages.Claim("a table", "dfmgan", "cdc", "fid", (1, 2))
+CLAIM = papers.Claim("a table", "dfmgan", "cdc", "fid", (1, 2))
 
 
 @pytest.mark.parametrize(
@@ -346,12 +346,14 @@ def test_an_ordering_tells_its_interval():
 
 
 def test_claims_are_of_rows_that_exist():
-    for claim in pages.CLAIMS:
+    for claim in papers.CLAIMS:
         assert {claim.better, claim.worse} <= {*ROWS, "baseline"}
         assert claim.figure in {*FIGURES, *SINGLE_FIGURES, "error_alone", "error_added"}
         assert (
             claim.values[0] > claim.values[1] if claim.more else claim.values[0] < claim.values[1]
         )
+    for paper in papers.PAPERS.values():
+        assert list(paper.values.values()) == sorted(paper.values.values(), reverse=paper.more)
     assert set(pages.NAMES) == set(ROWS) - {"surfaces"} | {"baseline"}
 
 
@@ -364,5 +366,13 @@ def test_the_tables_tell_scores_and_failures(processes, tmp_path, monkeypatch):
     assert "| 2 | 3600 | 0.200 ± 0.000 | 12 ± 0 (-) |" in layered
     assert [NO_MASKS in line for line in others] == [True]
     assert "CDC" in pages.one_class("neu_steel")[-2]
+    assert pages.paper("dfmgan_1_lpips")[2:][1] == "| Crop&Paste | 0.2058 | - |"
+    assert pages.paper("defect_gan_3")[4] == "| real images alone | 29.75 | 25.0 ± 0.0 |"
+    tears = [line for line in pages.thesis("neu_steel") if line.startswith("| tear ")]
+    assert tears == ["| tear | 0.74 | 0.06 | - | - | 15.2 | 9.1 | 0.0 | - |"]
+    few = {name: papers.PAPERS[name] for name in ("dfmgan_1_kid", "defect_gan_3")}
+    monkeypatch.setattr(figures, "PAPERS", few)
+    figures.main([f"--out={tmp_path}"])
+    assert {path.stem for path in tmp_path.glob("*.png")} == {f"paper_{name}" for name in few}
     told = pages.orderings("neu_steel")
-    assert len(told) == 2 + len(pages.CLAIMS) and all("cannot tell" in line for line in told[2:])
+    assert len(told) == 2 + len(papers.CLAIMS) and all("cannot tell" in line for line in told[2:])

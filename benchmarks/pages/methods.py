@@ -1,14 +1,20 @@
 """The tables of all methods on equal terms, and the papers' orderings seen in them."""
 
-import itertools
 from typing import NamedTuple
 
 from scipy import stats
 
 from benchmarks.pages.markdown import read, spread, table
+from benchmarks.papers import (
+    BASELINE,
+    CLAIMS,
+    PAPERS,
+    THESIS_ERROR,
+    THESIS_FID,
+    figure_of,
+)
 from benchmarks.rows import ROWS
 
-BASELINE = "baseline"
 NAMES = {
     BASELINE: "real images alone",
     "layered": "layered (ours)",
@@ -72,93 +78,6 @@ SINGLE = {
 HOLDS, REVERSED, OPEN = "holds", "the reverse holds", "cannot tell"
 
 
-class Claim(NamedTuple):
-    """What a paper's table says: `better` has the lower figure, the higher one where `more`.
-
-    values: the paper's, of better and worse.
-    """
-
-    source: str
-    better: str
-    worse: str
-    figure: str
-    values: tuple
-    more: bool = False
-
-
-def _claims():
-    """List what the papers' tables say."""
-    fid = {  # Defect-GAN, table 1
-        "defect_gan": 65.6,
-        "cyclegan": 94.5,
-        "stargan_spade": 103.0,
-        "stackgan_cond": 132.1,
-        "diffaug": 142.4,
-        "stylegan2": 148.2,
-        "stargan": 295.1,
-    }
-    for better, worse in itertools.pairwise(fid):
-        figure = "single_fid" if _single(better, worse) else "fid"
-        yield Claim("Defect-GAN, table 1", better, worse, figure, (fid[better], fid[worse]))
-    parts = {  # table 2
-        "stargan": 295.1,
-        "stargan_spade": 103.0,
-        "scc_ani": 99.7,
-        "scc_lwc": 76.8,
-        "scc_lwc_sc": 69.5,
-        "defect_gan": 65.6,
-    }
-    steps = ["stargan stargan_spade", "stargan_spade scc_ani", "stargan_spade scc_lwc"]
-    for step in [*steps, "scc_lwc scc_lwc_sc", "scc_lwc_sc defect_gan"]:
-        worse, better = step.split()
-        yield Claim("Defect-GAN, table 2", better, worse, "fid", (parts[better], parts[worse]))
-    error = {  # table 3, ResNet-34: 100 % less its accuracy
-        "defect_gan": 24.52,
-        "stargan_spade": 28.10,
-        BASELINE: 29.75,
-        "stackgan_cond": 37.41,
-    }
-    for better, worse in (
-        ("defect_gan", BASELINE),
-        ("stargan_spade", BASELINE),
-        (BASELINE, "stackgan_cond"),
-    ):
-        values = error[better], error[worse]
-        yield Claim("Defect-GAN, table 3, error %", better, worse, "error_added", values)
-    kid_lpips = {  # DFMGAN, table 1, means over its four defects
-        "finetune": (30.68, 0.1381),
-        "diffaug": (26.50, 0.0524),
-        "cdc": (261.80, 0.0473),
-        "paste": (None, 0.2058),
-        "sdgan": (159.74, 0.1630),
-        "defect_gan": (33.33, 0.1913),
-    }
-    for worse, (kid, lpips) in kid_lpips.items():
-        prefix = "single_" if _single(worse) else ""
-        if kid is not None:
-            figure = f"{prefix}kid_x1e3"
-            yield Claim("DFMGAN, table 1, KID", "dfmgan", worse, figure, (21.16, kid))
-        figure = f"{prefix}clustered_lpips"
-        values = 0.2428, lpips
-        yield Claim("DFMGAN, table 1, clustered LPIPS", "dfmgan", worse, figure, values, more=True)
-    wrong = {  # table 2: 100 % less its accuracy, means over three partitions
-        "finetune": 28.48,
-        "diffaug": 34.72,
-        "paste": 40.97,
-        "defect_gan": 38.89,
-    }
-    for worse, value in wrong.items():
-        yield Claim("DFMGAN, table 2, error %", "dfmgan", worse, "error_alone", (18.06, value))
-    yield Claim("thesis, error %", "dtgan", BASELINE, "error_added", (5.42, 9.03))
-
-
-def _single(*names):
-    return any(ROWS[name].single for name in names)
-
-
-CLAIMS = tuple(_claims())
-
-
 def equal_time(data):
     """List the scores of the methods on a data set, each trained for the same time."""
     return _methods(read("methods_time")["cells"][data], COLUMNS, single=False)
@@ -185,15 +104,61 @@ def orderings(data):
     return table(("table", "says", "paper's", "here better by", ""), rows)
 
 
+def paper(name):
+    """Set a paper's table beside the same figure of every data set here."""
+    told, cells = PAPERS[name], read("methods_time")["cells"]
+    factor, digits = scale_of(told.figure)
+    rows = []
+    for row, value in told.values.items():
+        figure = figure_of(told.figure, row)
+        ours = [values_of(cells[data], row, figure) for data in cells]
+        mark = " (one class)" if figure != told.figure else ""
+        texts = [spread(own, digits, factor) + mark if own else "-" for own in ours]
+        rows.append((NAMES[row], value, *texts))
+    return table(("method", f"{told.source}: paper's", *cells), rows)
+
+
+def thesis(data):
+    """Set the thesis's tables 4.3 and 4.9, by class, beside its model's figures on a data set."""
+    cells = read("methods_time")["cells"][data]
+    own = [cell for cell in cells.get("dtgan", {}).values() if "failed" not in cell]
+    rows = []
+    for name, (without, added) in THESIS_ERROR.items():
+        fid, kid = THESIS_FID.get(name, ("-", "-"))
+        scores = [cell["by_class"].get(name, {}) for cell in own]
+        found = [
+            _list([score.get("fid") for score in scores]),
+            _list([score.get("kid_x1e3") for score in scores]),
+            _list([cells["baseline_by_class"].get(name)], 1, 100),
+            _list([cell["error_added_by_class"].get(name) for cell in own], 1, 100),
+        ]
+        rows.append((name, fid, kid, *found[:2], without, added, *found[2:]))
+    heads = "FID, table 4.3", "KID", "FID here", "KID x1e3 here"
+    errors = "error %, table 4.9: without", "with", "here without", "here with"
+    return table(("class", *heads, *errors), rows)
+
+
+def _list(values, digits=0, factor=1):
+    there = [value for value in values if value is not None]
+    return spread(there, digits, factor) if there else "-"
+
+
+def scale_of(figure):
+    """Tell how to print a figure: (factor, digits)."""
+    if figure.startswith("error"):
+        return 100, 1
+    return 1, 2 if figure == "clustered_lpips" else 0
+
+
 def judge(claim, cells):
     """Tell whether a claim holds: (word, text), by Welch's 95 % interval over the rows' seeds.
 
     The difference is that by which `better` is better. Errors are told in %.
     """
-    better, worse = (_values(cells, name, claim.figure) for name in (claim.better, claim.worse))
+    better, worse = (values_of(cells, name, claim.figure) for name in (claim.better, claim.worse))
     if min(len(better), len(worse)) < 2:
         return OPEN, f"{len(better)} and {len(worse)} seeds"
-    sign, factor = -1 if claim.more else 1, 100 if claim.figure.startswith("error") else 1
+    sign, factor = -1 if claim.more else 1, scale_of(claim.figure)[0]
     first, second = ([sign * factor * value for value in row] for row in (worse, better))
     gain = sum(first) / len(first) - sum(second) / len(second)
     if len({*first}) == len({*second}) == 1:  # without spread there is no interval
@@ -203,8 +168,8 @@ def judge(claim, cells):
     return word, f"{gain:+.3g} [{low:+.3g}, {high:+.3g}], {len(better)} and {len(worse)} seeds"
 
 
-def _values(cells, name, figure):
-    """Read a figure of a row, a seed each, of seeds that have it."""
+def values_of(cells, name, figure):
+    """Read a figure of a row from a data set's cells, a seed each, of seeds that have it."""
     if name == BASELINE:
         return cells[BASELINE]
     found = [(cell or {}).get(figure) for cell in cells.get(name, {}).values()]
@@ -243,5 +208,4 @@ def _told(cells, column):
 
 
 def _spread(cells, name, digits, factor=1):
-    values = [cell[name] for cell in cells if cell[name] is not None]
-    return spread(values, digits, factor) if values else "-"
+    return _list([cell[name] for cell in cells], digits, factor)
