@@ -98,10 +98,10 @@ def planted():
     return table(["what is added", "error without, %", "error with, %", "truth", "answer"], rows)
 
 
-def few_shot():
+def few_shot(file="few_shot"):
     """List errors and recovery by the number of real defects a class."""
     rows = []
-    for number, row in read("few_shot")["rows"].items():
+    for number, row in read(file)["rows"].items():
         errors = [within(row["errors"][key]["error"], 1, 100) for key in few_shot_bench.CURVES]
         share, verdict = row["recovery"], row["verdict"]
         low, high = share["ci95"]
@@ -111,9 +111,9 @@ def few_shot():
     return table(head, rows)
 
 
-def few_shot_classes():
+def few_shot_classes(file="few_shot"):
     """List the error of each class by the number of real defects a class, without and with."""
-    told = read("few_shot")["rows"]
+    told = read(file)["rows"]
     labels = list(next(iter(told.values()))["errors"]["real"]["per_class_error"])
     rows = [
         (
