@@ -40,7 +40,7 @@ from dtgan.files import read_json, same_or_refuse
 log = logging.getLogger("dtgan")
 
 HELD_OUT, NORMALS = 40, 300  # test defects a class of few-shot sets; their normals to train on
-PILOT = 150  # steps
+PILOT = 90  # steps
 CLASSIFIER = (
     "--config=configs/classifier.py:quick",
     "--net=resnet18w16",
