@@ -15,8 +15,10 @@ same command goes on.
 import argparse
 import json
 import logging
+import os
 import pathlib
 
+import jax
 import numpy as np
 
 from benchmarks import record
@@ -64,7 +66,13 @@ def main(argv=None):
         "others_left_out": sum(len(set(c["left_out"]) - {c["harmful"]}) for c in choices),
         "null": null(config, out / "null", trainer),
     }
-    record.write(record.ROOT / "benchmarks/results/choosing.json", found)
+    record.write(
+        record.ROOT / "benchmarks/results/choosing.json",
+        found,
+        config=f"{args.net}, {args.steps} steps, {args.res} px",
+        hardware=f"{os.cpu_count()} CPU cores, jax {jax.__version__}, float32",
+        seeds=f"{args.sets} sets; {SEEDS} a comparison",
+    )
     print(json.dumps(found, indent=2))
 
 
