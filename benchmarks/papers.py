@@ -131,22 +131,14 @@ PAPERS = {
         "thesis, error %", "error_added", {"dtgan": 5.42, BASELINE: 9.03}, (("dtgan", BASELINE),)
     ),
 }
-THESIS_FID = {  # table 4.3: FID, KID
-    "scratch": (2.45, 0.10),
-    "shell": (4.93, 0.07),
-    "mark": (0.72, 0.13),
-    "scoring": (7.12, 0.11),
-    "tear": (0.74, 0.06),
-    "notching": (1.15, 0.19),
-}
-THESIS_ERROR = {  # table 4.9: error % without and with synthetic images
-    "scratch": (0.0, 11.4),
-    "shell": (77.8, 11.1),
-    "mark": (6.2, 3.1),
-    "scoring": (11.1, 0.0),
-    "tear": (15.2, 9.1),
-    "notching": (0.0, 0.0),
-    "normal": (0.0, 0.0),
+THESIS = {  # tables 4.3 and 4.9: FID, KID, error % without and with synthetic images
+    "scratch": (2.45, 0.10, 0.0, 11.4),
+    "shell": (4.93, 0.07, 77.8, 11.1),
+    "mark": (0.72, 0.13, 6.2, 3.1),
+    "scoring": (7.12, 0.11, 11.1, 0.0),
+    "tear": (0.74, 0.06, 15.2, 9.1),
+    "notching": (1.15, 0.19, 0.0, 0.0),
+    "normal": ("-", "-", 0.0, 0.0),
 }
 
 

@@ -5,14 +5,7 @@ from typing import NamedTuple
 from scipy import stats
 
 from benchmarks.pages.markdown import read, spread, table
-from benchmarks.papers import (
-    BASELINE,
-    CLAIMS,
-    PAPERS,
-    THESIS_ERROR,
-    THESIS_FID,
-    figure_of,
-)
+from benchmarks.papers import BASELINE, CLAIMS, PAPERS, THESIS, figure_of
 from benchmarks.rows import ROWS
 
 NAMES = {
@@ -123,8 +116,7 @@ def thesis(data):
     cells = read("methods_time")["cells"][data]
     own = [cell for cell in cells.get("dtgan", {}).values() if "failed" not in cell]
     rows = []
-    for name, (without, added) in THESIS_ERROR.items():
-        fid, kid = THESIS_FID.get(name, ("-", "-"))
+    for name, (fid, kid, without, added) in THESIS.items():
         scores = [cell["by_class"].get(name, {}) for cell in own]
         found = [
             _list([score.get("fid") for score in scores]),
