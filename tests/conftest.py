@@ -34,6 +34,8 @@ hypothesis.settings.load_profile("dtgan")
 flags.FLAGS.mark_as_parsed()
 sys.path.insert(0, str(ROOT))  # configs/
 
+from dtgan import sharding  # noqa: E402
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -82,6 +84,16 @@ def freed():
         jax.clear_caches()
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
+
+
+@pytest.fixture(scope="module")
+def one_device():
+    """Meshes of one device, for tests of whole runs that are not about several: programs for eight
+    compile longer, and so does a checkpoint's share of each."""
+    with pytest.MonkeyPatch.context() as patch:
+        mesh = sharding.make_mesh(jax.devices()[:1])
+        patch.setattr(sharding, "make_mesh", lambda devices=None: mesh)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Files of a Network, each loaded again and compared with the original."""
 
+import functools
 import hashlib
 import importlib.util
 
@@ -64,7 +65,7 @@ def safetensors(network, path):
     name = network.about["network"]
     digest = published.write(path, network.state, name)
     params = network.restore(published.read(path, name, digest)[0])
-    return lambda *arrays: network.function(params, *arrays)
+    return functools.partial(jax.jit(network.function), params)
 
 
 def onnx(network, path):
@@ -91,7 +92,7 @@ def compare(network, run):
     Compared are batches of ROWS rows.
     """
     rng, worst = np.random.default_rng(0), 0.0
-    whole = jax.jit(lambda *arrays: network.function(network.params, *arrays))
+    whole = functools.partial(jax.jit(network.function), network.params)
     for rows in ROWS:
         arrays = [
             rng.integers(0, 256, (rows, *shape)).astype(dtype)

@@ -18,6 +18,7 @@ RECIPES = {
 }
 
 
+@pytest.mark.usefixtures("one_device")
 @pytest.mark.parametrize("name", RECIPES)
 def test_all_verbs(name, domain_weights, tmp_path, monkeypatch):
     config = cli.read_config(RECIPES[name])

@@ -1,10 +1,10 @@
 """Pins the contract of methods/base.py for every family, toys included, through the same code."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dtgan import sharding
 from dtgan.config import ConfigError, base_config, diff, shrink, to_dict, validate
 from dtgan.data import pipeline
 from dtgan.data.procedural import CLASSES
@@ -37,12 +37,21 @@ def family(request):
 
 
 @pytest.fixture(scope="module")
-def drawer(family):
-    """A Sampler of untrained parameters, moved off their start: some begin at 0."""
+def state(family):
+    """The GanState of step 0 on the host, its means moved off their start: some begin at 0."""
     config, method = family
-    state = jax.jit(method.init)(jax.random.key(0), pipeline.batch_spec(config, method.reads))
-    ema = jax.tree.map(lambda x: x + 0.05 * jnp.cos(jnp.arange(x.size)).reshape(x.shape), state.ema)
-    return sampler.Sampler(config, CLASSES, 0, ema, method)
+    state = jax.device_get(programs.init_state(method, config, sharding.make_mesh()))
+
+    def move(x):
+        return (x + 0.05 * np.cos(np.arange(x.size)).reshape(x.shape)).astype(x.dtype)
+
+    return state._replace(ema=jax.tree.map(move, state.ema))
+
+
+@pytest.fixture(scope="module")
+def drawer(family, state):
+    config, method = family
+    return sampler.Sampler(config, CLASSES, 0, state.ema, method)
 
 
 def request_of(method, num, names=()):
@@ -158,9 +167,8 @@ def test_a_request_is_checked(family, drawer):
             drawer({})
 
 
-def test_a_checkpoint_alone_gives_the_sampler(family, drawer, tmp_path):
-    config, method = family
-    state = programs.init_state(method, config, drawer.mesh)._replace(ema=drawer.ema)
+def test_a_checkpoint_alone_gives_the_sampler(family, state, drawer, tmp_path):
+    config, _ = family
     store, data = Checkpoints(tmp_path), {"classes": list(CLASSES), "position": None}
     store.save(3, state, data, to_dict(config))
     store.close()
