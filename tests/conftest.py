@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import fcntl
+import functools
 import gc
 import os
 import pathlib
@@ -118,6 +119,17 @@ def run_main(compilation_cache):
         )
 
     return start
+
+
+@pytest.fixture(scope="session")
+def run_toy(run_main):
+    """Start the binary on a toy family, which compiles at once: for what holds for any family."""
+    return functools.partial(
+        run_main,
+        "--config=tests/smoke.py:tail",
+        "--config.data.classes=scratch",  # it cannot be told which one to draw
+        module="tests.methods.toys",
+    )
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from dtgan.data.procedural import CLASSES
 from dtgan.evaluation import domain
 from dtgan.weights import published
 from tests import smoke
+from tests.conftest import once
 
 QUICK = domain.Recipe(steps=3, batch_size=8)
 
@@ -21,9 +22,12 @@ def records():
 
 
 @pytest.fixture(scope="session")
-def domain_weights(records, tmp_path_factory):
+def domain_weights(records, shared):
     """(path, digest) of a hardly trained domain classifier."""
-    state = domain.train(records["image"], records["label"], 7, QUICK)
-    path = tmp_path_factory.mktemp("domain") / "domain.safetensors"
+    path = shared / "domain" / "domain.safetensors"
     network = domain.network_of(records["image"], CLASSES)
-    return path, published.write(path, state, network)
+    with once(path.parent) as first:
+        if first:
+            state = domain.train(records["image"], records["label"], 7, QUICK)
+            published.write(path, state, network)
+    return path, published.read(path, network)[1]
