@@ -134,11 +134,13 @@ def run_toy(run_main):
 
 @pytest.fixture(scope="session")
 def smoke_run(run_main, shared):
-    """The workdir of a run of the smoke config: 4 steps, checkpoints at 2 and 4."""
-    workdir = shared / "smoke"
+    """The workdir of a run of the smoke config: 4 steps, checkpoints at 2 and 4. Beside it, what
+    the run printed, as `smoke run.log`."""
+    workdir = shared / "smoke run"
     with once(workdir) as first:
         if first:
             process = run_main("--config=tests/smoke.py", f"--workdir={workdir}")
             output, _ = process.communicate(timeout=300)
             assert process.returncode == 0, output
+            workdir.with_suffix(".log").write_text(output)
     return workdir

@@ -26,15 +26,8 @@ def rows(workdir, name="loss/G"):
     return {r["step"]: r for r in map(json.loads, lines) if name in r}
 
 
-@pytest.fixture(scope="module")
-def smoke(run_main, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("runs") / "smoke run"
-    return workdir, *finish(run_main(SMOKE, f"--workdir={workdir}"))
-
-
-def test_smoke_run_leaves_everything_the_readme_promises(smoke):
-    workdir, rc, output = smoke
-    assert rc == 0, output
+def test_smoke_run_leaves_everything_the_readme_promises(smoke_run):
+    workdir, output = smoke_run, smoke_run.with_suffix(".log").read_text()
     good, damaged = verified_steps(workdir / "checkpoints")
     assert good == [2, 4] and not damaged
     items = {"state", "ema", "data", "config"}
@@ -52,15 +45,13 @@ def test_smoke_run_leaves_everything_the_readme_promises(smoke):
     assert len(output.splitlines()) < 15, output  # readable: no wall of warnings
 
 
-def test_same_command_again_has_nothing_to_do(smoke, run_main):
-    workdir, *_ = smoke
-    rc, output = finish(run_main(SMOKE, f"--workdir={workdir}"))
+def test_same_command_again_has_nothing_to_do(smoke_run, run_main):
+    rc, output = finish(run_main(SMOKE, f"--workdir={smoke_run}"))
     assert rc == 0 and "nothing to train" in output
 
 
-def test_checkpoint_alone_makes_images(smoke):
-    workdir, *_ = smoke
-    sampler = load(workdir)
+def test_checkpoint_alone_makes_images(smoke_run):
+    sampler = load(smoke_run)
     assert (sampler.step, sampler.classes[0], len(sampler.classes)) == (4, "normal", 7)
     rng = np.random.default_rng(0)
     request = {
@@ -70,7 +61,7 @@ def test_checkpoint_alone_makes_images(smoke):
     assert first["image"].shape == (2, 32, 32, 1) and first["mask"].max() <= 1
     np.testing.assert_array_equal(first["image"], again["image"])
     with pytest.raises(ValueError, match="good steps: 2, 4"):
-        load(workdir, 3)
+        load(smoke_run, 3)
 
 
 def test_sigterm_while_compiling_ends_well(run_main, tmp_path):
@@ -121,11 +112,10 @@ def test_numbers_that_blow_up_stop_the_run_and_keep_the_good_checkpoint(run_toy,
     assert {1, 2} & set(good) and not damaged and len(good) <= 2
 
 
-def test_other_architecture_is_refused_before_compiling(smoke, run_main):
-    workdir, *_ = smoke
-    rc, output = finish(run_main(SMOKE, f"--workdir={workdir}", "--config.model.ch=4"))
+def test_other_architecture_is_refused_before_compiling(smoke_run, run_main):
+    rc, output = finish(run_main(SMOKE, f"--workdir={smoke_run}", "--config.model.ch=4"))
     assert rc == 1 and "model.ch=2, this one has model.ch=4" in output
-    assert "compiled" not in output and verified_steps(workdir / "checkpoints")[0] == [2, 4]
+    assert "compiled" not in output and verified_steps(smoke_run / "checkpoints")[0] == [2, 4]
 
 
 # As many classes as the procedural set has: the compiled programs are the same.
