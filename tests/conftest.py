@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import fcntl
-import functools
 import gc
 import os
 import pathlib
@@ -34,8 +33,6 @@ hypothesis.settings.register_profile("dtgan", deadline=None, derandomize=True, m
 hypothesis.settings.load_profile("dtgan")
 flags.FLAGS.mark_as_parsed()
 sys.path.insert(0, str(ROOT))  # configs/
-
-from dtgan import sharding  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -87,16 +84,6 @@ def freed():
         ctypes.CDLL(None).malloc_trim(0)
 
 
-@pytest.fixture(scope="module")
-def one_device():
-    """Meshes of one device, for tests of whole runs that are not about several: programs for eight
-    compile longer, and so does a checkpoint's share of each."""
-    with pytest.MonkeyPatch.context() as patch:
-        mesh = sharding.make_mesh(jax.devices()[:1])
-        patch.setattr(sharding, "make_mesh", lambda devices=None: mesh)
-        yield
-
-
 @pytest.fixture(scope="session")
 def run_main(compilation_cache):
     """Start `python -m dtgan.main` as a user would: run_main(args, devices=1) -> Popen."""
@@ -119,17 +106,6 @@ def run_main(compilation_cache):
         )
 
     return start
-
-
-@pytest.fixture(scope="session")
-def run_toy(run_main):
-    """Start the binary on a toy family, which compiles at once: for what holds for any family."""
-    return functools.partial(
-        run_main,
-        "--config=tests/smoke.py:tail",
-        "--config.data.classes=scratch",  # it cannot be told which one to draw
-        module="tests.methods.toys",
-    )
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,6 @@ RECIPES = {
 }
 
 
-@pytest.mark.usefixtures("one_device")
 @pytest.mark.parametrize("name", RECIPES)
 def test_all_verbs(name, domain_weights, tmp_path, monkeypatch):
     config = cli.read_config(RECIPES[name])

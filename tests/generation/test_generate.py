@@ -125,18 +125,13 @@ def test_the_whole_mask_may_be_the_instance(arguments, tmp_path, capsys):
     assert "instances=whole, this one has instances=parts" in capsys.readouterr().err
 
 
-def test_a_run_trains_on_the_set(whole, run_toy, tmp_path):
+def test_a_run_trains_on_the_set(whole, run_main, tmp_path):
     data = ["--config.data.source=folder", f"--config.data.path={whole}"]
     share = (
         "--config.data.fractions=(0.34,0.33,0.33)"  # of three images a class, one for each split
     )
-    run = run_toy(
-        *data,
-        share,
-        "--config.data.classes=tear",
-        "--config.train.duration=1steps",
-        f"--workdir={tmp_path}",
-    )
+    config = "--config=tests/smoke.py"
+    run = run_main(config, *data, share, "--config.train.duration=1steps", f"--workdir={tmp_path}")
     output, _ = run.communicate(timeout=300)
     assert run.returncode == 0, output
     assert "tear 1" in output and "done" in output

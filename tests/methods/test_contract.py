@@ -50,6 +50,7 @@ def state(family):
 
 @pytest.fixture(scope="module")
 def drawer(family, state):
+    """A Sampler of untrained parameters."""
     config, method = family
     return sampler.Sampler(config, CLASSES, 0, state.ema, method)
 

@@ -126,10 +126,11 @@ def test_bfloat16_keeps_float32_parameters_and_tracks_the_losses(one_step):
 
 
 def test_bfloat16_follows_the_loss_curves_of_float32():
-    """Over 100 steps on the same batches, means of 20 steps: L_D within 1 %, L_G within 3 %.
+    """On the same batches: means of 20 steps, for 100 steps L_D within 1 %, L_G within 3 %; the
+    mean of steps 100 to 200 within 5 and 10 %.
 
-    Later ones part: what D has begun to tell by then depends on rounding, on that of the machine as
-    well. benchmarks/dtypes.py compares longer runs.
+    A longer mean there, since what D begins to tell in one run a little later than in the other
+    moves a mean of 20 steps by as much as 6 %.
     """
     curves = []
     for dtype in ("float32", "bfloat16"):
@@ -145,14 +146,18 @@ def test_bfloat16_follows_the_loss_curves_of_float32():
         source = catalog.open_source(config, "train")
         stream = pipeline.train_iterator(config, source, method.reads)
         step, losses = jax.jit(run_of(method, "step"), donate_argnums=0), []
-        for number in range(100):
+        for number in range(200):
             state, found = step(state._replace(step=jnp.int32(number)), next(stream))
             losses.append((float(found["loss/D"]), float(found["loss/G"])))
         stream.close()
-        curves.append(np.mean(np.reshape(losses, (5, 20, 2)), axis=1))
+        curves.append(np.mean(np.reshape(losses, (10, 20, 2)), axis=1))
     plain, half = curves
-    assert np.all(np.abs(half / plain - 1.0) < [0.01, 0.03]), half / plain
-    assert np.all(plain[-1] < plain[0])  # it learns: the curves are no constants
+    assert np.all(np.abs(half / plain - 1.0)[:5] < [0.01, 0.03]), half / plain
+    late = np.mean(half[5:], axis=0) / np.mean(plain[5:], axis=0)
+    assert np.all(np.abs(late - 1.0) < [0.05, 0.1]), half / plain
+    # It learns: the curves are no constants. Long means, since rounding, which differs from one
+    # number of threads to another, moves those of 20 steps by as much.
+    assert np.mean(plain[5:, 0]) < 0.98 * np.mean(plain[:3, 0])
 
 
 @pytest.mark.parametrize("name", JUDGED)
