@@ -16,7 +16,7 @@ def test_a_frozen_patch_discriminator_gives_the_same_logits_and_gradients():
     config = tiny(JUDGED[0], data__batch_size=2, augment__prob=0.0)
     court = Judges(config, CLASSES)
     image = jnp.zeros((1, 32, 32, 1))
-    params = court.init(jax.random.split(jax.random.key(0), 4), image)["Dpatch"]
+    params = jax.jit(court.init)(jax.random.split(jax.random.key(0), 4), image)["Dpatch"]
     x1, x2, _ = inputs(batch_of(config, READS))
     key = jax.random.key(1)
 
