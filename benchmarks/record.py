@@ -34,7 +34,16 @@ def command(argv):
         if value.startswith("/"):
             value = "DIR/" + pathlib.PurePath(value).name
         words.append(flag + sign + value)
-    return "launch/run.sh python -m " + shlex.join(words)
+    return "launch/run.sh python -m " + quoted(words)
+
+
+def quoted(words):
+    """Join words as a shell reads them; of a flag the value alone is quoted."""
+    parts = (word.partition("=") for word in words)
+    return " ".join(
+        f"{name}={shlex.quote(value)}" if sign and name.startswith("-") else shlex.quote(word)
+        for word, (name, sign, value) in zip(words, parts, strict=True)
+    )
 
 
 def commit(path):

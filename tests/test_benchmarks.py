@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import choosing as bench
-from benchmarks import few_shot, record
+from benchmarks import few_shot, folds, record
 from dtgan.classification import choosing, runner, settings, verdict
 from dtgan.config import base_config
 from dtgan.data import catalog
@@ -22,7 +22,7 @@ def test_a_result_tells_how_it_came_about(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", words)
     record.write(tmp_path / "results/copies.json", {"rows": 3})
     told = json.loads((tmp_path / "results/copies.json").read_text())
-    asked = "launch/run.sh python -m benchmarks.copies --res=32 '--out=DIR/a b' '--ways=x y'"
+    asked = "launch/run.sh python -m benchmarks.copies --res=32 --out='DIR/a b' --ways='x y'"
     assert told["rows"] == 3 and told["run"]["commands"] == [asked]
     assert re.fullmatch(r"[0-9a-f]{7,}(-dirty)?|unknown", told["run"]["commit"])
     assert datetime.date.fromisoformat(told["run"]["date"])
@@ -56,6 +56,36 @@ def test_the_learning_curve_is_a_table():
         }
     }
     assert few_shot.table(rows)[-1] == "| 12 | 25.0 | 25.0 | 25.0 | 0.50 [0.25, 0.75] |"
+
+
+def test_a_fold_tells_its_refusals_and_masks(tmp_path):
+    def drawn(name, **refused):
+        return json.dumps(
+            {"synthetic": True, "class": name, "recognised": None, "refused": refused}
+        )
+
+    model, images = tmp_path / "gan_0", tmp_path / "set_0"
+    images.mkdir()
+    normal = json.dumps({"synthetic": False, "class": "normal"})
+    lines = drawn("crack", cut=1), drawn("crack", cut=2, empty=1), drawn("break"), normal
+    (images / "manifest.jsonl").write_text("\n".join(lines) + "\n")
+    found = folds.fold(model, images)
+    assert list(found) == ["refused"] and set(found["refused"]) == {"crack", "break"}
+    assert {k: n for k, n in found["refused"]["crack"].items() if n} == {"cut": 3, "empty": 1}
+
+    (model / "eval").mkdir(parents=True)
+    masks = dict.fromkeys(folds.MASK, 0.5)
+    scores = masks | {"mask_threshold": 0.1, "mask_miou": 0.25, "per_class": {"crack": masks}}
+    (model / "eval/20.json").write_text(json.dumps({"step": 20, "transfer": scores}))
+    found = folds.fold(model, images)
+    assert found["all"] == found["per_class"]["crack"] == masks and found["mask_miou"] == 0.25
+
+
+@pytest.mark.parametrize("name", folds.EXPERIMENTS)
+def test_results_in_folds_are_those_of_the_settings_here(name):
+    experiment = folds.EXPERIMENTS[name]
+    file = record.ROOT / "benchmarks/results" / experiment.file
+    assert json.loads(file.read_text())["run"]["commands"] == folds.told(name, experiment)
 
 
 def test_groups_are_drawn_whole_and_count_anew():
