@@ -45,6 +45,7 @@ MADE = (
     verdicts.verdict,
     verdicts.verdicts,
     verdicts.by_class,
+    verdicts.refused,
     verdicts.planted,
     verdicts.choosing,
     verdicts.few_shot,

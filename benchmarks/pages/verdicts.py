@@ -3,6 +3,7 @@
 from benchmarks import few_shot as few_shot_bench
 from benchmarks.pages.markdown import read, table, within
 from dtgan.classification.verdict import enough_images
+from dtgan.generation.tally import listed
 
 
 def verdict(name):
@@ -50,6 +51,13 @@ def by_class(name):
         for arm, scores in arms.items()
     ]
     return table(["error by class, %", *labels], rows)
+
+
+def refused(name):
+    """List what the sets of the folds refused, by class."""
+    folds = read(name)["folds"]
+    rows = [(k, *map(listed, fold["refused"].values())) for k, fold in enumerate(folds)]
+    return table(["fold", *folds[0]["refused"]], rows)
 
 
 DOZEN, FEW = "12", "computer-drawn steel, a dozen of each defect"
