@@ -1,8 +1,6 @@
 """Eight virtual CPU devices, strict ranks, one compilation cache for all tests of a session."""
 
-import contextlib
 import ctypes
-import fcntl
 import gc
 import os
 import pathlib
@@ -34,6 +32,8 @@ hypothesis.settings.load_profile("dtgan")
 flags.FLAGS.mark_as_parsed()
 sys.path.insert(0, str(ROOT))  # configs/
 
+from tests.workers import once  # noqa: E402
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -53,18 +53,6 @@ def shared(tmp_path_factory):
     """A directory for what all workers of pytest-xdist use."""
     own = tmp_path_factory.getbasetemp()
     return own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own
-
-
-@contextlib.contextmanager
-def once(directory):
-    """Yield whether `directory`, made by whoever comes first, is still to be filled; others wait
-    until it is."""
-    directory.mkdir(exist_ok=True)
-    with open(directory.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        done = directory.with_suffix(".done")
-        yield not done.exists()
-        done.touch()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,7 @@ from dtgan.data.procedural import CLASSES
 from dtgan.evaluation import domain
 from dtgan.weights import published
 from tests import smoke
-from tests.conftest import once
+from tests.workers import once
 
 QUICK = domain.Recipe(steps=3, batch_size=8)
 

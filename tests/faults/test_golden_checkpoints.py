@@ -22,11 +22,10 @@ from dtgan.data import catalog
 from dtgan.runs import checkpoints
 from dtgan.sampling.sampler import load
 from dtgan.training.loop import train_and_evaluate
-from tests.conftest import ROOT
 from tests.methods import toys
 
 pytestmark = pytest.mark.faults
-GOLDEN = ROOT / "tests" / "golden"
+GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "golden"
 
 
 @pytest.fixture(scope="module", autouse=True)
