@@ -66,7 +66,10 @@ VERDICTS = {  # result file -> data
     "neu_folds": "`neu_steel`, hot-rolled strip, in three folds",
     "magnetic_tile_folds": "`magnetic_tile`, in three folds",
 }
-FIRST = {"neu_folds": "neu_folds_first"}  # the same again, from models trained before
+FIRST = {  # the same again, from models trained before
+    "neu_folds": "neu_folds_first",
+    "magnetic_tile_folds": "magnetic_tile_folds_first",
+}
 
 
 def verdicts():
@@ -77,10 +80,7 @@ def verdicts():
         word, number = told["verdict"], told["num_train"]
         errors = (told["arms"][word[arm]]["error"] for arm in ("against", "arm"))
         number = max(number) if isinstance(number, list) else number
-        answer = word["word"]
-        if name in FIRST:
-            answer += f"; with the first models {_verdict(FIRST[name])['verdict']['word']}"
-        rows.append((data, number, *(within(e, 1, 100) for e in errors), answer))
+        rows.append((data, number, *(within(e, 1, 100) for e in errors), _answer(name)))
     row = read("few_shot")["rows"][DOZEN]
     errors = (within(row["errors"][key]["error"], 1, 100) for key in ("real", "synthetic"))
     rows.append((FEW, f"{DOZEN} a class", *errors, row["verdict"]["word"]))
@@ -89,6 +89,12 @@ def verdicts():
     rows.append(("**true** defects, 60 a class", "12 a class", *errors, case["word"]))
     head = ("what is added to", "real training pictures", "error without, %", "with, %", "answer")
     return table(list(head), rows)
+
+
+def _answer(name):
+    """Tell a verdict's word, and that of the first models where it was another."""
+    words = [_verdict(file)["verdict"]["word"] for file in (name, FIRST.get(name, name))]
+    return words[0] if words[0] == words[1] else "{}; with the first models {}".format(*words)
 
 
 PLANTED = {
