@@ -1,6 +1,7 @@
 """Writes a benchmark's result file with how it came about, for pages to tell."""
 
 import datetime
+import functools
 import json
 import pathlib
 import shlex
@@ -46,6 +47,7 @@ def quoted(words):
     )
 
 
+@functools.cache  # as it is at the first result, which is itself a changed file afterwards
 def commit(path):
     """Name the commit of a clone; "unknown" for another folder, since the result must be kept."""
     asked = ["git", "-C", path, "describe", "--always", "--dirty"]
