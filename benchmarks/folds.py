@@ -85,7 +85,7 @@ EXPERIMENTS = {
 
 
 def main(argv=None):
-    """Run what is missing of an experiment, then write its result."""
+    """Run what is missing of an experiment, then write its result; returns an exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -95,7 +95,9 @@ def main(argv=None):
     parser.add_argument("--time", default="unknown", help="what it took, for the page")
     args = parser.parse_args(argv)
     experiment, out = EXPERIMENTS[args.name], pathlib.Path(args.out)
-    subprocess.run(command(experiment, args.path, out), cwd=record.ROOT, check=True)
+    ended = subprocess.run(command(experiment, args.path, out), cwd=record.ROOT)
+    if ended.returncode:  # it has told why
+        return ended.returncode
     for fold in range(FOLDS if experiment.num_fake else 0):
         grid.evaluate(out / f"gan_{fold}", experiment.num_fake)
     record.write(
@@ -107,6 +109,7 @@ def main(argv=None):
         seeds="5 of the classifiers, 1 of the model",
         time=args.time,
     )
+    return 0
 
 
 def command(experiment, path, out):
