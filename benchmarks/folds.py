@@ -1,12 +1,13 @@
 """Do synthetic images help on real pictures? `launch/verdict.sh` with the settings of the pages.
 
-    launch/run.sh python -m benchmarks.folds neu_steel --path=DIR/neu_steel --out=runs/neu
-    launch/run.sh python -m benchmarks.folds magnetic_tile --path=DIR/magnetic_tile --out=runs/tile
+    launch/run.sh python -m benchmarks.folds neu_steel --path=DIR/neu_steel --out=runs/neu_steel
+    launch/run.sh python -m benchmarks.folds magnetic_tile \\
+        --path=DIR/magnetic_tile --out=runs/magnetic_tile
 
 Trains, draws and classifies in three folds, so that every picture is a test picture once; where the
 data have masks, each fold's model is evaluated on its unseen pictures, too. Writes
-benchmarks/results/NAME_folds.json: the verdict, and a fold's masks and refusals by class. What is
-done is kept, the same command goes on.
+benchmarks/results/neu_folds.json or magnetic_tile_folds.json: the verdict, and a fold's masks and
+refusals by class. What is done is kept, the same command goes on.
 """
 
 import argparse
@@ -94,8 +95,9 @@ def main(argv=None):
     parser.add_argument("--out", required=True, help="directory of models, sets and verdict")
     parser.add_argument("--time", default="unknown", help="what it took, for the page")
     args = parser.parse_args(argv)
-    experiment, out = EXPERIMENTS[args.name], pathlib.Path(args.out)
-    ended = subprocess.run(command(experiment, args.path, out), cwd=record.ROOT)
+    experiment = EXPERIMENTS[args.name]
+    path, out = (pathlib.Path(folder).resolve() for folder in (args.path, args.out))
+    ended = subprocess.run(command(experiment, path, out), cwd=record.ROOT)
     if ended.returncode:  # it has told why
         return ended.returncode
     for fold in range(FOLDS if experiment.num_fake else 0):
