@@ -32,7 +32,10 @@ hypothesis.settings.load_profile("dtgan")
 flags.FLAGS.mark_as_parsed()
 sys.path.insert(0, str(ROOT))  # configs/
 
+from dtgan.nn import platforms  # noqa: E402
 from tests.workers import once  # noqa: E402
+
+platforms.target.set_global("cpu")  # for tests' own programs; runs and exports name theirs
 
 
 def pytest_addoption(parser):

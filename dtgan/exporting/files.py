@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from dtgan.config import ConfigError
+from dtgan.nn import platforms
 from dtgan.weights import published
 
 FORMATS = ("stablehlo", "safetensors", "onnx")
@@ -56,7 +57,8 @@ def stablehlo(network, path):
         jax.ShapeDtypeStruct((batch, *shape), dtype) for shape, dtype in network.inputs.values()
     ]
     whole = jax.jit(lambda *arrays: network.function(network.params, *arrays))
-    path.write_bytes(export.export(whole, platforms=PLATFORMS)(*inputs).serialize())
+    with platforms.target(None):
+        path.write_bytes(export.export(whole, platforms=PLATFORMS)(*inputs).serialize())
     return export.deserialize(bytearray(path.read_bytes())).call
 
 

@@ -8,21 +8,18 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from dtgan.nn.platforms import by_platform
 
-@jax.custom_vjp
+
 def materialise(x):
     """Keep XLA:CPU from fusing the producer of x into its consumers; an identity, both ways.
 
-    An optimization barrier for x and for its gradient. Without it the producer of a weight
-    gradient's operand is computed again inside the transposed copy that the gradient reads, pixel
-    by pixel across the batch. It takes effect where the barrier outlives the compiler's expansion
-    of it (launch/run.sh); on other backends this is a plain identity.
+    An optimization barrier for x and, as its derivative, for its gradient. Without it the producer
+    of a weight gradient's operand is computed again inside the transposed copy that the gradient
+    reads, pixel by pixel across the batch. It takes effect where the barrier outlives the
+    compiler's expansion of it (launch/run.sh); on other backends this is a plain identity.
     """
-    barrier = jax.lax.optimization_barrier
-    return jax.lax.platform_dependent(x, cpu=barrier, default=lambda x: x)
-
-
-materialise.defvjp(lambda x: (materialise(x), None), lambda _, g: (materialise(g),))
+    return by_platform(x, cpu=jax.lax.optimization_barrier, default=lambda x: x)
 
 
 def conv(x, kernel, stride=1, pad=0):
@@ -50,7 +47,7 @@ def conv(x, kernel, stride=1, pad=0):
 def _conv_pixels(x, kernel):
     """Convolve x [N, H, W, I] with a kernel of one pixel, [I, O]."""
     if x.shape[-1] == 1:
-        return jax.lax.platform_dependent(x, kernel, tpu=outer, default=product)
+        return by_platform(x, kernel, tpu=outer, default=product)
     return product(x, kernel)
 
 
@@ -94,7 +91,7 @@ def _conv_neighbours(x, kernel, stride, pad):
 
     if count == 1:
         return plain(x, kernel)
-    return jax.lax.platform_dependent(x, kernel, cpu=several, default=plain)
+    return by_platform(x, kernel, cpu=several, default=plain)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -126,7 +123,7 @@ def conv_transpose(x, kernel):
         return _conv(x, kernel, (1, 1), ((2, 2), (2, 2)), lhs_dilation=(2, 2))
 
     neighbours = functools.partial(_interleaved, neighbours=True)
-    return jax.lax.platform_dependent(
+    return by_platform(
         x, kernel, cpu=neighbours, cuda=_interleaved, rocm=_interleaved, default=dilated
     )
 
@@ -180,7 +177,7 @@ def conv_halve(x, kernel):
     def strided(x, kernel):
         return _conv(x, kernel, (2, 2), ((1, 1), (1, 1)))
 
-    return jax.lax.platform_dependent(x, kernel, cpu=folded, default=strided)
+    return by_platform(x, kernel, cpu=folded, default=strided)
 
 
 def conv_double(x, kernel):
@@ -200,7 +197,7 @@ def conv_double(x, kernel):
         pads = ((2, 2), (2, 2))
         return _conv(x, kernel[::-1, ::-1], (1, 1), pads, lhs_dilation=(2, 2))
 
-    return jax.lax.platform_dependent(x, kernel, cpu=folded, default=dilated)
+    return by_platform(x, kernel, cpu=folded, default=dilated)
 
 
 def fold(x):

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from dtgan.nn.convolution import conv, materialise
+from dtgan.nn.platforms import by_platform
 from dtgan.nn.resample import convolve
 
 SQRT2 = math.sqrt(2.0)
@@ -74,7 +75,7 @@ def pixel_sum(x):
     def plain(x):
         return jnp.sum(x, axis=(1, 2))
 
-    return jax.lax.platform_dependent(x, cpu=rows_first, default=plain)
+    return by_platform(x, cpu=rows_first, default=plain)
 
 
 def _bias_gradient(_, g):

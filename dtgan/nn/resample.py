@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dtgan.nn.convolution import conv, conv_transpose
+from dtgan.nn.platforms import by_platform
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
@@ -58,9 +59,7 @@ def _filter(x, pad, gain, up=1, down=1):
             return _double(_double(_border(x, (1, 1)), 1), 2) * gain
         return _fir(_border(x, pad), down) * gain
 
-    return jax.lax.platform_dependent(
-        x, tpu=lambda x: depthwise(x, pad, gain, up, down), default=shifts
-    )
+    return by_platform(x, tpu=lambda x: depthwise(x, pad, gain, up, down), default=shifts)
 
 
 def _border(x, pad):

@@ -10,6 +10,7 @@ import jax
 from dtgan import sharding
 from dtgan.data import pipeline
 from dtgan.methods.registry import init_of
+from dtgan.nn import platforms
 
 log = logging.getLogger("dtgan")
 
@@ -38,7 +39,8 @@ def lower(phase, method, config, mesh, state):
         for name, x in pipeline.batch_spec(config, method.reads).items()
     }
     program = jax.jit(phase.run, donate_argnums=0, in_shardings=(whole, rows), out_shardings=whole)
-    return program.lower(state, spec)
+    with platforms.target(platforms.target_of(mesh.devices.flat[0])):
+        return program.lower(state, spec)
 
 
 class Programs:
@@ -96,9 +98,10 @@ def flops(method, config, state):
     spec = pipeline.batch_spec(config, method.reads)
     found = {}
     for phase in method.phases:
-        traced = jax.jit(phase.run).trace(state, spec)
-        cost = traced.lower(lowering_platforms=("tpu",)).cost_analysis()
-        found[phase.name] = cost["flops"]
+        with platforms.target("tpu"):
+            traced = jax.jit(phase.run).trace(state, spec)
+            lowered = traced.lower(lowering_platforms=("tpu",))
+        found[phase.name] = lowered.cost_analysis()["flops"]
     return found
 
 

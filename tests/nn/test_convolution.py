@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from dtgan.nn.convolution import conv, conv_double, conv_down, conv_transpose, outer, product
+from dtgan.nn import platforms
+from dtgan.nn.convolution import (
+    conv,
+    conv_double,
+    conv_down,
+    conv_transpose,
+    materialise,
+    outer,
+    product,
+)
 
 
 def plain_conv(x, kernel, stride=1, pad=0, dilation=1):
@@ -84,29 +93,41 @@ def test_convolutions_of_a_pixel_equal_the_plain_ones_to_second_order(form, chan
         assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()))
 
 
-def test_one_channel_is_mapped_without_a_product_of_matrices_on_tpu():
-    traced = jax.jit(conv).trace(jnp.ones((1, 4, 4, 1)), jnp.ones((1, 1, 1, 2)))
-    for platform in ("cpu", "tpu", "cuda"):
-        text = traced.lower(lowering_platforms=(platform,)).as_text()
+def lowered(f, platform, *inputs):
+    """The text of a program for a platform, and of one that was traced for it alone."""
+    for target in (None, platform):
+        with platforms.target(target):
+            traced = jax.jit(lambda *inputs: f(*inputs)).trace(*inputs)
+        yield traced.lower(lowering_platforms=(platform,)).as_text()
+
+
+@pytest.mark.parametrize("platform", ["cpu", "tpu", "cuda"])
+def test_one_channel_is_mapped_without_a_product_of_matrices_on_tpu(platform):
+    for text in lowered(conv, platform, jnp.ones((1, 4, 4, 1)), jnp.ones((1, 1, 1, 2))):
         assert ("stablehlo.dot_general" in text) == (platform != "tpu")
 
 
 @pytest.mark.parametrize("platform", ["cpu", "tpu", "cuda"])
 def test_platforms_get_what_suits_them(platform):
-    x, kernel = jnp.ones((1, 8, 8, 2)), jnp.ones((3, 3, 2, 2))
-    traced = jax.jit(lambda x, k: conv(conv_transpose(x, k), k, stride=2)).trace(x, kernel)
-    text = traced.lower(lowering_platforms=(platform,)).as_text()
-    assert ("optimization_barrier" in text) == (platform == "cpu")
-    assert text.count("stablehlo.convolution") == {"tpu": 2, "cpu": 3, "cuda": 5}[platform]
+    def both(x, k):
+        return conv(conv_transpose(x, k), k, stride=2)
+
+    for text in lowered(both, platform, jnp.ones((1, 8, 8, 2)), jnp.ones((3, 3, 2, 2))):
+        assert ("optimization_barrier" in text) == (platform == "cpu")
+        assert text.count("stablehlo.convolution") == {"tpu": 2, "cpu": 3, "cuda": 5}[platform]
+
+
+def test_the_gradient_is_kept_in_memory_as_well():
+    gradient = jax.jit(jax.grad(lambda x: jnp.sum(materialise(x) ** 2)))
+    assert gradient.lower(jnp.ones(3)).as_text().count("stablehlo.optimization_barrier") == 2
 
 
 @pytest.mark.parametrize(("channels", "count"), [(8, 4), (16, 2), (32, 1)])
 def test_few_channels_of_neighbours_are_convolved_at_once_on_cpu(channels, count):
-    x, kernel = jnp.ones((1, 8, 8, 4)), jnp.ones((3, 3, 4, channels))
-    traced = jax.jit(lambda x, k: conv(x, k, pad=1)).trace(x, kernel)
+    inputs = jnp.ones((1, 8, 8, 4)), jnp.ones((3, 3, 4, channels))
     for platform, n in (("cpu", count), ("tpu", 1), ("cuda", 1)):
-        text = traced.lower(lowering_platforms=(platform,)).as_text()
-        assert f"tensor<3x{2 + n}x4x{n * channels}xf32>" in text
+        for text in lowered(lambda x, k: conv(x, k, pad=1), platform, *inputs):
+            assert f"tensor<3x{2 + n}x4x{n * channels}xf32>" in text
 
 
 @pytest.mark.parametrize(("side", "k", "stride", "pad"), [(2, 3, 1, 1), (5, 3, 2, 0), (2, 2, 1, 0)])

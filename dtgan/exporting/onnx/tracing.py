@@ -12,6 +12,7 @@ import numpy as np
 from jax.extend import core
 
 from dtgan.config import ConfigError
+from dtgan.nn import platforms
 
 BATCHES = (5, 7)  # the sizes to trace at: primes, and not 1, which broadcasting treats differently
 
@@ -58,7 +59,7 @@ def trace(fn, inputs, outputs, size):
 
     specs = [jax.ShapeDtypeStruct((size, *shape), dtype) for shape, dtype in inputs.values()]
     # Products of constants are computed here: on GPU, too, in full precision.
-    with jax.default_matmul_precision("highest"):
+    with platforms.target(None), jax.default_matmul_precision("highest"):
         return jax.make_jaxpr(in_order)(*specs), tuple(names)
 
 
