@@ -150,12 +150,13 @@ def train(images, labels, num_classes, recipe):
     state = variables, tx.init(variables["params"])
     # Rare classes are seen more often than they occur, but not so often as to be learnt by heart.
     chance = 1.0 / np.sqrt(np.bincount(labels))[labels]
+    value = None
     for i in each(range(recipe.steps), "training the domain classifier", "steps"):
         random = np.random.default_rng((recipe.seed, i))
         rows = random.choice(len(images), recipe.batch_size, p=chance / chance.sum())
-        state, value = step(state, augment(images[rows], random), labels[rows])
-        if (i + 1) % 50 == 0:
-            jax.block_until_ready(value)  # or no step would be done while all are told to be
+        batch = augment(images[rows], random)
+        jax.block_until_ready(value)  # of the step before, or steps that wait were told as done
+        state, value = step(state, batch, labels[rows])
     pooled = jax.jit(lambda x: module.apply(state[0], prepare(x, side)).pooled)
     batches = range(0, len(images), recipe.batch_size)
     square = np.mean([np.mean(pooled(images[i : i + recipe.batch_size]) ** 2) for i in batches])
