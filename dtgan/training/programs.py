@@ -52,7 +52,8 @@ class Programs:
     def __init__(self, method, config, mesh, state):
         self.phases, self._compiling = method.phases, {}
         pool = concurrent.futures.ThreadPoolExecutor()
-        for phase in method.phases:  # one compiles while the next is traced
+        # One compiles while the next is traced; that of every step, the longest, is the first.
+        for phase in sorted(method.phases, key=lambda phase: phase.every):
             start = time.monotonic()
             lowered = lower(phase, method, config, mesh, state)
             self._compiling[phase.name] = pool.submit(_compile, phase.name, lowered, start)
@@ -62,12 +63,12 @@ class Programs:
     @functools.cached_property
     def compiled(self):
         """The compiled phases: {name: program}."""
-        return {name: found.result()[0] for name, found in self._compiling.items()}
+        return {phase.name: self._compiling[phase.name].result()[0] for phase in self.phases}
 
     @functools.cached_property
     def seconds(self):
         """The seconds from tracing to the end of compiling: {name: seconds}."""
-        return {name: found.result()[1] for name, found in self._compiling.items()}
+        return {phase.name: self._compiling[phase.name].result()[1] for phase in self.phases}
 
     def step(self, state, batch, number):
         """Run the phases that are due, in order: one training step -> (GanState, losses).
