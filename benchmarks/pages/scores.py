@@ -8,6 +8,7 @@ from dtgan.generation.tally import listed
 LAYERED, THESIS = "layered, 1500 steps", "dtgan, 1000 steps"
 MODELS = {
     "layered, 1500 steps, seed 0, E reads the relief": "layered at present: E reads the relief",
+    "layered, 1500 steps, seeds 1 and 2, E reads the relief": "the same, seeds 1 and 2",
     LAYERED: "layered, before",
     "layered, 1500 steps, random numbers by name and by image": "the same, later random numbers",
     "layered, 1500 steps, seed 0, convolutions as in benchmarks/NOTES.md": "the same, faster code",
