@@ -45,15 +45,12 @@ def open_devices():
 def find_devices():
     """Find the devices of this process; whatever else asks JAX for them comes after it.
 
-    Programs are traced for their platform from here on. Raises ConfigError where JAX_PLATFORMS asks
-    for some that are not there.
+    Raises ConfigError where JAX_PLATFORMS asks for some that are not there.
     """
     import jax
 
-    from dtgan.nn import platforms
-
     try:
-        devices = jax.local_devices()
+        return jax.local_devices()
     except (RuntimeError, AssertionError, ValueError) as error:  # as the platform has it
         reason = " ".join(str(error).split()) or "nothing of the kind was found"
         raise ConfigError(
@@ -61,8 +58,6 @@ def find_devices():
             f"({reason}); install the extra cuda or tpu (DTGAN_EXTRAS of launch/run.sh), or set "
             "JAX_PLATFORMS=cpu"
         ) from None
-    platforms.target.set_global(platforms.target_of(devices[0]))
-    return devices
 
 
 def name_devices(devices):
